@@ -1,0 +1,35 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+// Another oneDNN than the system's (a prefix with include/ and lib/) is chosen by TENON_DNNL_ROOT, read when the manifest is.
+let dnnlRoot = Context.environment["TENON_DNNL_ROOT"]
+let dnnlCFlags: [CSetting] = dnnlRoot.map { [.unsafeFlags(["-I\($0)/include"])] } ?? []
+let dnnlLinkFlags: [LinkerSetting] =
+    (dnnlRoot.map { [.unsafeFlags(["-L\($0)/lib", "-Xlinker", "-rpath", "-Xlinker", "\($0)/lib"])] } ?? [])
+    + [.linkedLibrary("dnnl"), .linkedLibrary("gomp")]
+
+// SwiftPM gives a dynamic product neither soname nor export list; both come from here. The standard library is linked
+// in, so that a host needs no Swift runtime.
+let libraryFlags: [LinkerSetting] = [
+    .unsafeFlags([
+        "-static-stdlib",
+        "-Xlinker", "-soname=libtenon.so.0",
+        "-Xlinker", "--version-script=\(Context.packageDirectory)/Sources/TenonC/tenon.map",
+        "-Xlinker", "-z", "-Xlinker", "nodelete",
+    ])
+]
+
+let package = Package(
+    name: "tenon",
+    products: [],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+    ],
+    targets: [
+        .target(
+            name: "TenonIR", dependencies: [.product(name: "OrderedCollections", package: "swift-collections")]),
+        .target(name: "TenonRewrite", dependencies: ["TenonIR"]),
+        .target(name: "TenonRuntime", dependencies: ["TenonIR"]),
+        .testTarget(name: "TenonIRTests", dependencies: ["TenonIR"]),
+    ]
+)

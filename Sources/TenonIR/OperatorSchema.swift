@@ -1,0 +1,185 @@
+/// Names an operator of the registry; cheap to compare and to index with.
+public struct OperatorID: Hashable, Sendable {
+    public let index: UInt16
+
+    public init(index: UInt16) { self.index = index }
+
+    public var schema: OperatorSchema { Operators.all[Int(index)] }
+    public var name: String { schema.name }
+}
+
+/// An operator as data. The builder, verifier, parser, importers, the C API and the documentation read it.
+public struct OperatorSchema: Sendable {
+    public struct Input: Sendable {
+        public enum Kind: Sendable {
+            case tensor
+            case tuple
+            case shape
+            /// A plain number.
+            case scalar
+            case any
+        }
+        public var name: String
+        public var kind: Kind
+        /// May be left out at the end.
+        public var isOptional: Bool
+
+        public init(_ name: String, _ kind: Kind = .tensor, optional: Bool = false) {
+            self.name = name
+            self.kind = kind
+            self.isOptional = optional
+        }
+    }
+
+    public struct Attribute: Sendable {
+        public var name: String
+        public var kind: AttributeValue.Kind
+        /// Nil: must be given, or, with `isOptional`, may be absent.
+        public var defaultValue: AttributeValue?
+        public var isOptional: Bool
+        /// Values that a string attribute may have; empty for any.
+        public var allowed: [String]
+
+        public static func required(_ name: String, _ kind: AttributeValue.Kind, allowed: [String] = []) -> Attribute {
+            Attribute(name: name, kind: kind, defaultValue: nil, isOptional: false, allowed: allowed)
+        }
+
+        public static func optional(_ name: String, _ kind: AttributeValue.Kind, allowed: [String] = []) -> Attribute {
+            Attribute(name: name, kind: kind, defaultValue: nil, isOptional: true, allowed: allowed)
+        }
+
+        public static func defaulted(_ name: String, _ value: AttributeValue, allowed: [String] = []) -> Attribute {
+            Attribute(name: name, kind: value.kind, defaultValue: value, isOptional: false, allowed: allowed)
+        }
+    }
+
+    /// As in the text form, without Relax's prefix: `nn.conv2d`.
+    public var name: String
+    /// One sentence with the formula.
+    public var summary: String
+    public var inputs: [Input]
+    /// The last input may be given any number of times.
+    public var isVariadic: Bool
+    public var attributes: [Attribute]
+    /// The first two inputs may be exchanged.
+    public var isCommutative: Bool
+    /// The type of the result, or an error that says which argument breaks which rule.
+    public var infer: @Sendable (CallSite) throws -> ValueType
+
+    public init(
+        _ name: String, _ summary: String, inputs: [Input], variadic: Bool = false, attributes: [Attribute] = [],
+        commutative: Bool = false, infer: @escaping @Sendable (CallSite) throws -> ValueType
+    ) {
+        self.name = name
+        self.summary = summary
+        self.inputs = inputs
+        self.isVariadic = variadic
+        self.attributes = attributes
+        self.isCommutative = commutative
+        self.infer = infer
+    }
+
+    /// The name in Relax's registry, which generated function names are made of.
+    public var registryName: String { "relax." + name }
+
+    public var requiredInputCount: Int { inputs.prefix { !$0.isOptional }.count }
+
+    /// Checks names, kinds and allowed values, and fills in defaults.
+    public func normalised(_ given: Attributes) throws -> Attributes {
+        for entry in given.entries where !attributes.contains(where: { $0.name == entry.name }) {
+            let known = attributes.map(\.name).joined(separator: ", ")
+            throw TenonError(
+                .invalidArgument,
+                "\(name): unknown attribute '\(entry.name)'; expected \(known.isEmpty ? "none" : "one of \(known)")",
+                operatorName: name)
+        }
+        var result = Attributes()
+        for attribute in attributes {
+            guard let value = given[attribute.name] ?? attribute.defaultValue else {
+                if attribute.isOptional { continue }
+                throw TenonError(
+                    .invalidArgument, "\(name): attribute '\(attribute.name)' (\(attribute.kind.name)) is missing",
+                    operatorName: name)
+            }
+            result[attribute.name] = try checked(value, attribute)
+        }
+        return result
+    }
+
+    private func checked(_ value: AttributeValue, _ attribute: Attribute) throws -> AttributeValue {
+        var value = value
+        switch (attribute.kind, value) {
+        case (.float, .int(let number)): value = .float(Double(number))
+        case (.floats, .ints(let numbers)): value = .floats(numbers.map { Double($0) })
+        case (.bool, .int(let number)) where number == 0 || number == 1: value = .bool(number == 1)
+        // An empty list has no element that could tell its kind.
+        case (.ints, .floats(let numbers)) where numbers.isEmpty: value = .ints([])
+        case (.floats, .strings(let texts)) where texts.isEmpty: value = .floats([])
+        case (.strings, .ints(let numbers)) where numbers.isEmpty: value = .strings([])
+        case (.floats, .ints(let numbers)) where numbers.isEmpty: value = .floats([])
+        default: break
+        }
+        guard value.kind == attribute.kind else {
+            throw TenonError(
+                .invalidType,
+                "\(name): attribute '\(attribute.name)' expects \(attribute.kind.name), found \(value.kind.name)",
+                operatorName: name)
+        }
+        if !attribute.allowed.isEmpty, case .string(let text) = value, !attribute.allowed.contains(text) {
+            let allowed = attribute.allowed.map { "'\($0)'" }.joined(separator: ", ")
+            throw TenonError(
+                .invalidArgument, "\(name): attribute '\(attribute.name)' expects one of \(allowed), found '\(text)'",
+                operatorName: name)
+        }
+        return value
+    }
+
+    /// Checks number and kinds of the inputs.
+    public func checkInputs(_ types: [ValueType]) throws {
+        let least = requiredInputCount - (isVariadic ? 1 : 0)
+        let most = isVariadic ? Int.max : inputs.count
+        guard types.count >= max(least, 0), types.count <= most else {
+            let expected =
+                isVariadic ? "at least \(least)" : least == most ? "\(most)" : "\(least) to \(most)"
+            throw TenonError(
+                .invalidArgument, "\(name): expected \(expected) inputs, found \(types.count)", operatorName: name)
+        }
+        for (index, type) in types.enumerated() {
+            guard let input = index < inputs.count ? inputs[index] : inputs.last else { continue }
+            let fits =
+                switch (input.kind, type) {
+                case (_, .object), (.any, _), (.tensor, .tensor), (.tuple, .tuple), (.shape, .shape),
+                    (.scalar, .scalar):
+                    true
+                default: false
+                }
+            guard fits else {
+                throw TenonError(
+                    .invalidType, "\(name): input '\(input.name)' expects a \(input.kind), found \(type)",
+                    operatorName: name)
+            }
+        }
+    }
+}
+
+/// All operators. Immutable; built once, on first use.
+public enum Operators {
+    public static let all: [OperatorSchema] = families.flatMap { $0 }
+
+    private static let byName: [String: OperatorID] = {
+        var table: [String: OperatorID] = [:]
+        for (index, schema) in all.enumerated() { table[schema.name] = OperatorID(index: UInt16(index)) }
+        return table
+    }()
+
+    /// Finds `nn.conv2d`, also under Relax's full name `relax.nn.conv2d`.
+    public static func named(_ name: String) -> OperatorID? {
+        byName[name] ?? (name.hasPrefix("relax.") ? byName[String(name.dropFirst(6))] : nil)
+    }
+
+    /// As `named`, but an unknown name is an error.
+    public static func require(_ name: String) throws -> OperatorID {
+        guard let id = named(name) else { throw TenonError(.notFound, "unknown operator '\(name)'", operatorName: name) }
+        return id
+    }
+}

@@ -1,0 +1,8 @@
+extension Operators {
+    /// One line per file of this folder.
+    static let families: [[OperatorSchema]] = [
+        ConvolutionOperators.schemas,
+        ElementwiseOperators.schemas,
+        ManipulationOperators.schemas,
+    ]
+}

@@ -1,0 +1,86 @@
+import TenonIR
+
+/// How an executable is to be made; every field has a sensible default.
+public struct CompileOptions: Sendable {
+    /// Threads of one run; at least 1. The compiler of a region must create primitives for exactly this number.
+    public var threads: Int
+    /// Milliseconds that may be spent on measuring alternatives; 0 decides by cost model.
+    public var tuningMilliseconds: Int
+    /// The same input gives the same bits, run after run.
+    public var isReproducible: Bool
+    /// Upper bound for packed weights, arena and scratch together, in bytes; nil for none.
+    public var memoryLimit: Int?
+
+    public init(
+        threads: Int = 1, tuningMilliseconds: Int = 0, isReproducible: Bool = false, memoryLimit: Int? = nil
+    ) {
+        self.threads = threads
+        self.tuningMilliseconds = tuningMilliseconds
+        self.isReproducible = isReproducible
+        self.memoryLimit = memoryLimit
+    }
+}
+
+/// Turns a region function (one with the attribute `Codegen`) into something that runs.
+///
+/// A region's body calls local functions that carry `Composite`, as `MergeCompositeFunctions` makes them; the constants in
+/// it are known. All shapes are numbers. Inputs and outputs are dense and row-major.
+public protocol Backend: AnyObject, Sendable {
+    /// What `Codegen` says: `dnnl`.
+    var name: String { get }
+
+    /// Called on the thread that will run the region, so that thread-local settings (OpenMP's thread count) agree.
+    func compile(_ region: Function, name: String, options: CompileOptions) throws -> any CompiledRegion
+}
+
+/// A region made ready: immutable, shared by all contexts and threads.
+public protocol CompiledRegion: AnyObject, Sendable {
+    /// Bytes of weights packed for this region.
+    var packedWeightBytes: Int { get }
+    /// Bytes that an instance needs while it runs, for intermediates and scratch, aligned to 64.
+    var workspaceBytes: Int { get }
+    /// What runs, step by step, for reports.
+    var steps: [StepDescription] { get }
+
+    /// What one context needs of its own: argument tables bound to `workspace`, which has `workspaceBytes` bytes and
+    /// outlives the instance.
+    func makeInstance(workspace: UnsafeMutableRawPointer) throws -> any RegionInstance
+}
+
+/// One context's state of a region. Used by one thread at a time.
+public protocol RegionInstance: AnyObject {
+    /// Runs the region once. Inputs and outputs are in the order of the region function's parameters and results (a tuple
+    /// result is flattened); allocates nothing. With `timings`, which has room for one entry per step, writes the
+    /// nanoseconds that each step took.
+    func run(
+        inputs: UnsafePointer<UnsafeRawPointer>, outputs: UnsafePointer<UnsafeMutableRawPointer>,
+        timings: UnsafeMutablePointer<UInt64>?
+    ) throws
+}
+
+/// One step of a plan in words and numbers.
+public struct StepDescription: Sendable, Hashable {
+    /// The binding that the step computes, as named in the module.
+    public var binding: String
+    /// The composite's name, or the operator's where there is none.
+    public var composite: String
+    /// The implementation that runs it, as its library names it.
+    public var implementation: String
+    /// Layouts of inputs and output, as `nChw16c:nhwc`; empty when plain.
+    public var layouts: String
+    /// Bytes read and written at least.
+    public var bytes: Int
+    /// Multiplications and additions.
+    public var flops: Int
+
+    public init(
+        binding: String, composite: String, implementation: String, layouts: String = "", bytes: Int = 0, flops: Int = 0
+    ) {
+        self.binding = binding
+        self.composite = composite
+        self.implementation = implementation
+        self.layouts = layouts
+        self.bytes = bytes
+        self.flops = flops
+    }
+}

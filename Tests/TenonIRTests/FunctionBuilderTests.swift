@@ -1,0 +1,23 @@
+import Testing
+
+@testable import TenonIR
+
+@Suite struct FunctionBuilderTests {
+    @Test func convolutionGetsItsType() throws {
+        var builder = FunctionBuilder()
+        let x = builder.parameter("x", .tensor(.float32, [1, 3, 224, 224] as [Int64]))
+        let w = builder.parameter("w", .tensor(.float32, [64, 3, 7, 7] as [Int64]))
+        let y = try builder.call(
+            "nn.conv2d", [.value(x), .value(w)], ["strides": .ints([2, 2]), "padding": .ints([3, 3, 3, 3])])
+        #expect(builder.type(of: .value(y)) == .tensor(.float32, [1, 64, 112, 112] as [Int64]))
+    }
+
+    @Test func sumsOfSymbolsCompareByValue() {
+        let n = Dim.symbol("n")
+        let m = Dim.symbol("m")
+        #expect(Dim.adding(n, m) == Dim.adding(m, n))
+        #expect(Dim.subtracting(n, n) == .fixed(0))
+        #expect(Dim.multiplying(n, m) != Dim.adding(n, m))
+        #expect(Dim.multiplying(.fixed(.max), 2) == nil)
+    }
+}
