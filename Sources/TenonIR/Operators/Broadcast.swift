@@ -18,9 +18,9 @@ public enum Broadcast {
             case (_?, nil): result.append(x)
             case (nil, _?): result.append(y)
             case (nil, nil):
-                // Which of the two is 1 is not known; equal expressions need no decision.
-                if x != y { return nil }
-                result.append(x)
+                // Equal, or one of them is 1: which is not known, but the larger is the result.
+                guard let larger = Dim.maximum(x, y) else { return nil }
+                result.append(larger)
             }
         }
         return result

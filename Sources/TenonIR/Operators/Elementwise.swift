@@ -1,12 +1,23 @@
 /// Element-wise operators: one value out per value in.
 enum ElementwiseOperators {
-    static let schemas: [OperatorSchema] = binary + activations
+    static let schemas: [OperatorSchema] = binary + functions + activations
 
     static let binary: [OperatorSchema] = [
         arithmetic("add", "a + b with broadcasting.", commutative: true),
         arithmetic("subtract", "a - b with broadcasting."),
         arithmetic("multiply", "a * b with broadcasting.", commutative: true),
         arithmetic("divide", "a / b with broadcasting; integers towards zero."),
+        arithmetic("power", "a to the power b with broadcasting."),
+        arithmetic("minimum", "The smaller of a and b with broadcasting; NaN if either is NaN.", commutative: true),
+        arithmetic("maximum", "The larger of a and b with broadcasting; NaN if either is NaN.", commutative: true),
+    ]
+
+    static let functions: [OperatorSchema] = [
+        unary("abs", "|x|."), unary("negative", "-x."), unary("exp", "e to the power x."),
+        unary("log", "Natural logarithm."), unary("sqrt", "Square root."), unary("rsqrt", "1 / sqrt(x)."),
+        unary("erf", "Gauss error function."), unary("floor", "Largest integer not above x."),
+        unary("ceil", "Smallest integer not below x."), unary("round", "Nearest integer, halves to even."),
+        unary("sign", "-1, 0 or 1."), unary("sin", "Sine of radians."), unary("cos", "Cosine of radians."),
     ]
 
     static let activations: [OperatorSchema] = [
@@ -15,6 +26,27 @@ enum ElementwiseOperators {
         unary("tanh", "Hyperbolic tangent."),
         unary("nn.gelu", "x * (1 + erf(x / sqrt(2))) / 2."),
         unary("nn.silu", "x * sigmoid(x)."),
+        unary("nn.leakyrelu", "x where x > 0, else alpha * x.", attributes: [.defaulted("alpha", 0.01)]),
+        unary("nn.elu", "x where x > 0, else alpha * (exp(x) - 1).", attributes: [.defaulted("alpha", 1.0)]),
+        unary(
+            "nn.hard_sigmoid", "max(0, min(1, alpha * x + beta)).",
+            attributes: [.defaulted("alpha", 0.2), .defaulted("beta", 0.5)]),
+        unary("nn.hard_swish", "x * max(0, min(1, x / 6 + 1 / 2))."),
+        unary("nn.softplus", "log(1 + exp(x))."),
+        unary("nn.mish", "x * tanh(log(1 + exp(x)))."),
+        unary(
+            "clip", "min(max(x, min), max); a bound left out does not bound.",
+            attributes: [.optional("min", .float), .optional("max", .float)]),
+        OperatorSchema(
+            "nn.prelu", "x where x > 0, else slope * x; slope broadcasts to x.", inputs: [.init("x"), .init("slope")]
+        ) { site in
+            let (x, slope) = (try site.tensor(0), try site.tensor(1))
+            _ = try site.sameDType(0, 1)
+            if let p = x.shape, let q = slope.shape, Broadcast.shape(p, q) != p {
+                throw site.inputError(1, expects: "a shape that broadcasts to \(x)")
+            }
+            return .tensor(x)
+        },
     ]
 
     static func arithmetic(_ name: String, _ summary: String, commutative: Bool = false) -> OperatorSchema {

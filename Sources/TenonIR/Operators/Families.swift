@@ -4,5 +4,8 @@ extension Operators {
         ConvolutionOperators.schemas,
         ElementwiseOperators.schemas,
         ManipulationOperators.schemas,
+        LinearOperators.schemas,
+        NormalizationOperators.schemas,
+        PoolingOperators.schemas,
     ]
 }

@@ -3,8 +3,108 @@ enum ManipulationOperators {
     static let schemas: [OperatorSchema] = [
         OperatorSchema(
             "reshape", "The same elements in row-major order under another shape; one entry may be -1.",
-            inputs: [.init("x"), .init("shape", .shape)], infer: reshape)
+            inputs: [.init("x"), .init("shape", .shape)], infer: reshape),
+        OperatorSchema(
+            "flatten", "The same elements as one dimension.", inputs: [.init("x")]
+        ) { site in
+            let x = try site.tensor(0)
+            guard let shape = x.shape else { return .tensor(TensorType(dtype: x.dtype, rank: 1)) }
+            return .tensor(TensorType(x.dtype, [try site.dim(product(shape))]))
+        },
+        OperatorSchema(
+            "permute_dims", "Dimension i of the result is dimension axes[i] of x; without axes, the order is reversed.",
+            inputs: [.init("x")], attributes: [.optional("axes", .ints)], infer: permute),
+        OperatorSchema(
+            "concat", "Tensors one after the other along axis.", inputs: [.init("tensors", .tuple)],
+            attributes: [.defaulted("axis", 0)], infer: concat),
+        OperatorSchema(
+            "squeeze", "Without the dimensions of size 1 that axis lists; without axis, without all of them.",
+            inputs: [.init("x")], attributes: [.optional("axis", .ints)], infer: squeeze),
+        OperatorSchema(
+            "expand_dims", "With dimensions of size 1 put in, at the places of the result that axis lists.",
+            inputs: [.init("x")], attributes: [.required("axis", .ints)], infer: expand),
+        OperatorSchema(
+            "astype", "Each value converted; floating-point to integer towards zero.", inputs: [.init("x")],
+            attributes: [.required("dtype", .dtype)]
+        ) { site in
+            var type = try site.tensor(0)
+            type.dtype = site.attributes.dtype("dtype")
+            return .tensor(type)
+        },
     ]
+
+    static func permute(_ site: CallSite) throws -> ValueType {
+        let x = try site.tensor(0)
+        guard let rank = x.rank else { return .tensor(TensorType(dtype: x.dtype, rank: site.attributes.ints("axes")?.count)) }
+        let axes: [Int] =
+            try site.attributes.ints("axes")?.map { try site.axis($0, rank: rank, attribute: "axes") }
+            ?? (0..<rank).reversed()
+        guard axes.sorted() == Array(0..<rank) else {
+            throw site.attributeError("axes", expects: "each of the \(rank) dimensions once")
+        }
+        guard let shape = x.shape else { return .tensor(x) }
+        return .tensor(TensorType(x.dtype, axes.map { shape[$0] }))
+    }
+
+    static func concat(_ site: CallSite) throws -> ValueType {
+        let tensors = try site.tensors(0)
+        guard let first = tensors.first else { throw site.inputError(0, expects: "at least one tensor") }
+        guard tensors.allSatisfy({ $0.dtype == first.dtype || $0.dtype == nil || first.dtype == nil }) else {
+            throw site.inputError(0, .invalidType, expects: "one element type")
+        }
+        guard let rank = tensors.lazy.compactMap(\.rank).first else {
+            return .tensor(TensorType(dtype: first.dtype, rank: nil))
+        }
+        let axis = try site.axis(try site.int("axis"), rank: rank)
+        guard tensors.allSatisfy({ $0.rank == nil || $0.rank == rank }) else {
+            throw site.inputError(0, expects: "tensors of one rank")
+        }
+        let shapes = tensors.compactMap(\.shape)
+        guard shapes.count == tensors.count, var shape = shapes.first else {
+            return .tensor(TensorType(dtype: first.dtype, rank: rank))
+        }
+        for other in shapes.dropFirst() {
+            for position in 0..<rank {
+                if position == axis {
+                    shape[axis] = try site.dim(Dim.adding(shape[axis], other[axis]))
+                } else if let a = shape[position].value, let b = other[position].value {
+                    guard a == b else { throw site.inputError(0, expects: "equal sizes outside axis \(axis)") }
+                } else if other[position].isFixed {
+                    shape[position] = other[position]
+                }
+            }
+        }
+        return .tensor(TensorType(first.dtype, shape))
+    }
+
+    static func squeeze(_ site: CallSite) throws -> ValueType {
+        let x = try site.tensor(0)
+        guard let rank = x.rank else { return .tensor(TensorType(dtype: x.dtype, rank: nil)) }
+        guard let listed = site.attributes.ints("axis") else {
+            guard let shape = x.staticShape else { return .tensor(TensorType(dtype: x.dtype, rank: nil)) }
+            return .tensor(x.dtype, shape.filter { $0 != 1 })
+        }
+        let axes = Set(try listed.map { try site.axis($0, rank: rank) })
+        guard axes.count == listed.count else { throw site.attributeError("axis", expects: "different axes") }
+        guard let shape = x.shape else { return .tensor(TensorType(dtype: x.dtype, rank: rank - axes.count)) }
+        for axis in axes {
+            if let size = shape[axis].value, size != 1 {
+                throw site.inputError(0, expects: "size 1 in dimension \(axis)")
+            }
+        }
+        return .tensor(TensorType(x.dtype, shape.indices.filter { !axes.contains($0) }.map { shape[$0] }))
+    }
+
+    static func expand(_ site: CallSite) throws -> ValueType {
+        let x = try site.tensor(0)
+        let listed = try site.ints("axis")
+        guard let rank = x.rank else { return .tensor(TensorType(dtype: x.dtype, rank: nil)) }
+        let axes = Set(try listed.map { try site.axis($0, rank: rank + listed.count) })
+        guard axes.count == listed.count else { throw site.attributeError("axis", expects: "different axes") }
+        guard var shape = x.shape else { return .tensor(TensorType(dtype: x.dtype, rank: rank + axes.count)) }
+        for axis in axes.sorted() { shape.insert(1, at: axis) }
+        return .tensor(TensorType(x.dtype, shape))
+    }
 
     static func reshape(_ site: CallSite) throws -> ValueType {
         let x = try site.tensor(0)

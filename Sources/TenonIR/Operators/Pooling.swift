@@ -1,0 +1,63 @@
+/// Pooling. Padding lists all begins, then all ends, as in ONNX and Relax.
+enum PoolingOperators {
+    static let schemas: [OperatorSchema] = [1, 2, 3].flatMap { spatial -> [OperatorSchema] in
+        let kernel = OperatorSchema.Attribute.required("pool_size", .ints)
+        let window: [OperatorSchema.Attribute] = [
+            kernel,
+            .defaulted("strides", .ints([Int64](repeating: 1, count: spatial))),
+            .defaulted("padding", .ints([Int64](repeating: 0, count: spatial * 2))),
+            .defaulted("dilation", .ints([Int64](repeating: 1, count: spatial))),
+            .defaulted("ceil_mode", false),
+        ]
+        return [
+            OperatorSchema(
+                "nn.max_pool\(spatial)d", "Largest value of each window; padding never wins.",
+                inputs: [.init("data")], attributes: window, infer: { try pool($0, spatial: spatial) }),
+            OperatorSchema(
+                "nn.avg_pool\(spatial)d",
+                "Mean of each window; padding counts as zeros with count_include_pad, else it does not count.",
+                inputs: [.init("data")], attributes: window + [.defaulted("count_include_pad", false)],
+                infer: { try pool($0, spatial: spatial) }),
+            OperatorSchema(
+                "nn.adaptive_avg_pool\(spatial)d",
+                "Mean over windows that divide each spatial axis into output_size parts; 1 is global pooling.",
+                inputs: [.init("data")],
+                attributes: [.defaulted("output_size", .ints([Int64](repeating: 1, count: spatial)))],
+                infer: { try adaptive($0, spatial: spatial) }),
+            OperatorSchema(
+                "nn.adaptive_max_pool\(spatial)d",
+                "Largest value of windows that divide each spatial axis into output_size parts; 1 is global pooling.",
+                inputs: [.init("data")],
+                attributes: [.defaulted("output_size", .ints([Int64](repeating: 1, count: spatial)))],
+                infer: { try adaptive($0, spatial: spatial) }),
+        ]
+    }
+
+    static func pool(_ site: CallSite, spatial: Int) throws -> ValueType {
+        let data = try site.tensor(0, rank: spatial + 2)
+        let window = try Window(site, spatial: spatial)
+        let kernel = try site.ints("pool_size", count: spatial)
+        guard kernel.allSatisfy({ $0 > 0 && $0 <= Int32.max }) else {
+            throw site.attributeError("pool_size", expects: "numbers above 0")
+        }
+        for axis in 0..<spatial where window.padding[axis] >= kernel[axis] * window.dilation[axis]
+            || window.padding[axis + spatial] >= kernel[axis] * window.dilation[axis]
+        {
+            throw site.attributeError("padding", expects: "padding smaller than the window \(kernel)")
+        }
+        guard let x = data.shape else { return .tensor(TensorType(dtype: data.dtype, rank: spatial + 2)) }
+        var shape = Array(x.prefix(2))
+        for axis in 0..<spatial {
+            shape.append(try window.output(site, x[axis + 2], kernel: kernel[axis], axis: axis))
+        }
+        return .tensor(TensorType(data.dtype, shape))
+    }
+
+    static func adaptive(_ site: CallSite, spatial: Int) throws -> ValueType {
+        let data = try site.tensor(0, rank: spatial + 2)
+        let sizes = try site.ints("output_size", count: spatial)
+        guard sizes.allSatisfy({ $0 > 0 }) else { throw site.attributeError("output_size", expects: "numbers above 0") }
+        guard let x = data.shape else { return .tensor(TensorType(dtype: data.dtype, rank: spatial + 2)) }
+        return .tensor(TensorType(data.dtype, x.prefix(2) + sizes.map { .fixed($0) }))
+    }
+}
