@@ -29,7 +29,8 @@ let package = Package(
         .target(
             name: "TenonIR", dependencies: [.product(name: "OrderedCollections", package: "swift-collections")]),
         .target(name: "TenonRewrite", dependencies: ["TenonIR"]),
-        .target(name: "TenonRuntime", dependencies: ["TenonIR"]),
+        .target(name: "CParallel", linkerSettings: [.linkedLibrary("gomp")]),
+        .target(name: "TenonRuntime", dependencies: ["TenonIR", "CParallel"]),
         .testTarget(name: "TenonIRTests", dependencies: ["TenonIR"]),
     ]
 )

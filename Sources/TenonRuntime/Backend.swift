@@ -1,26 +1,5 @@
 import TenonIR
 
-/// How an executable is to be made; every field has a sensible default.
-public struct CompileOptions: Sendable {
-    /// Threads of one run; at least 1. The compiler of a region must create primitives for exactly this number.
-    public var threads: Int
-    /// Milliseconds that may be spent on measuring alternatives; 0 decides by cost model.
-    public var tuningMilliseconds: Int
-    /// The same input gives the same bits, run after run.
-    public var isReproducible: Bool
-    /// Upper bound for packed weights, arena and scratch together, in bytes; nil for none.
-    public var memoryLimit: Int?
-
-    public init(
-        threads: Int = 1, tuningMilliseconds: Int = 0, isReproducible: Bool = false, memoryLimit: Int? = nil
-    ) {
-        self.threads = threads
-        self.tuningMilliseconds = tuningMilliseconds
-        self.isReproducible = isReproducible
-        self.memoryLimit = memoryLimit
-    }
-}
-
 /// Turns a region function (one with the attribute `Codegen`) into something that runs.
 ///
 /// A region's body calls local functions that carry `Composite`, as `MergeCompositeFunctions` makes them; the constants in
@@ -51,10 +30,10 @@ public protocol CompiledRegion: AnyObject, Sendable {
 public protocol RegionInstance: AnyObject {
     /// Runs the region once. Inputs and outputs are in the order of the region function's parameters and results (a tuple
     /// result is flattened); allocates nothing. With `timings`, which has room for one entry per step, writes the
-    /// nanoseconds that each step took.
+    /// nanoseconds that each step took. Calls `environment.check()` between its steps.
     func run(
         inputs: UnsafePointer<UnsafeRawPointer>, outputs: UnsafePointer<UnsafeMutableRawPointer>,
-        timings: UnsafeMutablePointer<UInt64>?
+        timings: UnsafeMutablePointer<UInt64>?, environment: borrowing RunEnvironment
     ) throws
 }
 

@@ -1,3 +1,4 @@
+import CParallel
 import TenonIR
 
 /// A dense, row-major tensor of known size as kernels see it.
@@ -88,6 +89,11 @@ public struct Parallel: Sendable {
 
     public static let serial = Parallel(threads: 1, fork: nil)
 
+    /// Loops on the OpenMP team of the thread that runs, which oneDNN uses too.
+    public static func openMP(threads: Int) -> Parallel {
+        threads > 1 ? Parallel(threads: threads, fork: tenon_parallel_fork) : serial
+    }
+
     public init(
         threads: Int,
         fork: (
@@ -107,15 +113,20 @@ public struct Parallel: Sendable {
         guard count > 0 else { return }
         let pieces = min(threads, count / max(grain, 1))
         guard pieces > 1, let fork else { return body(0..<count) }
+        // A struct around the closure: a bare closure behind a pointer would be wrapped once more, on the heap.
         withoutActuallyEscaping(body) { escaping in
-            var boxed = escaping
-            withUnsafeMutablePointer(to: &boxed) { pointer in
+            var loop = Loop(body: escaping)
+            withUnsafeMutablePointer(to: &loop) { pointer in
                 fork(Int32(truncatingIfNeeded: pieces), count, { context, begin, end in
                     guard begin < end else { return }
-                    context?.assumingMemoryBound(to: ((Range<Int>) -> Void).self).pointee(begin..<end)
+                    context?.assumingMemoryBound(to: Loop.self).pointee.body(begin..<end)
                 }, pointer)
             }
         }
+    }
+
+    private struct Loop {
+        let body: (Range<Int>) -> Void
     }
 }
 

@@ -1,0 +1,24 @@
+#ifndef CPARALLEL_H
+#define CPARALLEL_H
+
+#include <stdint.h>
+
+#if defined(__clang__)
+#pragma clang assume_nonnull begin
+#endif
+
+/* A piece of a loop: the indices from begin up to but not including end. */
+typedef void (*tenon_parallel_body)(void *_Nullable context, long begin, long end);
+
+/* Runs `body` over [0, count) in `threads` pieces on the OpenMP team of the calling thread, which oneDNN uses too. Returns
+   when every piece is done. Inside a parallel region everything runs on the calling thread. */
+void tenon_parallel_fork(int32_t threads, long count, tenon_parallel_body body, void *_Nullable context);
+
+/* Sets how many threads OpenMP uses for what the calling thread starts; returns the number before. */
+int32_t tenon_parallel_set_threads(int32_t threads);
+
+#if defined(__clang__)
+#pragma clang assume_nonnull end
+#endif
+
+#endif

@@ -1,0 +1,45 @@
+#include "CParallel.h"
+
+/* The entry points of libgomp that compilers call, declared here because no omp.h comes with clang. */
+extern void GOMP_parallel(void (*fn)(void *), void *data, unsigned threads, unsigned flags);
+extern int omp_get_thread_num(void);
+extern int omp_get_num_threads(void);
+extern int omp_get_max_threads(void);
+extern int omp_in_parallel(void);
+extern void omp_set_num_threads(int threads);
+
+struct loop {
+    tenon_parallel_body body;
+    void *context;
+    long count;
+};
+
+static void run_piece(void *data)
+{
+    const struct loop *loop = data;
+    /* The team may be smaller than asked for, so the pieces follow its real size. */
+    long team = omp_get_num_threads();
+    long index = omp_get_thread_num();
+    long size = loop->count / team;
+    long rest = loop->count % team;
+    long begin = index * size + (index < rest ? index : rest);
+    long end = begin + size + (index < rest ? 1 : 0);
+    if (begin < end)
+        loop->body(loop->context, begin, end);
+}
+
+void tenon_parallel_fork(int32_t threads, long count, tenon_parallel_body body, void *context)
+{
+    struct loop loop = {body, context, count};
+    if (threads <= 1 || omp_in_parallel())
+        body(context, 0, count);
+    else
+        GOMP_parallel(run_piece, &loop, (unsigned)threads, 0);
+}
+
+int32_t tenon_parallel_set_threads(int32_t threads)
+{
+    int32_t before = omp_get_max_threads();
+    omp_set_num_threads(threads);
+    return before;
+}

@@ -1,0 +1,33 @@
+import TenonIR
+
+/// How an executable is to be made; every field has a sensible default.
+public struct CompileOptions: Sendable {
+    /// Threads of one run; at least 1. The compiler of a region must create primitives for exactly this number.
+    public var threads: Int
+    /// Milliseconds that may be spent on measuring alternatives; 0 decides by cost model.
+    public var tuningMilliseconds: Int
+    /// The same input gives the same bits, run after run.
+    public var isReproducible: Bool
+    /// Upper bound for packed weights, arenas and scratch together, in bytes; nil for none.
+    public var memoryLimit: Int?
+    /// How many shapes of a module with symbolic dimensions are kept compiled at once; at least 1.
+    public var cachedShapes: Int
+    /// Bytes that the plans of cached shapes may hold together (packed weights and one arena each); nil for no bound. The
+    /// plan in use stays in any case.
+    public var cachedBytes: Int?
+    /// Runs at the same time; further callers wait. Nil: as many as the usable CPUs can serve with `threads` each.
+    public var concurrentRuns: Int?
+
+    public init(
+        threads: Int = 1, tuningMilliseconds: Int = 0, isReproducible: Bool = false, memoryLimit: Int? = nil,
+        cachedShapes: Int = 16, cachedBytes: Int? = 512 << 20, concurrentRuns: Int? = nil
+    ) {
+        self.threads = threads
+        self.tuningMilliseconds = tuningMilliseconds
+        self.isReproducible = isReproducible
+        self.memoryLimit = memoryLimit
+        self.cachedShapes = cachedShapes
+        self.cachedBytes = cachedBytes
+        self.concurrentRuns = concurrentRuns
+    }
+}
