@@ -112,6 +112,8 @@ public struct OperatorSchema: Sendable {
         case (.float, .int(let number)): value = .float(Double(number))
         case (.floats, .ints(let numbers)): value = .floats(numbers.map { Double($0) })
         case (.bool, .int(let number)) where number == 0 || number == 1: value = .bool(number == 1)
+        // One axis may be given as a number where a list of them is possible.
+        case (.ints, .int(let number)): value = .ints([number])
         // An empty list has no element that could tell its kind.
         case (.ints, .floats(let numbers)) where numbers.isEmpty: value = .ints([])
         case (.floats, .strings(let texts)) where texts.isEmpty: value = .floats([])

@@ -1,16 +1,27 @@
 /// Convolutions. Padding lists all begins, then all ends, as in ONNX and Relax.
 enum ConvolutionOperators {
-    static let schemas: [OperatorSchema] = [
-        OperatorSchema(
-            "nn.conv2d", "2-D convolution (cross-correlation) of f[n,c,h,w] with weight [o, c/groups, kh, kw].",
-            inputs: [.init("data"), .init("weight")],
-            attributes: [
-                .defaulted("strides", .ints([1, 1])),
-                .defaulted("padding", .ints([0, 0, 0, 0])),
-                .defaulted("dilation", .ints([1, 1])),
-                .defaulted("groups", 1),
-            ], infer: { try convolution($0, spatial: 2) })
-    ]
+    static let schemas: [OperatorSchema] = [1, 2, 3].flatMap { spatial -> [OperatorSchema] in
+        let ones = AttributeValue.ints([Int64](repeating: 1, count: spatial))
+        let zeros = AttributeValue.ints([Int64](repeating: 0, count: spatial))
+        let window: [OperatorSchema.Attribute] = [
+            .defaulted("strides", ones),
+            .defaulted("padding", .ints([Int64](repeating: 0, count: spatial * 2))),
+            .defaulted("dilation", ones),
+            .defaulted("groups", 1),
+        ]
+        return [
+            OperatorSchema(
+                "nn.conv\(spatial)d",
+                "\(spatial)-D convolution (cross-correlation) of [n, c, spatial…] with weight [o, c/groups, kernel…].",
+                inputs: [.init("data"), .init("weight")], attributes: window,
+                infer: { try convolution($0, spatial: spatial) }),
+            OperatorSchema(
+                "nn.conv\(spatial)d_transpose",
+                "Gradient of the \(spatial)-D convolution by its data: [n, c, spatial…] with weight [c, o/groups, kernel…].",
+                inputs: [.init("data"), .init("weight")], attributes: window + [.defaulted("output_padding", zeros)],
+                infer: { try transposed($0, spatial: spatial) }),
+        ]
+    }
 
     static func convolution(_ site: CallSite, spatial: Int) throws -> ValueType {
         let data = try site.tensor(0, rank: spatial + 2)
@@ -36,6 +47,47 @@ enum ConvolutionOperators {
         for axis in 0..<spatial {
             guard let kernel = w[axis + 2].value else { throw site.inputError(1, expects: "a kernel of known size") }
             shape.append(try window.output(site, x[axis + 2], kernel: kernel, axis: axis))
+        }
+        return .tensor(TensorType(dtype, shape))
+    }
+
+    /// Sizes: (size - 1) × stride + dilation × (kernel - 1) + 1 - pads + output_padding.
+    static func transposed(_ site: CallSite, spatial: Int) throws -> ValueType {
+        let data = try site.tensor(0, rank: spatial + 2)
+        let weight = try site.tensor(1, rank: spatial + 2)
+        let dtype = try site.sameDType(0, 1)
+        let window = try Window(site, spatial: spatial)
+        let extra = try site.ints("output_padding", count: spatial)
+        let groups = try site.int("groups")
+        guard groups > 0 else { throw site.attributeError("groups", expects: "a number above 0") }
+        for axis in 0..<spatial where extra[axis] < 0 || extra[axis] > Int32.max {
+            throw site.attributeError("output_padding", expects: "numbers from 0")
+        }
+        guard let x = data.shape, let w = weight.shape else {
+            return .tensor(TensorType(dtype: dtype, rank: spatial + 2))
+        }
+        if let channels = x[1].value, let inputs = w[0].value, channels != inputs {
+            throw site.inputError(1, expects: "\(channels) in dimension 0, as data (\(data)) has channels")
+        }
+        if let inputs = w[0].value, inputs % groups != 0 {
+            throw site.inputError(1, expects: "a number of input channels that \(groups) groups divide")
+        }
+        var shape = [x[0], try site.dim(Dim.multiplying(w[1], .fixed(groups)))]
+        for axis in 0..<spatial {
+            guard let kernel = w[axis + 2].value, kernel > 0, kernel <= Int32.max else {
+                throw site.inputError(1, expects: "a kernel of known size from 1")
+            }
+            let steps = try site.dim(Dim.adding(x[axis + 2], -1))
+            let reach = try site.dim(Dim.multiplying(steps, .fixed(window.strides[axis])))
+            // All factors are below 2^31, so these cannot overflow.
+            let rest =
+                window.dilation[axis] * (kernel - 1) + 1 - window.padding[axis] - window.padding[axis + spatial]
+                + extra[axis]
+            let size = try site.dim(Dim.adding(reach, .fixed(rest)))
+            if let size = size.value, size < 0 {
+                throw site.error(.invalidShape, "spatial axis \(axis) would have size \(size)")
+            }
+            shape.append(size)
         }
         return .tensor(TensorType(dtype, shape))
     }

@@ -7,5 +7,10 @@ extension Operators {
         LinearOperators.schemas,
         NormalizationOperators.schemas,
         PoolingOperators.schemas,
+        ComparisonOperators.schemas,
+        ReductionOperators.schemas,
+        CreationOperators.schemas,
+        RegroupingOperators.schemas,
+        IndexingOperators.schemas,
     ]
 }

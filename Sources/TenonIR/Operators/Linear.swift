@@ -3,12 +3,35 @@ enum LinearOperators {
     static let schemas: [OperatorSchema] = [
         OperatorSchema(
             "matmul", "Matrix product as NumPy's: leading dimensions broadcast, a vector counts as a row or a column.",
-            inputs: [.init("a"), .init("b")], infer: matmul)
+            inputs: [.init("a"), .init("b")], attributes: [.optional("out_dtype", .dtype)], infer: matmul),
+        OperatorSchema(
+            "nn.dense", "data × weight transposed: f[..., i] with weight [o, i] gives [..., o].",
+            inputs: [.init("data"), .init("weight")], attributes: [.optional("out_dtype", .dtype)], infer: dense),
     ]
+
+    /// The element type of the result: `out_dtype`, else that of the inputs.
+    private static func resultType(_ site: CallSite) throws -> DataType? {
+        let dtype = try site.sameDType(0, 1)
+        return site.attributes.dtype("out_dtype") ?? dtype
+    }
+
+    static func dense(_ site: CallSite) throws -> ValueType {
+        let (data, weight) = (try site.tensor(0), try site.tensor(1, rank: 2))
+        let dtype = try resultType(site)
+        if data.rank == 0 { throw site.inputError(0, expects: "at least 1 dimension") }
+        guard var shape = data.shape, let w = weight.shape else {
+            return .tensor(TensorType(dtype: dtype, rank: data.rank))
+        }
+        if let inner = shape[shape.count - 1].value, let other = w[1].value, inner != other {
+            throw site.inputError(1, expects: "\(inner) in dimension 1, the last dimension of 'data' (\(data))")
+        }
+        shape[shape.count - 1] = w[0]
+        return .tensor(TensorType(dtype, shape))
+    }
 
     static func matmul(_ site: CallSite) throws -> ValueType {
         let (a, b) = (try site.tensor(0), try site.tensor(1))
-        let dtype = try site.sameDType(0, 1)
+        let dtype = try resultType(site)
         for (index, type) in [a, b].enumerated() where type.rank == 0 {
             throw site.inputError(index, expects: "at least 1 dimension")
         }
