@@ -18,7 +18,9 @@ extension Module {
     /// Whether both modules have functions of the same names that are structurally equal, in any order, and equal
     /// attributes.
     public func isStructurallyEqual(to other: Module) -> Bool {
-        guard functions.count == other.functions.count, attributes.isIdentical(to: other.attributes) else { return false }
+        guard functions.count == other.functions.count, attributes.isIdentical(to: other.attributes) else {
+            return false
+        }
         for (name, function) in functions {
             guard let match = other.functions[name], function.isStructurallyEqual(to: match) else { return false }
         }

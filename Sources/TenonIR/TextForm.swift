@@ -1,0 +1,116 @@
+/// How a module is printed.
+public struct PrintOptions: Sendable {
+    /// Where the contents of big constants go.
+    public enum Constants: Sendable {
+        /// They stay out: `const#2: f32[64,3,7,7]`. The text reads back only with the table of constants.
+        case references
+        /// The same, and a section at the end holds the data in base64.
+        case data
+    }
+
+    /// Where the contents of big constants go.
+    public var constants: Constants
+    /// A constant with at most so many elements is printed in place.
+    public var inlineElements: Int
+
+    /// Short and readable by default.
+    public init(constants: Constants = .references, inlineElements: Int = 16) {
+        self.constants = constants
+        self.inlineElements = inlineElements
+    }
+}
+
+extension Module {
+    /// The text form, which parses back to an equal module when constants are included or all small.
+    public func text(_ options: PrintOptions = PrintOptions()) -> String { printed(options).text }
+
+    /// The text form, and the constants that its references `const#i` mean, by number.
+    public func printed(_ options: PrintOptions = PrintOptions()) -> (text: String, constants: [Constant]) {
+        var printer = Printer(options)
+        printer.module(self)
+        return (printer.text, printer.constants)
+    }
+
+    /// Reads the text form. `constants` gives the contents of references that the text itself does not hold.
+    ///
+    /// Types are taken as written, and where none is written inferred; `verify()` checks them.
+    /// - Throws: `.parseError` with line and column.
+    public init(text: String, constants: [Constant] = []) throws {
+        var text = text
+        self = try text.withUTF8 { try Module(utf8: $0, constants: constants) }
+    }
+
+    /// As above, from bytes that need not be valid UTF-8.
+    public init(utf8: UnsafeBufferPointer<UInt8>, constants: [Constant] = []) throws {
+        var parser = Parser(utf8, constants: constants)
+        self = try parser.module()
+    }
+}
+
+extension Module: CustomStringConvertible {
+    /// The text form, with big constants as references.
+    public var description: String { text() }
+}
+
+extension Function {
+    /// The function alone as text.
+    public func text(named name: String, _ options: PrintOptions = PrintOptions()) -> String {
+        var printer = Printer(options)
+        printer.function(self, named: name)
+        return printer.text
+    }
+}
+
+/// What printer and parser agree on.
+enum TextForm {
+    static let nestingLimit = 64
+    /// Numbers and symbols in one dimension.
+    static let dimensionLimit = 1024
+
+    static func isLetter(_ byte: UInt8) -> Bool {
+        (byte | 0x20 >= 0x61 && byte | 0x20 <= 0x7a) || byte == 0x5f
+    }
+
+    static func isDigit(_ byte: UInt8) -> Bool { byte >= 0x30 && byte <= 0x39 }
+
+    /// Letters, digits and `_`, not beginning with a digit; also several such words joined by dots. A dot in front of a
+    /// digit is the projection of a tuple, so names like `layer.0` are quoted.
+    static func isIdentifier(_ name: String) -> Bool {
+        var expectsLetter = true
+        for byte in name.utf8 {
+            if isLetter(byte) {
+                expectsLetter = false
+            } else if expectsLetter {
+                return false
+            } else if byte == 0x2e {
+                expectsLetter = true
+            } else if !isDigit(byte) {
+                return false
+            }
+        }
+        return !expectsLetter
+    }
+
+    /// The name, quoted unless it is an identifier.
+    static func name(_ name: String) -> String { isIdentifier(name) ? name : quoted(name) }
+
+    static func quoted(_ text: String) -> String {
+        var result = "\""
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "\"": result += "\\\""
+            case "\\": result += "\\\\"
+            case "\n": result += "\\n"
+            case "\t": result += "\\t"
+            case "\r": result += "\\r"
+            default:
+                if scalar.value < 0x20 || scalar.value == 0x7f {
+                    result += "\\u{\(String(scalar.value, radix: 16))}"
+                } else {
+                    result.unicodeScalars.append(scalar)
+                }
+            }
+        }
+        return result + "\""
+    }
+}
