@@ -24,6 +24,8 @@ let package = Package(
     products: [],
     dependencies: [
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        // Without its traits, whose stream helpers need all of Foundation.
+        .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0", traits: []),
     ],
     targets: [
         .target(
@@ -31,6 +33,9 @@ let package = Package(
         .target(name: "TenonRewrite", dependencies: ["TenonIR"]),
         .target(name: "CParallel", linkerSettings: [.linkedLibrary("gomp")]),
         .target(name: "TenonRuntime", dependencies: ["TenonIR", "CParallel"]),
+        .target(
+            name: "TenonONNX", dependencies: ["TenonIR", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
+            exclude: ["Proto/onnx.proto"]),
         .testTarget(name: "TenonIRTests", dependencies: ["TenonIR"]),
     ]
 )

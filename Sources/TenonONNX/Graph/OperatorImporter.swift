@@ -1,0 +1,37 @@
+/// Imports the nodes of one ONNX operator.
+struct OperatorImporter: Sendable {
+    /// The first operator-set version whose definition the importer follows; older nodes are not supported.
+    let since: Int64
+    /// Adds the node's calls and returns its outputs in order; fewer than the node names are an error.
+    let run: @Sendable (Node) throws -> [ImportedValue]
+
+    init(since: Int64 = 1, _ run: @escaping @Sendable (Node) throws -> [ImportedValue]) {
+        self.since = since
+        self.run = run
+    }
+}
+
+/// All importers by operator name, with the domain in front for operators outside ONNX's own.
+enum OperatorImporters {
+    static let table: [String: OperatorImporter] = {
+        var table: [String: OperatorImporter] = [:]
+        for family in families { table.merge(family) { first, _ in first } }
+        return table
+    }()
+
+    /// One line per file of the folder Importers.
+    private static let families: [[String: OperatorImporter]] = [
+        ActivationImporters.table,
+        ArithmeticImporters.table,
+        ConvolutionImporters.table,
+        LinearImporters.table,
+        ManipulationImporters.table,
+        NormalizationImporters.table,
+        PoolingImporters.table,
+        ConstantImporters.table,
+    ]
+
+    static func find(_ op: String, domain: String) -> OperatorImporter? {
+        table[domain.isEmpty || domain == "ai.onnx" ? op : "\(domain).\(op)"]
+    }
+}

@@ -1,0 +1,53 @@
+import TenonIR
+
+/// Conv. A bias becomes reshape and add, so that every frontend gives the same sequence to match.
+enum ConvolutionImporters {
+    static let table: [String: OperatorImporter] = [
+        "Conv": OperatorImporter(conv)
+    ]
+
+    private static func conv(_ node: Node) throws -> [ImportedValue] {
+        try node.requireInputs(2...3)
+        let weight = try node.shape(1)
+        let spatial = weight.count - 2
+        guard (1...3).contains(spatial) else {
+            throw node.unsupported("a weight of \(weight.count) dimensions, expected 3 to 5")
+        }
+        let data = try node.type(0)
+        if let rank = data.rank, rank != weight.count {
+            throw node.error(.invalidShape, "input has \(rank) dimensions, the weight \(weight.count)")
+        }
+        let kernel = try kernelSize(node, weight)
+        let window = try WindowAttributes(node, kernel: kernel, input: data.shape.map { Array($0.dropFirst(2)) })
+        let result = try node.call(
+            "nn.conv\(spatial)d", [try node.operand(0), try node.operand(1)],
+            [
+                "strides": .ints(window.strides), "padding": .ints(window.pads), "dilation": .ints(window.dilations),
+                "groups": .int(try node.int("group", 1)),
+            ])
+        return [.operand(try addBias(node, to: result, channels: weight[0], spatial: spatial))]
+    }
+
+    /// The weight's spatial size, which `kernel_shape` may repeat.
+    static func kernelSize(_ node: Node, _ weight: [Dim]) throws -> [Int64] {
+        let kernel = weight.dropFirst(2).compactMap(\.value)
+        guard kernel.count == weight.count - 2 else { throw node.unsupported("a kernel of symbolic size") }
+        if let declared = try node.ints("kernel_shape"), declared != kernel {
+            throw node.error(.invalidShape, "kernel_shape is \(declared), the weight has \(kernel)")
+        }
+        return kernel
+    }
+
+    /// result + reshape(bias, [1, channels, 1, …]) when input 2 is given.
+    static func addBias(_ node: Node, to result: Operand, channels: Dim, spatial: Int) throws -> Operand {
+        guard node.has(2) else { return result }
+        if let shape = try node.type(2).shape {
+            guard shape.count == 1, shape[0] == channels || !shape[0].isFixed || !channels.isFixed else {
+                throw node.error(.invalidShape, "bias expects \(channels) values, found \(try node.type(2))")
+            }
+        }
+        let shape: [Dim] = [1, channels] + [Dim](repeating: 1, count: spatial)
+        let bias = try node.call("reshape", [try node.operand(2), .shape(shape)])
+        return try node.call("add", [result, bias])
+    }
+}
