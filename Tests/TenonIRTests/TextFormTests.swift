@@ -171,7 +171,7 @@ import Testing
 
     @Test func errorsSayWhereAndWhat() {
         #expect(message("fn @f() {\n  %a = nn.rely(1)\n") == "line 2, column 8: unknown operator 'nn.rely'")
-        #expect(message("fn @f(%ä: f32[2) ") == "line 1, column 16: expected ',', found ')'")
+        #expect(message("fn @f(%a: f32[2) ") == "line 1, column 16: expected ',', found ')'")
         #expect(message("fn @f(%x: f33[2]) {}").contains("line 1, column 11: expected a type, found 'f33'"))
         #expect(message("fn @f() { return %y }") == "line 1, column 19: '%y' is not defined before its use")
         #expect(message("fn @f() { return \"abc").contains("a string without end"))
