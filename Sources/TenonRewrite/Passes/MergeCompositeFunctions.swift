@@ -1,0 +1,111 @@
+import TenonIR
+
+/// Collects neighbouring composites of one backend in `main` into region functions that carry `Codegen` and
+/// `global_symbol`; inside, each composite is a local function that keeps `Composite`.
+public struct MergeCompositeFunctions: ModulePass {
+    public init() {}
+
+    public var name: String { "MergeCompositeFunctions" }
+
+    public func run(on module: Module, _ context: PassContext) throws -> Module {
+        guard var main = module.main else {
+            throw TenonError(.notFound, "\(name): the module has no function 'main'")
+        }
+        let source = main
+        let table = BindingTable(source)
+        let options = GroupExtractor.Options(bindsConstants: false, inlinesComposites: true)
+        var extractor = GroupExtractor(source, table, module, options)
+        var functions = FunctionTable(module, ignoring: ["global_symbol"])
+        var changed = false
+        for index in main.body.blocks.indices {
+            var block = main.body.blocks[index]
+            let regions = RegionGroups(block, source) { function in
+                module[function]?.composite.map { composite in
+                    composite.firstIndex(of: ".").map { String(composite[..<$0]) } ?? composite
+                }
+            }
+            var grouping = Grouping(valueCount: source.values.count)
+            var compilers: [String] = []
+            var numbering: [Int: Int] = [:]
+            for binding in block.bindings {
+                guard let region = regions.region(of: binding.id) else { continue }
+                let number = numbering[region.group] ?? compilers.count
+                if number == compilers.count {
+                    numbering[region.group] = number
+                    compilers.append(region.compiler)
+                }
+                grouping.groupOf[binding.id.int] = Int32(number)
+            }
+            guard !compilers.isEmpty else { continue }
+            changed = true
+            let partitioner = Partitioner(
+                options: options,
+                describe: { (["Codegen": .string(compilers[$0])], "_" + compilers[$0]) },
+                context: "\(name): @main")
+            try partitioner.apply(
+                to: &block, of: &main, grouping, groupCount: compilers.count, &extractor, &functions)
+            main.body.blocks[index] = block
+        }
+        guard changed else { return module }
+        functions.replace("main", with: main.compacted())
+        return Self.cleaned(functions.module)
+    }
+
+    /// Gives regions their symbols and drops private functions that nothing calls any more.
+    private static func cleaned(_ module: Module) -> Module {
+        var result = module
+        for (name, function) in module.functions where function.codegen != nil && function.globalSymbol == nil {
+            result.functions[name]?.attributes["global_symbol"] = .string(name)
+        }
+        return result.removingUnreachable()
+    }
+}
+
+extension Module {
+    /// Without the private functions (those that carry no `global_symbol`, and are not `main`) that no public one reaches.
+    public func removingUnreachable() -> Module {
+        var reached: Set<String> = []
+        var stack: [String] = []
+        for (name, function) in functions where name == "main" || function.globalSymbol != nil || !function.isPrivate {
+            reached.insert(name)
+            stack.append(name)
+        }
+        while let name = stack.popLast() {
+            self[name]?.forEachCalledFunction { callee in
+                if functions[callee] != nil, reached.insert(callee).inserted { stack.append(callee) }
+            }
+        }
+        guard reached.count < functions.count else { return self }
+        var result = self
+        result.functions.removeAll { !reached.contains($0.key) }
+        return result
+    }
+}
+
+extension Function {
+    /// Made by a pass for use inside the module.
+    var isPrivate: Bool { isPrimitive || composite != nil }
+
+    /// Names of module functions that are called or mentioned, local functions included.
+    func forEachCalledFunction(_ body: (String) -> Void) {
+        func visit(_ operand: Operand) {
+            switch operand {
+            case .global(let name): body(name)
+            case .tuple(let fields): fields.forEach(visit)
+            default: break
+            }
+        }
+        forEachBinding { binding in
+            switch binding.expression {
+            case .call(let call):
+                if case .function(let name) = call.callee { body(name) }
+                call.arguments.forEach(visit)
+            case .tuple(let fields): fields.forEach(visit)
+            case .tupleGetItem(let operand, _), .operand(let operand), .matchCast(let operand, _): visit(operand)
+            case .function(let function): function.forEachCalledFunction(body)
+            case .conditional(let condition, _, _): visit(condition)
+            }
+        }
+        visit(self.body.result)
+    }
+}
