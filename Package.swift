@@ -36,6 +36,7 @@ let package = Package(
         .target(
             name: "TenonONNX", dependencies: ["TenonIR", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
             exclude: ["Proto/onnx.proto"]),
+        .testTarget(name: "TenonRewriteTests", dependencies: ["TenonRewrite"]),
         .testTarget(name: "TenonIRTests", dependencies: ["TenonIR"]),
     ]
 )
