@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Library, engine, stream and thread count.
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "internal.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+
+int32_t tdnnl_version(void) {
+    const dnnl_version_t *version = dnnl_version();
+    return version ? version->major * 10000 + version->minor * 100 + version->patch : 0;
+}
+
+int32_t tdnnl_compiled_major(void) { return DNNL_VERSION_MAJOR; }
+
+const char *tdnnl_status_name(int32_t status) {
+    switch (status) {
+    case TDNNL_OK: return "success";
+    case TDNNL_OUT_OF_MEMORY: return "out_of_memory";
+    case TDNNL_INVALID_ARGUMENTS: return "invalid_arguments";
+    case TDNNL_UNIMPLEMENTED: return "unimplemented";
+    case TDNNL_LAST_IMPL: return "last_impl_reached";
+    case TDNNL_RUNTIME_ERROR: return "runtime_error";
+    case TDNNL_NOT_REQUIRED: return "not_required";
+    default: return "unknown_status";
+    }
+}
+
+int32_t tdnnl_effective_isa(void) { return (int32_t)dnnl_get_effective_cpu_isa(); }
+
+int tdnnl_set_primitive_cache_capacity(int32_t capacity) {
+    if (capacity < 0) return TDNNL_INVALID_ARGUMENTS;
+    return dnnl_set_primitive_cache_capacity(capacity);
+}
+
+// The OpenMP runtime is the one that oneDNN brought along, so it is looked up rather than linked: linking a second
+// runtime into a process that uses another one would split the thread pools.
+static pthread_once_t threads_once = PTHREAD_ONCE_INIT;
+static void (*omp_set)(int);
+static int (*omp_get)(void);
+
+static void find_threads(void) {
+    *(void **)&omp_set = dlsym(RTLD_DEFAULT, "omp_set_num_threads");
+    *(void **)&omp_get = dlsym(RTLD_DEFAULT, "omp_get_max_threads");
+    if (omp_set && omp_get) return;
+    void *gomp = dlopen("libgomp.so.1", RTLD_LAZY | RTLD_NOLOAD);
+    if (!gomp) return;
+    *(void **)&omp_set = dlsym(gomp, "omp_set_num_threads");
+    *(void **)&omp_get = dlsym(gomp, "omp_get_max_threads");
+}
+
+int32_t tdnnl_get_threads(void) {
+    pthread_once(&threads_once, find_threads);
+    return omp_get ? omp_get() : 1;
+}
+
+int tdnnl_set_threads(int32_t count) {
+    if (count < 1 || count > 4096) return TDNNL_INVALID_ARGUMENTS;
+    pthread_once(&threads_once, find_threads);
+    if (!omp_set) return count == 1 ? TDNNL_OK : TDNNL_UNIMPLEMENTED;
+    omp_set(count);
+    return TDNNL_OK;
+}
+
+int tdnnl_engine_create(tdnnl_engine **engine) {
+    if (!engine) return TDNNL_INVALID_ARGUMENTS;
+    dnnl_engine_t native = NULL;
+    int status = dnnl_engine_create(&native, dnnl_cpu, 0);
+    *engine = status == TDNNL_OK ? (tdnnl_engine *)native : NULL;
+    return status;
+}
+
+void tdnnl_engine_destroy(tdnnl_engine *engine) {
+    if (engine) dnnl_engine_destroy((dnnl_engine_t)engine);
+}
+
+int tdnnl_stream_create(tdnnl_stream **stream, tdnnl_engine *engine) {
+    if (!stream) return TDNNL_INVALID_ARGUMENTS;
+    *stream = NULL;
+    if (!engine) return TDNNL_INVALID_ARGUMENTS;
+    dnnl_stream_t native = NULL;
+    int status = dnnl_stream_create(&native, tdnnl_native_engine(engine), dnnl_stream_default_flags);
+    if (status == TDNNL_OK) *stream = (tdnnl_stream *)native;
+    return status;
+}
+
+int tdnnl_stream_wait(tdnnl_stream *stream) {
+    return stream ? (int)dnnl_stream_wait((dnnl_stream_t)stream) : TDNNL_INVALID_ARGUMENTS;
+}
+
+void tdnnl_stream_destroy(tdnnl_stream *stream) {
+    if (stream) dnnl_stream_destroy((dnnl_stream_t)stream);
+}
