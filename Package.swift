@@ -32,6 +32,7 @@ let package = Package(
             name: "TenonIR", dependencies: [.product(name: "OrderedCollections", package: "swift-collections")]),
         .target(name: "TenonRewrite", dependencies: ["TenonIR"]),
         .target(name: "CParallel", linkerSettings: [.linkedLibrary("gomp")]),
+        .target(name: "CDNNL", cSettings: dnnlCFlags, linkerSettings: dnnlLinkFlags),
         .target(name: "TenonRuntime", dependencies: ["TenonIR", "CParallel"]),
         .target(
             name: "TenonONNX", dependencies: ["TenonIR", .product(name: "SwiftProtobuf", package: "swift-protobuf")],

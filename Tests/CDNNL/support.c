@@ -184,3 +184,9 @@ void naive_convolution(const tensor *x, const tensor *w, const tensor *bias, ten
                     y->data[((n * y->dims[1] + o) * y->dims[2] + p) * y->dims[3] + q] = (float)sum;
                 }
 }
+
+void end(tdnnl_pd *pd, tdnnl_md **mds, int md_count, tensor **tensors, int tensor_count) {
+    tdnnl_pd_destroy(pd);
+    for (int i = 0; i < md_count; i++) tdnnl_md_destroy(mds[i]);
+    for (int i = 0; i < tensor_count; i++) drop(tensors[i]);
+}

@@ -44,6 +44,7 @@ typedef struct operand {
 void run(tdnnl_pd *pd, operand *operands, int32_t operand_count);
 // Largest difference over the largest expected value is below `tolerance`.
 void assert_close(const tensor *got, const tensor *expected, float tolerance);
+void end(tdnnl_pd *pd, tdnnl_md **mds, int md_count, tensor **tensors, int tensor_count); // gives all back
 tdnnl_md *queried(const tdnnl_pd *pd, int32_t query, int32_t index);
 
 typedef struct geometry {
