@@ -1,4 +1,9 @@
+#define _GNU_SOURCE
+
 #include "CParallel.h"
+
+#include <sched.h>
+#include <unistd.h>
 
 /* The entry points of libgomp that compilers call, declared here because no omp.h comes with clang. */
 extern void GOMP_parallel(void (*fn)(void *), void *data, unsigned threads, unsigned flags);
@@ -42,4 +47,22 @@ int32_t tenon_parallel_set_threads(int32_t threads)
     int32_t before = omp_get_max_threads();
     omp_set_num_threads(threads);
     return before;
+}
+
+int32_t tenon_parallel_allowed_cpus(void)
+{
+    /* The kernel refuses a mask that is shorter than its own, so the mask grows until it fits. */
+    for (int cpus = 1024; cpus <= 65536; cpus *= 4) {
+        cpu_set_t *mask = CPU_ALLOC(cpus);
+        if (!mask)
+            break;
+        size_t size = CPU_ALLOC_SIZE(cpus);
+        CPU_ZERO_S(size, mask);
+        int count = sched_getaffinity(0, size, mask) == 0 ? CPU_COUNT_S(size, mask) : 0;
+        CPU_FREE(mask);
+        if (count > 0)
+            return count;
+    }
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    return online > 0 ? (int32_t)online : 1;
 }

@@ -17,10 +17,13 @@ public struct CompileOptions: Sendable {
     public var cachedBytes: Int?
     /// Runs at the same time; further callers wait. Nil: as many as the usable CPUs can serve with `threads` each.
     public var concurrentRuns: Int?
+    /// Ignore what backends could do and run everything on the Swift kernels: the yardstick for the fused run.
+    public var usesReferenceKernels: Bool
 
     public init(
         threads: Int = 1, tuningMilliseconds: Int = 0, isReproducible: Bool = false, memoryLimit: Int? = nil,
-        cachedShapes: Int = 16, cachedBytes: Int? = 512 << 20, concurrentRuns: Int? = nil
+        cachedShapes: Int = 16, cachedBytes: Int? = 512 << 20, concurrentRuns: Int? = nil,
+        usesReferenceKernels: Bool = false
     ) {
         self.threads = threads
         self.tuningMilliseconds = tuningMilliseconds
@@ -29,5 +32,6 @@ public struct CompileOptions: Sendable {
         self.cachedShapes = cachedShapes
         self.cachedBytes = cachedBytes
         self.concurrentRuns = concurrentRuns
+        self.usesReferenceKernels = usesReferenceKernels
     }
 }

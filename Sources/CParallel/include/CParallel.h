@@ -17,6 +17,9 @@ void tenon_parallel_fork(int32_t threads, long count, tenon_parallel_body body, 
 /* Sets how many threads OpenMP uses for what the calling thread starts; returns the number before. */
 int32_t tenon_parallel_set_threads(int32_t threads);
 
+/* How many CPUs the affinity mask of the calling thread allows; at least 1. */
+int32_t tenon_parallel_allowed_cpus(void);
+
 #if defined(__clang__)
 #pragma clang assume_nonnull end
 #endif

@@ -1,0 +1,117 @@
+import Synchronization
+import TenonIR
+
+/// Bytes that an executable holds: packed weights of its plans and arenas of its contexts.
+final class MemoryAccount: Sendable {
+    let limit: Int?
+    private let used = Atomic<Int>(0)
+
+    init(limit: Int?) { self.limit = limit }
+
+    var bytes: Int { used.load(ordering: .relaxed) }
+
+    /// False, with nothing reserved, when the limit would be passed.
+    func reserve(_ bytes: Int) -> Bool {
+        var current = used.load(ordering: .relaxed)
+        while true {
+            let (next, overflow) = current.addingReportingOverflow(bytes)
+            if overflow || next > limit ?? Int.max { return false }
+            let (exchanged, original) = used.compareExchange(
+                expected: current, desired: next, ordering: .acquiringAndReleasing)
+            if exchanged { return true }
+            current = original
+        }
+    }
+
+    func release(_ bytes: Int) { used.wrappingSubtract(bytes, ordering: .acquiringAndReleasing) }
+}
+
+/// One run's memory: the arena, the plan bound to it, and the pointers of the caller's tensors. Kept for the next run.
+final class Context {
+    let plan: Plan
+    private let arena: AlignedBytes
+    private let instance: PlanInstance
+    private let account: MemoryAccount
+    private let inputs: UnsafeMutablePointer<UnsafeRawPointer>
+    private let outputs: UnsafeMutablePointer<UnsafeMutableRawPointer>
+    /// Dense copies of inputs that came strided, misaligned or overlapping an output; made when first needed.
+    private var packed: [AlignedBytes?]
+    private var packedBytes = 0
+    let timings: UnsafeMutablePointer<UInt64>
+
+    /// The arena's bytes have been reserved in `account` and are released with the context.
+    init(_ plan: Plan, account: MemoryAccount) throws {
+        do {
+            arena = try AlignedBytes(plan.arenaBytes)
+            instance = try PlanInstance(plan, arena: arena.base)
+        } catch {
+            account.release(plan.arenaBytes)
+            throw error
+        }
+        self.plan = plan
+        self.account = account
+        packed = [AlignedBytes?](repeating: nil, count: plan.inputs.count)
+        // Never zero: the address must exist.
+        inputs = .allocate(capacity: plan.inputs.count + 1)
+        inputs.initialize(repeating: UnsafeRawPointer(PlanInstance.empty), count: plan.inputs.count + 1)
+        outputs = .allocate(capacity: plan.outputs.count + 1)
+        outputs.initialize(repeating: PlanInstance.empty, count: plan.outputs.count + 1)
+        timings = .allocate(capacity: plan.descriptions.count + 1)
+        timings.initialize(repeating: 0, count: plan.descriptions.count + 1)
+    }
+
+    deinit {
+        inputs.deallocate()
+        outputs.deallocate()
+        timings.deallocate()
+        account.release(plan.arenaBytes &+ packedBytes)
+    }
+
+    /// Runs the plan on tensors that have been checked against it.
+    func run(
+        _ inputViews: UnsafeBufferPointer<TensorView>, _ outputViews: UnsafeBufferPointer<TensorView>,
+        isProfiled: Bool, environment: borrowing RunEnvironment
+    ) throws {
+        for (index, view) in outputViews.enumerated() { outputs[index] = view.data ?? PlanInstance.empty }
+        for (index, view) in inputViews.enumerated() {
+            guard let data = view.data, plan.inputs[index].byteCount > 0 else { continue }
+            if view.isDense, view.isAligned, !overlapsOutput(data, plan.inputs[index].byteCount, outputViews) {
+                inputs[index] = UnsafeRawPointer(data)
+            } else {
+                inputs[index] = try pack(view, index)
+            }
+        }
+        try instance.run(
+            inputs: inputs, outputs: outputs, timings: isProfiled ? timings : nil, environment: environment)
+    }
+
+    private func overlapsOutput(
+        _ data: UnsafeMutableRawPointer, _ bytes: Int, _ outputViews: UnsafeBufferPointer<TensorView>
+    ) -> Bool {
+        for (index, output) in outputViews.enumerated() {
+            guard let other = output.data else { continue }
+            if other < data + bytes, data < other + plan.outputs[index].byteCount { return true }
+        }
+        return false
+    }
+
+    private func pack(_ view: TensorView, _ index: Int) throws -> UnsafeRawPointer {
+        let bytes = plan.inputs[index].byteCount
+        if packed[index] == nil {
+            guard account.reserve(bytes) else {
+                throw TenonError(
+                    .limitExceeded, "input #\(index) is not dense and its copy of \(bytes) bytes exceeds the memory limit")
+            }
+            do {
+                packed[index] = try AlignedBytes(bytes)
+            } catch {
+                account.release(bytes)
+                throw error
+            }
+            packedBytes += bytes
+        }
+        guard let memory = packed[index] else { throw TenonError(.internal, "no memory for input #\(index)") }
+        view.pack(to: memory.base)
+        return UnsafeRawPointer(memory.base)
+    }
+}

@@ -1,0 +1,317 @@
+import TenonIR
+
+/// How one run behaves.
+public struct RunOptions: Sendable {
+    /// Ends the run with `cancelled` at the next step when set.
+    public var cancel: CancelToken?
+    /// Nanoseconds of `MonotonicClock` after which the run ends with `deadlineExceeded`, also while it waits for its turn.
+    public var deadline: UInt64?
+    /// Record how long each step takes, for `lastProfile`.
+    public var isProfiled: Bool
+
+    public init(cancel: CancelToken? = nil, deadline: UInt64? = nil, isProfiled: Bool = false) {
+        self.cancel = cancel
+        self.deadline = deadline
+        self.isProfiled = isProfiled
+    }
+}
+
+/// How long each step of one run took.
+public struct RunProfile: Sendable {
+    public var steps: [StepDescription]
+    /// One per step.
+    public var nanoseconds: [UInt64]
+    public var totalNanoseconds: UInt64
+}
+
+/// Bytes that an executable needs, known before the first run.
+public struct MemoryStatement: Sendable, Equatable {
+    /// Weights in the layouts of the backends, of all cached plans.
+    public var packedWeights = 0
+    /// Constants that kernels read as they are.
+    public var constants = 0
+    /// Intermediates and scratch of one run; each concurrent run has its own.
+    public var arena = 0
+    /// The part of `arena` that a single step needs for itself at most.
+    public var scratch = 0
+    /// Packed weights and arenas that are held now.
+    public var inUse = 0
+}
+
+/// A module made ready to run. Immutable to its users; any number of threads may run it at once.
+public final class Executable: Sendable {
+    public let signature: Signature
+    public let options: CompileOptions
+    private let state: ExecutableState
+    private let backends: [String: any Backend]
+    /// What is needed to plan further shapes or to interpret; nil when the only plan is made.
+    private let module: Module?
+    private let fixed: CachedPlan?
+
+    /// Compiles `main`. Functions with `Codegen` go to the backend of that name; all other operators run on Swift kernels.
+    /// With symbolic sizes the plan of a shape is made when the shape first comes, or by `prepare`.
+    public init(module: Module, backends: [any Backend], options: CompileOptions = CompileOptions()) throws {
+        guard let main = module.main else { throw TenonError(.notFound, "the module has no function 'main'") }
+        guard options.threads >= 1, options.threads <= 1024 else {
+            throw TenonError(.invalidArgument, "threads expects 1 to 1024, found \(options.threads)")
+        }
+        signature = try Signature(main)
+        self.options = options
+        self.backends = Dictionary(backends.map { ($0.name, $0) }) { first, _ in first }
+        state = ExecutableState(options)
+        let specs = signature.inputs.compactMap { TensorSpec($0.type) }
+        var fixed: CachedPlan?
+        if specs.count == signature.inputs.count {
+            let (known, state) = (self.backends, state)
+            do {
+                fixed = try state.perform(RunEnvironment()) {
+                    try state.plan(where: { _ in true }) {
+                        try PlanBuilder.plan(module, main, inputs: specs, backends: known, options: options)
+                    }
+                }
+            } catch is DependsOnData {
+                state.isInterpreted.store(true, ordering: .releasing)
+            }
+        }
+        self.fixed = fixed
+        // Weights that a backend has packed are not kept twice.
+        self.module = fixed == nil ? module : nil
+    }
+
+    // MARK: - Running
+
+    /// Runs on the caller's buffers: as many inputs and outputs as `signature` has, in its order. Inputs may be strided;
+    /// outputs are dense and do not overlap each other. A run that throws may have written parts of the outputs.
+    public func run(
+        inputs: UnsafeBufferPointer<TensorView>, outputs: UnsafeBufferPointer<TensorView>,
+        options runOptions: RunOptions = RunOptions()
+    ) throws {
+        try TensorCheck.count(inputs.count, signature.inputs, "input")
+        try TensorCheck.count(outputs.count, signature.outputs, "output")
+        if let fixed { try check(inputs, outputs, fixed.plan) }
+        let environment = self.environment(runOptions)
+        try environment.check()
+        try state.perform(environment) {
+            guard let cached = try plan(for: inputs) else {
+                return try interpret(inputs, into: outputs, environment)
+            }
+            if fixed == nil { try check(inputs, outputs, cached.plan) }
+            let context = try state.take(cached, environment)
+            defer { state.give(context, to: cached) }
+            let start = runOptions.isProfiled ? MonotonicClock.now : 0
+            try context.run(inputs, outputs, isProfiled: runOptions.isProfiled, environment: environment)
+            if runOptions.isProfiled {
+                state.lastProfile = RunProfile(
+                    steps: cached.plan.descriptions,
+                    nanoseconds: (0..<cached.plan.descriptions.count).map { context.timings[$0] },
+                    totalNanoseconds: MonotonicClock.now &- start)
+            }
+        }
+    }
+
+    /// Runs and gives new tensors: for outputs whose sizes are not known before.
+    public func run(
+        inputs: UnsafeBufferPointer<TensorView>, options runOptions: RunOptions = RunOptions()
+    ) throws -> [Constant] {
+        try TensorCheck.count(inputs.count, signature.inputs, "input")
+        let environment = self.environment(runOptions)
+        let specs: [TensorSpec]? = try state.perform(environment) { try plan(for: inputs)?.plan.outputs }
+        guard let specs else {
+            return try state.perform(environment) { try interpret(inputs, environment) }
+        }
+        let memory = try specs.map { try AlignedBytes($0.byteCount) }
+        let shapes = specs.map { $0.shape.map { Int64($0) } }
+        var views: [TensorView] = []
+        for (index, spec) in specs.enumerated() {
+            views.append(
+                TensorView(dtype: spec.dtype, data: memory[index].base, rank: spec.shape.count, shape: nil))
+        }
+        try withShapes(shapes, &views) { try run(inputs: inputs, outputs: $0, options: runOptions) }
+        return try zip(memory, specs).map { memory, spec in
+            try Constant(
+                dtype: spec.dtype, shape: spec.shape.map { Int64($0) },
+                borrowing: UnsafeRawBufferPointer(start: memory.base, count: spec.byteCount), owner: memory)
+        }
+    }
+
+    /// Runs on constants.
+    public func run(_ inputs: [Constant], options runOptions: RunOptions = RunOptions()) throws -> [Constant] {
+        var views: [TensorView] = inputs.map { input in
+            TensorView(
+                dtype: input.dtype, data: UnsafeMutableRawPointer(mutating: input.bytes.baseAddress),
+                rank: input.shape.count, shape: nil)
+        }
+        return try withExtendedLifetime(inputs) {
+            try withShapes(inputs.map(\.shape), &views) { try run(inputs: $0, options: runOptions) }
+        }
+    }
+
+    private func withShapes<T>(
+        _ shapes: [[Int64]], _ views: inout [TensorView], _ body: (UnsafeBufferPointer<TensorView>) throws -> T
+    ) throws -> T {
+        let sizes = shapes.flatMap { $0 }
+        return try (sizes + [0]).withUnsafeBufferPointer { pointer in
+            var offset = 0
+            for index in views.indices {
+                views[index].shape = pointer.baseAddress.map { $0 + offset }
+                offset += shapes[index].count
+            }
+            return try views.withUnsafeBufferPointer(body)
+        }
+    }
+
+    private func environment(_ options: RunOptions) -> RunEnvironment {
+        RunEnvironment(
+            parallel: .openMP(threads: self.options.threads), cancel: options.cancel, deadline: options.deadline)
+    }
+
+    private func check(
+        _ inputs: UnsafeBufferPointer<TensorView>, _ outputs: UnsafeBufferPointer<TensorView>, _ plan: Plan
+    ) throws {
+        for index in inputs.indices { try TensorCheck.input(inputs[index], plan.inputs[index], signature.inputs[index]) }
+        for index in outputs.indices {
+            try TensorCheck.output(outputs[index], plan.outputs[index], signature.outputs[index])
+        }
+        try TensorCheck.disjoint(outputs, plan.outputs, signature.outputs)
+    }
+
+    // MARK: - Shapes
+
+    /// The plan for inputs of these types, or nil when there is none because shapes depend on the data.
+    private func plan(for inputs: UnsafeBufferPointer<TensorView>) throws -> CachedPlan? {
+        if let fixed { return fixed }
+        if state.isInterpreted.load(ordering: .acquiring) { return nil }
+        func fits(_ plan: Plan) -> Bool {
+            for index in inputs.indices where !TensorCheck.fits(inputs[index], plan.inputs[index]) { return false }
+            return true
+        }
+        if let found = state.plan(where: fits) { return found }
+        return try plan(for: try specs(of: inputs), fits)
+    }
+
+    private func plan(for specs: [TensorSpec], _ fits: (Plan) -> Bool) throws -> CachedPlan? {
+        guard let module, let main = module.main else { throw TenonError(.internal, "the module is gone") }
+        do {
+            return try state.plan(where: fits) {
+                try PlanBuilder.plan(module, main, inputs: specs, backends: backends, options: options)
+            }
+        } catch is DependsOnData {
+            state.isInterpreted.store(true, ordering: .releasing)
+            return nil
+        }
+    }
+
+    /// The types of the caller's inputs, checked against the signature and its symbols.
+    private func specs(of inputs: UnsafeBufferPointer<TensorView>) throws -> [TensorSpec] {
+        var symbols = SymbolTable()
+        var types: [ValueType] = []
+        for (view, port) in zip(inputs, signature.inputs) {
+            guard view.rank >= 0, view.rank == 0 || view.shape != nil else {
+                throw TensorCheck.error(.invalidArgument, port, "input", "has rank \(view.rank) and no shape")
+            }
+            if let rank = port.type.rank, rank != view.rank {
+                throw TensorCheck.error(.invalidShape, port, "input", "expects \(port.type), found \(view.text)")
+            }
+            let type = ValueType.tensor(view.dtype, (0..<view.rank).map { view.dim($0) })
+            try symbols.bind(.tensor(port.type), to: type, port.name)
+            types.append(type)
+        }
+        var specs: [TensorSpec] = []
+        for (type, port) in zip(types, signature.inputs) {
+            try symbols.check(.tensor(port.type), against: type, port.name)
+            guard let tensor = type.asTensor, let spec = TensorSpec(tensor), spec.dtype != .string else {
+                throw TensorCheck.error(.invalidShape, port, "input", "has sizes below 0 or too large: \(type)")
+            }
+            specs.append(spec)
+        }
+        return specs
+    }
+
+    /// Makes the plan for inputs of these shapes now, and keeps it when others are dropped from the cache. Returns the
+    /// types of the outputs; nil when they depend on the data.
+    @discardableResult
+    public func prepare(_ shapes: [[Int64]]) throws -> [TensorSpec]? {
+        guard shapes.count == signature.inputs.count else {
+            throw TenonError(.invalidArgument, "expected shapes of \(signature.inputs.count) inputs, found \(shapes.count)")
+        }
+        var views: [TensorView] = []
+        for (shape, port) in zip(shapes, signature.inputs) {
+            views.append(TensorView(dtype: port.type.dtype ?? .float32, data: nil, rank: shape.count, shape: nil))
+        }
+        return try withShapes(shapes, &views) { views in
+            if let fixed {
+                for index in views.indices where !TensorCheck.fits(views[index], fixed.plan.inputs[index]) {
+                    let port = signature.inputs[index]
+                    throw TensorCheck.error(
+                        .invalidShape, port, "input", "expects \(port.type), found \(views[index].text)")
+                }
+                return fixed.plan.outputs
+            }
+            return try state.perform(RunEnvironment()) {
+                guard let cached = try plan(for: views) else { return nil }
+                state.pin(cached)
+                return cached.plan.outputs
+            }
+        }
+    }
+
+    // MARK: - Interpreting
+
+    private func interpret(
+        _ inputs: UnsafeBufferPointer<TensorView>, _ environment: RunEnvironment
+    ) throws -> [Constant] {
+        guard let module else { throw TenonError(.internal, "the module is gone") }
+        let specs = try specs(of: inputs)
+        var constants: [Constant] = []
+        for (index, spec) in specs.enumerated() {
+            try TensorCheck.input(inputs[index], spec, signature.inputs[index])
+            let memory = try AlignedBytes(spec.byteCount)
+            inputs[index].pack(to: memory.base)
+            constants.append(
+                try Constant(
+                    dtype: spec.dtype, shape: spec.shape.map { Int64($0) },
+                    borrowing: UnsafeRawBufferPointer(start: memory.base, count: spec.byteCount), owner: memory))
+        }
+        return try Interpreter(module: module, environment: environment).run(constants)
+    }
+
+    private func interpret(
+        _ inputs: UnsafeBufferPointer<TensorView>, into outputs: UnsafeBufferPointer<TensorView>,
+        _ environment: RunEnvironment
+    ) throws {
+        let results = try interpret(inputs, environment)
+        for (index, result) in results.enumerated() where outputs.indices.contains(index) {
+            let spec = TensorSpec(result.dtype, result.shape.map { Int($0) })
+            try TensorCheck.output(outputs[index], spec, signature.outputs[index])
+        }
+        for (index, result) in results.enumerated() where outputs.indices.contains(index) {
+            if let target = outputs[index].data, let source = result.bytes.baseAddress {
+                target.copyMemory(from: source, byteCount: result.bytes.count)
+            }
+        }
+    }
+
+    // MARK: - Reports
+
+    /// What the cached plans need; for symbolic shapes nothing is known before the first plan.
+    public var memory: MemoryStatement {
+        var statement = MemoryStatement()
+        for plan in state.cachedPlans {
+            statement.packedWeights = statement.packedWeights &+ plan.packedWeightBytes
+            statement.constants = max(statement.constants, plan.constantBytes)
+            statement.arena = max(statement.arena, plan.arenaBytes)
+            statement.scratch = max(statement.scratch, plan.scratchBytes)
+        }
+        statement.inUse = state.account.bytes
+        return statement
+    }
+
+    /// What runs, step by step, in the plan used last; empty when there is none yet.
+    public var steps: [StepDescription] { state.cachedPlans.first?.descriptions ?? [] }
+
+    /// Times of the last run with `isProfiled`.
+    public var lastProfile: RunProfile? { state.lastProfile }
+
+    /// Gives memory back that no run uses now: idle arenas and plans of shapes that `prepare` did not ask for.
+    public func trim() { state.trim() }
+}

@@ -1,0 +1,232 @@
+import Synchronization
+import TenonIR
+
+/// A plan in the cache, with the contexts that wait for their next run. Guarded by the state's lock.
+final class CachedPlan: @unchecked Sendable {
+    let plan: Plan
+    private let account: MemoryAccount
+    var idle: [Context] = []
+    /// Asked for by `prepare`: stays when others are dropped.
+    var isPinned = false
+
+    /// The packed weights have been reserved in `account` and are released with this object.
+    init(_ plan: Plan, account: MemoryAccount) {
+        self.plan = plan
+        self.account = account
+    }
+
+    deinit { account.release(plan.packedWeightBytes) }
+
+    /// Packed weights and one arena.
+    var bytes: Int { plan.packedWeightBytes &+ plan.arenaBytes }
+}
+
+/// What changes in an executable: the permits of concurrent runs, idle runners, and plans with their contexts.
+final class ExecutableState: ForkParticipant, @unchecked Sendable {
+    let account: MemoryAccount
+    private let threads: Int
+    private let limit: Int
+    private let cachedShapes: Int
+    private let cachedBytes: Int
+    private let lock = Lock()
+    /// Held while a plan is compiled, so that callers who meet the same new shape compile it once.
+    private let compileLock = Lock()
+    private var inFlight = 0
+    private var waitingForMemory = 0
+    private var idleRunners: [Runner] = []
+    /// Most recently used first.
+    private var plans: [CachedPlan] = []
+    private var profile: RunProfile?
+    /// Set when a plan could not be made because shapes depend on the data: every run is interpreted.
+    let isInterpreted = Atomic<Bool>(false)
+
+    init(_ options: CompileOptions) {
+        account = MemoryAccount(limit: options.memoryLimit)
+        threads = options.threads
+        limit = max(1, options.concurrentRuns ?? (CPUCount.usable + options.threads - 1) / options.threads)
+        cachedShapes = max(1, options.cachedShapes)
+        cachedBytes = options.cachedBytes ?? Int.max
+        ForkGuard.add(self)
+    }
+
+    deinit { ForkGuard.remove(self) }
+
+    // MARK: - Fork
+
+    func lockForFork() { lock.lock() }
+    func unlockAfterFork() { lock.unlock() }
+
+    func resetInChild() {
+        lock.reinitialise()
+        compileLock.reinitialise()
+        // Runs of other threads do not exist here; their contexts are lost to this process.
+        inFlight = 0
+        waitingForMemory = 0
+        idleRunners.removeAll()
+    }
+
+    // MARK: - Permits
+
+    /// Waits until one more run may start, and runs `body`: on a runner's thread, or here when runs have one thread.
+    func perform<T>(_ environment: RunEnvironment, _ body: () throws -> T) throws -> T {
+        var runner = try enter(environment)
+        defer { leave(runner) }
+        if threads == 1 { return try CallerRuns.perform(body) }
+        if runner == nil { runner = try Runner(threads: threads) }
+        guard let runner else { throw TenonError(.internal, "no runner") }
+        return try runner.perform(body)
+    }
+
+    private func enter(_ environment: RunEnvironment) throws -> Runner? {
+        lock.lock()
+        defer { lock.unlock() }
+        while inFlight >= limit {
+            try environment.check()
+            // A token does not wake anybody, so look at it now and then.
+            if environment.cancel != nil || environment.deadline != nil {
+                lock.wait(until: min(MonotonicClock.now + 2_000_000, environment.deadline ?? .max))
+            } else {
+                lock.wait()
+            }
+        }
+        inFlight += 1
+        return idleRunners.popLast()
+    }
+
+    private func leave(_ runner: Runner?) {
+        lock.locked {
+            // The fork of a callback may have reset the count.
+            inFlight = max(0, inFlight - 1)
+            if let runner, runner.generation == ForkGuard.generation.load(ordering: .acquiring) {
+                idleRunners.append(runner)
+            }
+            waitingForMemory > 0 ? lock.wakeAll() : lock.wakeOne()
+        }
+    }
+
+    // MARK: - Plans
+
+    /// The cached plan whose inputs have these types, moved to the front.
+    func plan(where fits: (Plan) -> Bool) -> CachedPlan? {
+        lock.locked {
+            for index in plans.indices where fits(plans[index].plan) {
+                let found = plans[index]
+                if index > 0 {
+                    plans.remove(at: index)
+                    plans.insert(found, at: 0)
+                }
+                return found
+            }
+            return nil
+        }
+    }
+
+    /// The plan with these inputs, compiled when it is not there.
+    func plan(where fits: (Plan) -> Bool, compile: () throws -> Plan) throws -> CachedPlan {
+        if let found = plan(where: fits) { return found }
+        return try compileLock.locked {
+            if let found = plan(where: fits) { return found }
+            let plan = try compile()
+            try require(plan)
+            let cached = CachedPlan(plan, account: account)
+            // Objects die outside the lock.
+            let dropped: [CachedPlan] = lock.locked {
+                plans.insert(cached, at: 0)
+                return evict()
+            }
+            _ = dropped
+            return cached
+        }
+    }
+
+    /// Reserves the packed weights of a plan that, together with one arena, fits the limit.
+    private func require(_ plan: Plan) throws {
+        let (total, overflow) = plan.packedWeightBytes.addingReportingOverflow(plan.arenaBytes)
+        if let limit = account.limit, overflow || total > limit {
+            throw TenonError(
+                .limitExceeded,
+                "main: needs \(plan.packedWeightBytes) bytes of packed weights and \(plan.arenaBytes) of arena, "
+                    + "the limit is \(limit)")
+        }
+        if account.reserve(plan.packedWeightBytes) { return }
+        trim(keepingPinned: false)
+        guard account.reserve(plan.packedWeightBytes) else {
+            throw TenonError(
+                .limitExceeded,
+                "main: \(plan.packedWeightBytes) more bytes of packed weights exceed the limit while \(account.bytes) are in use")
+        }
+    }
+
+    private func evict() -> [CachedPlan] {
+        var dropped: [CachedPlan] = []
+        func total() -> Int { plans.reduce(0) { $0 &+ $1.bytes } }
+        while plans.count > 1, plans.count > cachedShapes || total() > cachedBytes {
+            // The oldest that nobody asked to keep; the newest stays in any case.
+            let index = plans.indices.last { !plans[$0].isPinned && $0 > 0 } ?? plans.count - 1
+            dropped.append(plans.remove(at: index))
+        }
+        return dropped
+    }
+
+    func pin(_ cached: CachedPlan) { lock.locked { cached.isPinned = true } }
+
+    var cachedPlans: [Plan] { lock.locked { plans.map(\.plan) } }
+
+    /// Gives idle arenas back, and plans of shapes that are not pinned; all plans but the newest with `keepingPinned` false.
+    func trim(keepingPinned: Bool = true) {
+        // Objects die outside the lock.
+        let dropped = lock.locked {
+            let before = plans
+            let contexts = plans.map { cached in
+                defer { cached.idle = [] }
+                return cached.idle
+            }
+            plans = before.enumerated().filter { $0.offset == 0 || (keepingPinned && $0.element.isPinned) }.map(\.element)
+            return (before, contexts)
+        }
+        _ = dropped
+    }
+
+    // MARK: - Contexts
+
+    func take(_ cached: CachedPlan, _ environment: RunEnvironment) throws -> Context {
+        if let context = lock.locked({ cached.idle.popLast() }) { return context }
+        let bytes = cached.plan.arenaBytes
+        if !account.reserve(bytes) { try waitForMemory(bytes, cached, environment) }
+        return try Context(cached.plan, account: account)
+    }
+
+    /// Reserves an arena by dropping what is idle, then by waiting for other runs.
+    private func waitForMemory(_ bytes: Int, _ cached: CachedPlan, _ environment: RunEnvironment) throws {
+        lock.locked { waitingForMemory += 1 }
+        defer { lock.locked { waitingForMemory = max(0, waitingForMemory - 1) } }
+        while true {
+            trim(keepingPinned: true)
+            if account.reserve(bytes) { return }
+            trim(keepingPinned: false)
+            if account.reserve(bytes) { return }
+            try environment.check()
+            let isLast = lock.locked {
+                if waitingForMemory >= inFlight { return true }
+                lock.wait(until: MonotonicClock.now + 2_000_000)
+                return false
+            }
+            if isLast {
+                throw TenonError(
+                    .limitExceeded,
+                    "main: an arena of \(bytes) bytes exceeds the limit while \(account.bytes) bytes are in use")
+            }
+        }
+    }
+
+    func give(_ context: Context, to cached: CachedPlan) {
+        lock.locked { cached.idle.append(context) }
+    }
+
+    // MARK: - Profile
+
+    var lastProfile: RunProfile? {
+        get { lock.locked { profile } }
+        set { lock.locked { profile = newValue } }
+    }
+}
