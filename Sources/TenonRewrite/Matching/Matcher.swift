@@ -169,61 +169,46 @@ struct Matcher {
     private mutating func matchesChain(
         _ subject: Subject, _ base: Pattern, _ steps: [ChainStep], minimum: Int, maximum: Int
     ) -> Bool {
-        // Not recursive: chains may be as long as their limit allows.
-        var taken: [ChainMatch] = []
-        var current = subject
-        var marks: [(Mark, Subject)] = []
-        while taken.count < maximum, let next = chainStep(current, steps, marks: &marks) {
-            taken.append(next.step)
-            current = next.operand
-        }
-        while true {
-            let start = mark()
-            if taken.count >= minimum, visit(base, current) {
-                chainSteps.append(contentsOf: taken.reversed())
-                return true
-            }
-            restore(start)
-            // Give back the innermost step and try the base there.
-            guard taken.popLast() != nil, let (previous, before) = marks.popLast() else { return false }
-            restore(previous)
-            current = before
-        }
+        // Sums of sums would be tried in every bracketing: what failed once is not tried again.
+        var failed: Set<ValueID> = []
+        return chain(subject, base, steps, taken: 0, minimum...max(minimum, min(maximum, Pattern.longestChain)), &failed)
     }
 
-    private mutating func chainStep(
-        _ subject: Subject, _ steps: [ChainStep], marks: inout [(Mark, Subject)]
-    ) -> (step: ChainMatch, operand: Subject)? {
-        guard case .bound(let id) = subject, case .call(let call)? = table.lookup(id), case .op(let op) = call.callee
-        else { return nil }
-        for step in steps where step.op == op && call.attributes.contains(step.attributes) {
-            let positions: [Int]
-            if let operand = step.chainOperand {
-                positions = [operand]
-            } else {
-                positions = [0, 1]
-            }
-            for position in positions where position < call.arguments.count {
-                let start = mark()
-                var fits = true
-                if let other = step.other {
-                    guard call.arguments.count == 2 else { continue }
-                    // Afresh for each step: the node's entry is set aside.
-                    fits = visitAfresh(other, call.arguments[1 - position])
+    /// Steps first, the base last, so that the longest chain wins.
+    private mutating func chain(
+        _ subject: Subject, _ base: Pattern, _ steps: [ChainStep], taken: Int, _ range: ClosedRange<Int>,
+        _ failed: inout Set<ValueID>
+    ) -> Bool {
+        if case .bound(let id) = subject, failed.contains(id) { return false }
+        if taken < range.upperBound, case .bound(let id) = subject, case .call(let call)? = table.lookup(id),
+            case .op(let op) = call.callee
+        {
+            for step in steps where step.op == op && call.attributes.contains(step.attributes) {
+                for position in step.chainOperand.map({ $0...$0 }) ?? 0...1 where position < call.arguments.count {
+                    let start = mark()
+                    if stepFits(step, call, position),
+                        chain(
+                            table.unwrap(call.arguments[position]), base, steps, taken: taken + 1, range, &failed)
+                    {
+                        interior.append(id)
+                        chainSteps.append(ChainMatch(binding: id, op: op, chainOperand: position))
+                        return true
+                    }
+                    restore(start)
                 }
-                if fits, case .bound = table.unwrap(call.arguments[position]) {
-                    marks.append((start, subject))
-                    interior.append(id)
-                    return (
-                        ChainMatch(binding: id, op: op, chainOperand: position), table.unwrap(call.arguments[position])
-                    )
-                }
-                restore(start)
             }
         }
-        return nil
+        if taken >= range.lowerBound, visit(base, subject) { return true }
+        if case .bound(let id) = subject { failed.insert(id) }
+        return false
     }
 
+    private mutating func stepFits(_ step: ChainStep, _ call: Call, _ position: Int) -> Bool {
+        guard let other = step.other else { return true }
+        return call.arguments.count == 2 && visitAfresh(other, call.arguments[1 - position])
+    }
+
+    /// Matches a node that each step meets afresh: nothing of it is kept.
     private mutating func visitAfresh(_ node: Pattern, _ operand: Operand) -> Bool {
         let start = mark()
         let fits = visit(node, operand)

@@ -10,7 +10,7 @@ public struct CompiledPattern: Sendable {
     let root: Pattern
 
     /// Fails when the pattern has more than `nodeLimit` nodes or is nested deeper than `depthLimit`.
-    public init(_ pattern: Pattern, nodeLimit: Int = 100_000, depthLimit: Int = 1_000) throws {
+    public init(_ pattern: Pattern, nodeLimit: Int = 100_000, depthLimit: Int = 256) throws {
         var nodes: [Pattern] = []
         var indices: [ObjectIdentifier: Int] = [:]
         var stack: [(Pattern, Int)] = [(pattern, 1)]

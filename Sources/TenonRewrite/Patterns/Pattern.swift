@@ -42,6 +42,9 @@ public final class Pattern: Sendable {
         case chain(base: Pattern, steps: [ChainStep], minimum: Int, maximum: Int)
     }
 
+    /// More steps than this a chain never has.
+    public static let longestChain = 64
+
     public let kind: Kind
     /// What text form, annotations and explanations call this node; empty for none.
     public let name: String
