@@ -83,6 +83,13 @@ extension ModulePass {
         let start = Clock.nanoseconds()
         let result = try run(on: module, context)
         let elapsed = Clock.nanoseconds() - start
+        if context.verifies {
+            do {
+                try result.verify()
+            } catch let error as TenonError {
+                throw TenonError(.internal, "\(name) left a module that is not well formed: \(error.message)")
+            }
+        }
         for instrument in context.instruments {
             instrument.didRun(self, before: module, after: result, nanoseconds: elapsed)
         }

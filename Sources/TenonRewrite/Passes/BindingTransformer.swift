@@ -1,0 +1,161 @@
+import TenonIR
+
+/// Walks a function's bindings in order and lets a pass put something else in the place of each. The frame of passes that
+/// look at one binding at a time: uses are redirected, types kept, new values numbered.
+struct BindingTransformer {
+    private(set) var function: Function
+    /// By value of the given function: what stands for it now.
+    private var replacement: [Operand?]
+    /// By value: what it was bound to, after replacement of its operands.
+    private(set) var definitions: [Expression?]
+    private var emitted: [Binding] = []
+    private var isDataflow = true
+    private var changed = false
+
+    init(_ function: Function) {
+        self.function = function
+        replacement = [Operand?](repeating: nil, count: function.values.count)
+        definitions = [Expression?](repeating: nil, count: function.values.count)
+    }
+
+    /// Calls `visit` for every binding of every block with its operands already redirected. What `visit` returns stands
+    /// for the binding from then on; nil keeps it. Returns nil when nothing changed.
+    static func transform(
+        _ function: Function, _ visit: (inout BindingTransformer, Binding) throws -> Operand?
+    ) rethrows -> Function? {
+        var transformer = BindingTransformer(function)
+        var body = function.body
+        try transformer.rewrite(&body, visit)
+        guard transformer.changed else { return nil }
+        transformer.function.body = body
+        return transformer.function.compacted()
+    }
+
+    private mutating func rewrite(
+        _ body: inout Body, _ visit: (inout BindingTransformer, Binding) throws -> Operand?
+    ) rethrows {
+        for index in body.blocks.indices {
+            let bindings = body.blocks[index].bindings
+            let outer = (emitted, isDataflow)
+            emitted = []
+            emitted.reserveCapacity(bindings.count)
+            isDataflow = body.blocks[index].isDataflow
+            for binding in bindings {
+                var expression = binding.expression
+                if case .conditional(let condition, var thenBody, var elseBody) = expression {
+                    try rewrite(&thenBody, visit)
+                    try rewrite(&elseBody, visit)
+                    expression = .conditional(redirected(condition), then: thenBody, else: elseBody)
+                } else {
+                    expression = expression.mapValues { redirected(.value($0)) }
+                }
+                let current = Binding(binding.id, expression)
+                if let operand = try visit(&self, current) {
+                    changed = true
+                    replacement[binding.id.int] = operand
+                    if case .value(let id) = operand, !function.values[binding.id.int].isDataflow {
+                        function.values[id.int].isDataflow = false
+                    }
+                } else {
+                    definitions[binding.id.int] = expression
+                    emitted.append(current)
+                }
+            }
+            body.blocks[index].bindings = emitted
+            (emitted, isDataflow) = outer
+        }
+        body.blocks.removeAll { $0.bindings.isEmpty }
+        body.result = redirected(body.result)
+    }
+
+    private func redirected(_ operand: Operand) -> Operand {
+        operand.mapValues { id in replacement.indices.contains(id.int) ? replacement[id.int] ?? .value(id) : .value(id) }
+    }
+
+    /// The type of an operand.
+    func type(of operand: Operand) -> ValueType { function.type(of: operand) }
+
+    func definition(_ operand: Operand) -> Expression? {
+        guard case .value(let id) = operand, definitions.indices.contains(id.int) else { return nil }
+        return definitions[id.int]
+    }
+
+    /// The operator call that an operand names, through aliases.
+    func call(_ operand: Operand) -> (id: ValueID, op: OperatorID, call: Call)? {
+        var current = operand
+        while case .value(let id) = current, let expression = definition(current) {
+            switch expression {
+            case .operand(let next): current = next
+            case .call(let call):
+                guard case .op(let op) = call.callee else { return nil }
+                return (id, op, call)
+            default: return nil
+            }
+        }
+        return nil
+    }
+
+    /// The tensor literal that an operand is or names.
+    func constant(_ operand: Operand) -> Constant? {
+        var current = operand
+        while true {
+            switch current {
+            case .constant(let constant): return constant
+            case .value:
+                guard case .operand(let next)? = definition(current) else { return nil }
+                current = next
+            default: return nil
+            }
+        }
+    }
+
+    /// Adds a call in front of the current binding.
+    mutating func emit(
+        _ op: String, _ arguments: [Operand], _ attributes: Attributes = Attributes(), name: String = ""
+    ) throws -> Operand {
+        let id = try Operators.require(op)
+        let typed = try Inference.call(
+            id, arguments, attributes, types: arguments.map { function.type(of: $0) },
+            constants: arguments.map { constant($0) })
+        return emit(.call(Call(.op(id), arguments, typed.attributes)), typed.type, name: name)
+    }
+
+    /// Adds a binding of known type in front of the current one.
+    mutating func emit(_ expression: Expression, _ type: ValueType, name: String = "") -> Operand {
+        let value = function.addValue(name, type, isDataflow: isDataflow)
+        definitions.append(expression)
+        replacement.append(nil)
+        emitted.append(Binding(value, expression))
+        return .value(value)
+    }
+}
+
+/// A pass that treats every function that is not yet part of a composite or region, one binding at a time.
+protocol BindingPass: ModulePass {
+    /// Told before each function; gives what `visit` needs to know of it.
+    associatedtype State
+    func begin(_ function: Function, _ context: PassContext) throws -> State
+    func visit(
+        _ binding: Binding, _ transformer: inout BindingTransformer, _ state: inout State, _ context: PassContext
+    ) throws -> Operand?
+}
+
+extension BindingPass {
+    public func run(on module: Module, _ context: PassContext) throws -> Module {
+        var result = module
+        for (name, function) in module.functions
+        where !function.isPrimitive && function.composite == nil && function.codegen == nil {
+            do {
+                var state = try begin(function, context)
+                if let changed = try BindingTransformer.transform(function, { transformer, binding in
+                    try visit(binding, &transformer, &state, context)
+                }) {
+                    result[name] = changed
+                }
+            } catch let error as TenonError {
+                throw TenonError(error.status, "\(self.name): @\(name): \(error.message)", operatorName: error.operatorName)
+            }
+        }
+        return result
+    }
+}
