@@ -162,7 +162,19 @@ extension Dim {
                 constantOut -= 1
             }
             if inside.isEmpty { return DimExpression.normalised(outside, constantOut) }
-            let divided = DimExpression(terms: inside, constant: rest)
+            var divided = DimExpression(terms: inside, constant: rest)
+            var divisor = divisor
+            // ⌊(⌊x / a⌋ + c) / b⌋ is ⌊(x + a × c) / (a × b)⌋, so that a chain of strides does not nest.
+            if inside.count == 1, inside[0].coefficient == 1, inside[0].factors.count == 1,
+                case .floorDivide(let inner, let first) = inside[0].factors[0]
+            {
+                let (product, overflow) = first.multipliedReportingOverflow(by: divisor)
+                guard !overflow, let shift = multiplying(.fixed(rest), .fixed(first)),
+                    case .symbolic(let moved)? = adding(.symbolic(inner), shift)
+                else { return nil }
+                (divided, divisor) = (moved, product)
+            }
+            guard divided.size <= DimExpression.maximumSize else { return nil }
             outside.append(.init(coefficient: 1, factors: [.floorDivide(divided, divisor)]))
             return DimExpression.normalised(outside, constantOut)
         }
@@ -182,6 +194,22 @@ extension Dim {
 }
 
 extension DimExpression {
+    /// Larger expressions are not built: sizes would double with each step, and walks recurse as deep as they nest.
+    static let maximumSize = 256
+
+    /// How many symbols, divisions and maxima there are.
+    var size: Int {
+        terms.reduce(1) { total, term in
+            term.factors.reduce(total) { total, factor in
+                switch factor {
+                case .symbol: total + 1
+                case .floorDivide(let inner, _): total + 1 + inner.size
+                case .max(let a, let b): total + 1 + a.size + b.size
+                }
+            }
+        }
+    }
+
     func evaluate(_ symbols: [String: Int64]) -> Int64? {
         var total = constant
         for term in terms {
@@ -242,6 +270,7 @@ extension Dim {
     public static func maximum(_ a: Dim, _ b: Dim) -> Dim? {
         if case .fixed(let x) = a, case .fixed(let y) = b { return .fixed(Swift.max(x, y)) }
         if a == b { return a }
+        guard a.expression.size + b.expression.size <= DimExpression.maximumSize else { return nil }
         return DimExpression.normalised(
             [.init(coefficient: 1, factors: [.max(a.expression, b.expression)])], 0)
     }

@@ -21,3 +21,31 @@ import Testing
         #expect(Dim.multiplying(.fixed(.max), 2) == nil)
     }
 }
+
+@Suite struct DimTests {
+    @Test func divisionsInDivisionsBecomeOne() throws {
+        var size = Dim.symbol("n")
+        for _ in 0..<5 {
+            size = try #require(Dim.adding(size, 1).flatMap { Dim.floorDividing($0, by: 2) })
+        }
+        #expect(size.description == "floordiv(n + 31, 32)")
+        for n in [1, 31, 32, 33, 640, 1000] as [Int64] {
+            var expected = n
+            for _ in 0..<5 { expected = (expected + 1) / 2 }
+            #expect(size.evaluate(["n": n]) == expected)
+        }
+    }
+
+    @Test func expressionsDoNotGrowWithoutBound() {
+        var size = Dim.symbol("n")
+        var steps = 0
+        while steps < 10_000 {
+            guard let sum = Dim.adding(size, .symbol("m")), let half = Dim.floorDividing(sum, by: 3),
+                let next = Dim.maximum(half, sum)
+            else { break }
+            size = next
+            steps += 1
+        }
+        #expect(steps > 2 && steps < 100)
+    }
+}

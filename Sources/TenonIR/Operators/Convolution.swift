@@ -137,7 +137,7 @@ struct Window {
         let count = try site.dim(Dim.adding(steps, 1))
         if ceilMode, let number = count.value, let input = size.value,
             let start = Optional((number - 1).multipliedReportingOverflow(by: stride)), !start.overflow,
-            start.partialValue >= input + begin
+            start.partialValue - begin >= input
         {
             return .fixed(number - 1)
         }
