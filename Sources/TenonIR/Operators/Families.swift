@@ -12,5 +12,6 @@ extension Operators {
         CreationOperators.schemas,
         RegroupingOperators.schemas,
         IndexingOperators.schemas,
+        ImageOperators.schemas,
     ]
 }

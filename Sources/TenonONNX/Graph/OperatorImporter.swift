@@ -23,11 +23,16 @@ enum OperatorImporters {
     private static let families: [[String: OperatorImporter]] = [
         ActivationImporters.table,
         ArithmeticImporters.table,
+        ComparisonImporters.table,
         ConvolutionImporters.table,
         LinearImporters.table,
         ManipulationImporters.table,
         NormalizationImporters.table,
         PoolingImporters.table,
+        ReductionImporters.table,
+        RegroupingImporters.table,
+        ResizeImporters.table,
+        SelectionImporters.table,
         ConstantImporters.table,
     ]
 

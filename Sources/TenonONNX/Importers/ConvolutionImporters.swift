@@ -3,7 +3,8 @@ import TenonIR
 /// Conv. A bias becomes reshape and add, so that every frontend gives the same sequence to match.
 enum ConvolutionImporters {
     static let table: [String: OperatorImporter] = [
-        "Conv": OperatorImporter(conv)
+        "Conv": OperatorImporter(conv),
+        "ConvTranspose": OperatorImporter(convTranspose),
     ]
 
     private static func conv(_ node: Node) throws -> [ImportedValue] {
@@ -26,6 +27,36 @@ enum ConvolutionImporters {
                 "groups": .int(try node.int("group", 1)),
             ])
         return [.operand(try addBias(node, to: result, channels: weight[0], spatial: spatial))]
+    }
+
+    /// Weight [channels, outputs / groups, kernel…].
+    private static func convTranspose(_ node: Node) throws -> [ImportedValue] {
+        try node.requireInputs(2...3)
+        let weight = try node.shape(1)
+        let spatial = weight.count - 2
+        guard (1...3).contains(spatial) else {
+            throw node.unsupported("a weight of \(weight.count) dimensions, expected 3 to 5")
+        }
+        let kernel = try kernelSize(node, weight)
+        let groups = try node.int("group", 1)
+        let zeros = [Int64](repeating: 0, count: spatial)
+        let extra = try node.ints("output_padding") ?? zeros
+        guard extra.count == spatial, extra.allSatisfy({ $0 >= 0 && $0 <= Int64(Int32.max) }) else {
+            throw node.error(.invalidArgument, "output_padding expects \(spatial) numbers from 0, found \(extra)")
+        }
+        let window = try WindowAttributes(
+            transposed: node, kernel: kernel, extra: extra, input: try node.type(0).shape.map { Array($0.dropFirst(2)) }
+        )
+        let result = try node.call(
+            "nn.conv\(spatial)d_transpose", [try node.operand(0), try node.operand(1)],
+            [
+                "strides": .ints(window.strides), "padding": .ints(window.pads), "dilation": .ints(window.dilations),
+                "output_padding": .ints(extra), "groups": .int(groups),
+            ])
+        guard let channels = Dim.multiplying(weight[1], .fixed(groups)) else {
+            throw node.error(.invalidShape, "the number of output channels does not fit")
+        }
+        return [.operand(try addBias(node, to: result, channels: channels, spatial: spatial))]
     }
 
     /// The weight's spatial size, which `kernel_shape` may repeat.

@@ -5,6 +5,17 @@ enum NormalizationImporters {
     static let table: [String: OperatorImporter] = [
         "BatchNormalization": OperatorImporter(since: 7, batchNormalization),
         "Softmax": OperatorImporter { node in try softmax(node, "nn.softmax") },
+        "InstanceNormalization": OperatorImporter(since: 6, instanceNormalization),
+        "GroupNormalization": OperatorImporter(since: 21, groupNormalization),
+        "LayerNormalization": OperatorImporter(since: 17, layerNormalization),
+        "RMSNormalization": OperatorImporter(since: 23, rmsNormalization),
+        "LRN": OperatorImporter(lrn),
+        "LpNormalization": OperatorImporter { node in
+            try node.result(
+                "nn.lp_normalize", [try ArithmeticImporters.single(node)],
+                ["p": .int(try node.int("p", 2)), "axis": .int(try node.int("axis", -1))])
+        },
+        "MeanVarianceNormalization": OperatorImporter(since: 9, meanVariance),
         "LogSoftmax": OperatorImporter { node in try softmax(node, "nn.log_softmax") },
     ]
 
@@ -18,6 +29,86 @@ enum NormalizationImporters {
             "nn.batch_norm", try (0..<5).map { try node.operand($0) },
             ["axis": 1, "epsilon": .float(try node.float("epsilon", Double(Float(1e-5))))])
         return [.operand(try node.item(0, of: all))]
+    }
+
+    private static func epsilon(_ node: Node) throws -> AttributeValue {
+        .float(try node.float("epsilon", Double(Float(1e-5))))
+    }
+
+    private static func spatialAxes(_ node: Node) throws -> AttributeValue {
+        let rank = try node.rank(0)
+        guard rank > 2 else { throw node.error(.invalidShape, "input expects 3 dimensions at least, found \(rank)") }
+        return .ints((2..<Int64(rank)).map { $0 })
+    }
+
+    private static func instanceNormalization(_ node: Node) throws -> [ImportedValue] {
+        try node.requireInputs(3...3)
+        return try node.result(
+            "nn.instance_norm", try (0..<3).map { try node.operand($0) },
+            ["axes": try spatialAxes(node), "epsilon": try epsilon(node)])
+    }
+
+    /// Scale and bias per channel, as since opset 21.
+    private static func groupNormalization(_ node: Node) throws -> [ImportedValue] {
+        try node.requireInputs(3...3)
+        node.ignore("stash_type")
+        return try node.result(
+            "nn.group_norm", try (0..<3).map { try node.operand($0) },
+            [
+                "num_groups": .int(try node.int("num_groups", 0)), "axes": try spatialAxes(node),
+                "epsilon": try epsilon(node),
+            ])
+    }
+
+    private static func layerNormalization(_ node: Node) throws -> [ImportedValue] {
+        try node.requireInputs(2...3)
+        node.ignore("stash_type")
+        guard !node.wants(1), !node.wants(2) else { throw node.unsupported("outputs 'Mean' and 'InvStdDev'") }
+        let rank = try node.rank(0)
+        let first = try node.axis(try node.int("axis", -1), rank: rank)
+        let axes = (Int64(first)..<Int64(rank)).map { $0 }
+        let scale = try node.operand(1)
+        let bias: Operand
+        if node.has(2) {
+            bias = try node.operand(2)
+        } else {
+            let type = try node.type(of: scale)
+            guard let shape = type.staticShape, shape.count <= rank, let count = checkedElementCount(shape),
+                count <= node.graph.options.limits.structureBytes / 8
+            else { throw node.unsupported("no bias and a scale of symbolic shape") }
+            bias = .constant(try Constant.filled(type.dtype ?? .float32, shape, 0))
+        }
+        return try node.result(
+            "nn.layer_norm", [try node.operand(0), scale, bias], ["axes": .ints(axes), "epsilon": try epsilon(node)])
+    }
+
+    private static func rmsNormalization(_ node: Node) throws -> [ImportedValue] {
+        try node.requireInputs(2...2)
+        node.ignore("stash_type")
+        let rank = try node.rank(0)
+        let first = try node.axis(try node.int("axis", -1), rank: rank)
+        return try node.result(
+            "nn.rms_norm", [try node.operand(0), try node.operand(1)],
+            ["axes": .ints((Int64(first)..<Int64(rank)).map { $0 }), "epsilon": try epsilon(node)])
+    }
+
+    private static func lrn(_ node: Node) throws -> [ImportedValue] {
+        try node.result(
+            "nn.lrn", [try ArithmeticImporters.single(node)],
+            [
+                "size": .int(try node.int("size", 0)), "alpha": .float(try node.float("alpha", Double(Float(1e-4)))),
+                "beta": .float(try node.float("beta", 0.75)), "bias": .float(try node.float("bias", 1)),
+            ])
+    }
+
+    /// (x - mean) / (sqrt(variance) + 1e-9) over `axes`.
+    private static func meanVariance(_ node: Node) throws -> [ImportedValue] {
+        let x = try ArithmeticImporters.single(node)
+        let over: Attributes = ["axis": .ints(try node.ints("axes") ?? [0, 2, 3]), "keepdims": true]
+        let centred = try node.call("subtract", [x, try node.call("mean", [x], over)])
+        let deviation = try node.call("std", [x], over)
+        let below = try node.call("add", [deviation, try node.scalar(1e-9, like: x)])
+        return try node.result("divide", [centred, below])
     }
 
     /// Along one axis since opset 13; before, over all dimensions from `axis` on taken as one.

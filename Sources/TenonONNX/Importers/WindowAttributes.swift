@@ -9,37 +9,49 @@ struct WindowAttributes {
 
     /// - Parameter input: the spatial dimensions of the input, nil when they are not known.
     init(_ node: Node, kernel: [Int64], input: [Dim]?) throws {
-        let spatial = kernel.count
-        func list(_ name: String, count: Int, fallback: Int64, least: Int64) throws -> [Int64] {
-            guard let values = try node.ints(name) else { return [Int64](repeating: fallback, count: count) }
-            guard values.count == count, values.allSatisfy({ $0 >= least && $0 <= Int64(Int32.max) }) else {
-                // Negative padding crops, which only a few exporters write.
-                throw node.error(.invalidArgument, "\(name) expects \(count) numbers from \(least), found \(values)")
-            }
-            return values
+        let lists = try Lists(node, kernel: kernel)
+        strides = lists.strides
+        dilations = lists.dilations
+        guard lists.mode.hasPrefix("SAME") else {
+            pads = lists.pads
+            return
         }
-        guard kernel.allSatisfy({ $0 > 0 && $0 <= Int64(Int32.max) }) else {
-            throw node.error(.invalidShape, "kernel size \(kernel)")
+        pads = lists.split(
+            try kernel.indices.map { axis in
+                try WindowAttributes.same(
+                    node, size: input?[axis], extent: lists.extent(axis), stride: lists.strides[axis])
+            })
+    }
+
+    /// As above for a transposed convolution, where `output_shape` or SAME decide the size of the output.
+    ///
+    /// - Parameter extra: the node's `output_padding`.
+    init(transposed node: Node, kernel: [Int64], extra: [Int64], input: [Dim]?) throws {
+        let lists = try Lists(node, kernel: kernel)
+        strides = lists.strides
+        dilations = lists.dilations
+        var wanted = try node.ints("output_shape")
+        if let shape = wanted, shape.count == kernel.count + 2 { wanted = Array(shape.dropFirst(2)) }
+        guard wanted != nil || lists.mode.hasPrefix("SAME") else {
+            pads = lists.pads
+            return
         }
-        strides = try list("strides", count: spatial, fallback: 1, least: 1)
-        dilations = try list("dilations", count: spatial, fallback: 1, least: 1)
-        let explicit = try list("pads", count: spatial * 2, fallback: 0, least: 0)
-        let mode = try node.string("auto_pad", "NOTSET")
-        switch mode {
-        case "NOTSET", "": pads = explicit
-        case "VALID": pads = [Int64](repeating: 0, count: spatial * 2)
-        case "SAME_UPPER", "SAME_LOWER":
-            var pads = [Int64](repeating: 0, count: spatial * 2)
-            for axis in 0..<spatial {
-                let total = try WindowAttributes.same(
-                    node, size: input?[axis], extent: dilations[axis] * (kernel[axis] - 1) + 1, stride: strides[axis])
-                let (small, large) = (total / 2, total - total / 2)
-                pads[axis] = mode == "SAME_UPPER" ? small : large
-                pads[axis + spatial] = mode == "SAME_UPPER" ? large : small
-            }
-            self.pads = pads
-        default: throw node.error(.invalidArgument, "auto_pad is \(quoted(mode))")
+        if let wanted, wanted.count != kernel.count {
+            throw node.error(.invalidArgument, "output_shape expects \(kernel.count) numbers, found \(wanted)")
         }
+        pads = lists.split(
+            try kernel.indices.map { axis in
+                // Without an output_shape, SAME makes the output stride times the input, whatever that is.
+                guard let wanted else { return max(lists.extent(axis) - lists.strides[axis] + extra[axis], 0) }
+                guard let size = input?[axis].value, size > 0, size <= Int64(Int32.max),
+                    (0...Int64(Int32.max)).contains(wanted[axis])
+                else { throw node.unsupported("output_shape \(wanted) over a size that is not known") }
+                let full = lists.strides[axis] * (size - 1) + extra[axis] + lists.extent(axis)
+                guard full >= wanted[axis] else {
+                    throw node.unsupported("output_shape \(wanted), which is larger than without padding")
+                }
+                return full - wanted[axis]
+            })
     }
 
     /// Padding such that the output has ⌈size / stride⌉ positions.
@@ -51,5 +63,45 @@ struct WindowAttributes {
         }
         let outputs = (size + stride - 1) / stride
         return max((outputs - 1) * stride + extent - size, 0)
+    }
+}
+
+/// The attributes as they stand in the node, checked: every number is below 2^31, so sums of products fit.
+private struct Lists {
+    let kernel: [Int64]
+    let strides: [Int64]
+    let dilations: [Int64]
+    let pads: [Int64]
+    let mode: String
+
+    init(_ node: Node, kernel: [Int64]) throws {
+        func list(_ name: String, count: Int, fallback: Int64, least: Int64) throws -> [Int64] {
+            guard let values = try node.ints(name) else { return [Int64](repeating: fallback, count: count) }
+            guard values.count == count, values.allSatisfy({ $0 >= least && $0 <= Int64(Int32.max) }) else {
+                throw node.error(.invalidArgument, "\(name) expects \(count) numbers from \(least), found \(values)")
+            }
+            return values
+        }
+        guard kernel.allSatisfy({ $0 > 0 && $0 <= Int64(Int32.max) }) else {
+            throw node.error(.invalidShape, "kernel size \(kernel)")
+        }
+        self.kernel = kernel
+        strides = try list("strides", count: kernel.count, fallback: 1, least: 1)
+        dilations = try list("dilations", count: kernel.count, fallback: 1, least: 1)
+        let explicit = try list("pads", count: kernel.count * 2, fallback: 0, least: 0)
+        mode = try node.string("auto_pad", "NOTSET")
+        guard ["", "NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"].contains(mode) else {
+            throw node.error(.invalidArgument, "auto_pad is \(quoted(mode))")
+        }
+        pads = mode == "VALID" ? [Int64](repeating: 0, count: kernel.count * 2) : explicit
+    }
+
+    /// How many positions a dilated kernel covers.
+    func extent(_ axis: Int) -> Int64 { dilations[axis] * (kernel[axis] - 1) + 1 }
+
+    /// Padding per axis divided into begins and ends; the odd one goes to the end with SAME_UPPER, else to the beginning.
+    func split(_ totals: [Int64]) -> [Int64] {
+        let halves = totals.map { mode == "SAME_UPPER" ? $0 / 2 : $0 - $0 / 2 }
+        return halves + zip(totals, halves).map { $0 - $1 }
     }
 }

@@ -1,0 +1,67 @@
+import TenonIR
+
+/// Reductions, positions of extremes, and running sums.
+enum ReductionImporters {
+    static let table: [String: OperatorImporter] = [
+        "ReduceSum": reduction("sum", axesInputSince: 13),
+        "ReduceMean": reduction("mean"), "ReduceMax": reduction("max"), "ReduceMin": reduction("min"),
+        "ReduceProd": reduction("prod"), "ReduceL1": reduction("l1_norm"), "ReduceL2": reduction("l2_norm"),
+        "ReduceSumSquare": reduction("sum_square"), "ReduceLogSum": reduction("log_sum"),
+        "ReduceLogSumExp": reduction("log_sum_exp"),
+        "ArgMax": position("argmax"), "ArgMin": position("argmin"),
+        "CumSum": OperatorImporter(since: 11) { node in
+            try node.requireInputs(2...2)
+            let axis = try node.axis(Int64(clamping: try node.constantScalar(1)), rank: try node.rank(0))
+            return try node.result(
+                "cumsum", [try node.operand(0)],
+                [
+                    "axis": .int(Int64(axis)), "exclusive": .bool(try node.bool("exclusive", false)),
+                    "reverse": .bool(try node.bool("reverse", false)),
+                ])
+        },
+    ]
+
+    /// Axes are an attribute, and an input from some version on.
+    private static func reduction(_ op: String, axesInputSince: Int64 = 18) -> OperatorImporter {
+        OperatorImporter { node in
+            let takesInput = node.opset >= axesInputSince
+            try node.requireInputs(1...(takesInput ? 2 : 1))
+            let keepsDims = try node.bool("keepdims", true)
+            var axes = takesInput ? nil : try node.ints("axes")
+            if takesInput {
+                let skipsEmpty = try node.bool("noop_with_empty_axes", false)
+                if node.has(1) { axes = try node.constantInts(1) }
+                if axes?.isEmpty ?? true {
+                    // No axes: all of them, or, when the node says so, none: then only what is done per element is left.
+                    if skipsEmpty { return try elementwise(node, op) }
+                    axes = nil
+                }
+            }
+            var attributes: Attributes = ["keepdims": .bool(keepsDims)]
+            if let axes { attributes["axis"] = .ints(axes) }
+            return try node.result(op, [try node.operand(0)], attributes)
+        }
+    }
+
+    private static func elementwise(_ node: Node, _ op: String) throws -> [ImportedValue] {
+        let x = try node.operand(0)
+        switch op {
+        case "l1_norm", "l2_norm": return try node.result("abs", [x])
+        case "sum_square": return try node.result("square", [x])
+        case "log_sum": return try node.result("log", [x])
+        default: return [.operand(x)]
+        }
+    }
+
+    private static func position(_ op: String) -> OperatorImporter {
+        OperatorImporter { node in
+            let axis = try node.axis(try node.int("axis", 0), rank: try node.rank(0))
+            return try node.result(
+                op, [try ArithmeticImporters.single(node)],
+                [
+                    "axis": .int(Int64(axis)), "keepdims": .bool(try node.bool("keepdims", true)),
+                    "select_last_index": .bool(try node.bool("select_last_index", false)),
+                ])
+        }
+    }
+}

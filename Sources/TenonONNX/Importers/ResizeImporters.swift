@@ -1,0 +1,128 @@
+import TenonIR
+
+/// Resize, and Upsample from which it came.
+enum ResizeImporters {
+    static let table: [String: OperatorImporter] = [
+        "Resize": OperatorImporter(since: 10, resize),
+        "Upsample": OperatorImporter(since: 7) { node in
+            try node.requireInputs(node.opset < 9 ? 1...1 : 2...2)
+            let scales = node.opset < 9 ? try node.floats("scales") ?? [] : try numbers(node, 1)
+            return try simple(node, scales)
+        },
+    ]
+
+    /// Interpolation without choices, as before opset 11: positions are output over scale, the nearest is below.
+    private static func simple(_ node: Node, _ scales: [Double]) throws -> [ImportedValue] {
+        let mode = try node.string("mode", "nearest")
+        guard let method = ["nearest": "nearest_neighbor", "linear": "linear", "bilinear": "linear"][mode] else {
+            throw node.unsupported("mode \(quoted(mode))")
+        }
+        return try call(
+            node, axes: Array(0..<(try node.rank(0))), scales: scales, sizes: nil, roi: nil,
+            ["method": .string(method), "coordinate_transformation_mode": "asymmetric", "rounding_method": "floor"])
+    }
+
+    private static func resize(_ node: Node) throws -> [ImportedValue] {
+        if node.opset < 11 {
+            try node.requireInputs(2...2)
+            return try simple(node, try numbers(node, 1))
+        }
+        try node.requireInputs(1...4)
+        let mode = try node.string("mode", "nearest")
+        guard let method = ["nearest": "nearest_neighbor", "linear": "linear", "cubic": "cubic"][mode] else {
+            throw node.unsupported("mode \(quoted(mode))")
+        }
+        let policy = try node.string("keep_aspect_ratio_policy", "stretch")
+        guard policy == "stretch" else { throw node.unsupported("keep_aspect_ratio_policy \(quoted(policy))") }
+        let transformation = try node.string("coordinate_transformation_mode", "half_pixel")
+        let attributes: Attributes = [
+            "method": .string(method), "coordinate_transformation_mode": .string(transformation),
+            "rounding_method": .string(try node.string("nearest_mode", "round_prefer_floor")),
+            "cubic_alpha": .float(try node.float("cubic_coeff_a", -0.75)),
+            "cubic_exclude": .bool(try node.bool("exclude_outside", false)),
+            "antialias": .bool(try node.bool("antialias", false)),
+            "extrapolation_value": .float(try node.float("extrapolation_value", 0)),
+        ]
+        let rank = try node.rank(0)
+        let axes = try node.ints("axes")?.map { try node.axis($0, rank: rank, what: "axes") } ?? Array(0..<rank)
+        // An empty tensor stands for an input left out.
+        let scales = node.has(2) ? try numbers(node, 2) : []
+        let sizes = node.has(3) ? try node.hostDims(3) : []
+        guard scales.isEmpty != sizes.isEmpty else {
+            throw node.error(.invalidArgument, "expected one of the inputs 'scales' and 'sizes'")
+        }
+        let roi = transformation == "tf_crop_and_resize" && node.has(1) ? try numbers(node, 1) : nil
+        return try call(
+            node, axes: axes, scales: scales.isEmpty ? nil : scales, sizes: sizes.isEmpty ? nil : sizes, roi: roi,
+            attributes)
+    }
+
+    private static func numbers(_ node: Node, _ index: Int) throws -> [Double] {
+        guard let values = try node.constant(index)?.doubleElements else {
+            throw node.unsupported("input \(index), \(quoted(node.proto.input[index])), must be constant numbers")
+        }
+        return values
+    }
+
+    /// The call for the spatial axes; batch and channels stay as they are.
+    private static func call(
+        _ node: Node, axes: [Int], scales: [Double]?, sizes: [Dim]?, roi: [Double]?, _ attributes: Attributes
+    ) throws -> [ImportedValue] {
+        let shape = try node.shape(0)
+        let spatial = shape.count - 2
+        guard (1...3).contains(spatial) else {
+            throw node.unsupported("an input of \(shape.count) dimensions, expected 3 to 5")
+        }
+        let count = (scales?.count ?? sizes?.count) ?? 0
+        guard count == axes.count, Set(axes).count == count, roi == nil || roi?.count == count * 2 else {
+            throw node.error(.invalidArgument, "expected \(axes.count) scales or sizes, found \(count)")
+        }
+        var size = Array(shape[2...])
+        var factors = [Double](repeating: 1, count: spatial)
+        var region = [Double](repeating: 0, count: spatial) + [Double](repeating: 1, count: spatial)
+        for (index, axis) in axes.enumerated() {
+            guard axis >= 2 else {
+                let stays = scales.map { $0[index] == 1 } ?? (sizes.map { $0[index] == shape[axis] } ?? true)
+                guard stays else { throw node.unsupported("a resize of dimension \(axis)") }
+                continue
+            }
+            if let scales {
+                factors[axis - 2] = scales[index]
+                size[axis - 2] = try scaled(node, shape[axis], by: scales[index])
+            } else if let sizes {
+                size[axis - 2] = sizes[index]
+            }
+            if let roi {
+                region[axis - 2] = roi[index]
+                region[axis - 2 + spatial] = roi[index + count]
+            }
+        }
+        var attributes = attributes
+        if scales != nil { attributes["scales"] = .floats(factors) }
+        if roi != nil { attributes["roi"] = .floats(region) }
+        return try node.result("image.resize\(spatial)d", [try node.operand(0), .shape(size)], attributes)
+    }
+
+    /// ⌊size × scale⌋, with f32 numbers as ONNX has them; a symbolic size needs a scale that is a simple fraction.
+    private static func scaled(_ node: Node, _ size: Dim, by scale: Double) throws -> Dim {
+        guard scale > 0, scale <= 1_048_576 else {
+            throw node.error(.invalidArgument, "scale \(scale) expects a number above 0 and at most 2^20")
+        }
+        if let size = size.value {
+            guard size >= 0, size < 1 << 40 else {
+                throw node.error(.invalidShape, "size \(size) is too large to scale")
+            }
+            return .fixed(Int64((Double(size) * scale).rounded(.down)))
+        }
+        for divisor in 1...64 {
+            let factor = scale * Double(divisor)
+            guard factor == factor.rounded() else { continue }
+            if let result = Dim.multiplying(size, .fixed(Int64(factor))).flatMap({
+                Dim.floorDividing($0, by: Int64(divisor))
+            }) {
+                return result
+            }
+        }
+        throw node.unsupported("scale \(scale) of a symbolic size")
+    }
+}
