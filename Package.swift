@@ -39,5 +39,6 @@ let package = Package(
             exclude: ["Proto/onnx.proto"]),
         .testTarget(name: "TenonRewriteTests", dependencies: ["TenonRewrite"]),
         .testTarget(name: "TenonIRTests", dependencies: ["TenonIR"]),
+        .testTarget(name: "TenonRuntimeTests", dependencies: ["TenonRuntime"]),
     ]
 )

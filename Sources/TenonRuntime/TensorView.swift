@@ -36,11 +36,11 @@ public struct TensorView {
     /// Whether the elements lie row-major without gaps. Strides of dimensions of size 1 do not matter.
     var isDense: Bool {
         guard let strides else { return true }
+        for axis in 0..<max(rank, 0) where dim(axis) == 0 { return true }
         var expected: Int64 = 1
         var axis = rank - 1
         while axis >= 0 {
             let size = dim(axis)
-            if size == 0 { return true }
             if size != 1 {
                 if strides[axis] != expected { return false }
                 let (next, overflow) = expected.multipliedReportingOverflow(by: size)

@@ -61,7 +61,11 @@ final class Plan: @unchecked Sendable {
         self.arenaBytes = arenaBytes
         self.scratchBytes = scratchBytes
         self.constants = constants
-        packedWeightBytes = regions.reduce(0) { $0 &+ $1.packedWeightBytes }
+        // A region called twice is there twice and holds its weights once.
+        var seen: Set<ObjectIdentifier> = []
+        packedWeightBytes = regions.reduce(0) {
+            seen.insert(ObjectIdentifier($1)).inserted ? $0 &+ $1.packedWeightBytes : $0
+        }
     }
 
     var constantBytes: Int { constants.reduce(0) { $0 &+ $1.bytes.count } }
