@@ -37,6 +37,7 @@ let package = Package(
         .target(
             name: "TenonONNX", dependencies: ["TenonIR", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
             exclude: ["Proto/onnx.proto"]),
+        .target(name: "TenonDNNL", dependencies: ["CDNNL", "TenonIR", "TenonRewrite", "TenonRuntime"]),
         .testTarget(name: "TenonRewriteTests", dependencies: ["TenonRewrite"]),
         .testTarget(name: "TenonIRTests", dependencies: ["TenonIR"]),
         .testTarget(name: "TenonRuntimeTests", dependencies: ["TenonRuntime"]),

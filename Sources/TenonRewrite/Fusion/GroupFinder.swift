@@ -23,7 +23,9 @@ struct GroupFinder {
 
     /// Finds the groups of one block. `observe` hears of every structural match that was refused, and why.
     mutating func find(in block: Block, observe: (ValueID, Refusal) -> Void = { _, _ in }) throws {
-        var uses: UseTable?
+        guard compiled.mayMatch(in: block) else { return }
+        let uses = UseTable(block, valueCount: table.function.values.count)
+        matcher.uses = pattern.allowsLeak ? nil : uses
         let positions = BlockPositions(block, valueCount: table.function.values.count)
         for binding in block.bindings {
             guard case .call(let call) = binding.expression else { continue }
@@ -31,8 +33,6 @@ struct GroupFinder {
                 guard case .op(let op) = call.callee, roots.contains(op) else { continue }
             }
             guard let match = matcher.match(.bound(binding.id)) else { continue }
-            if uses == nil { uses = UseTable(block, valueCount: table.function.values.count) }
-            guard let uses else { continue }
             var interior: [ValueID] = []
             var isInBlock = true
             for id in match.interior where !interior.contains(id) {

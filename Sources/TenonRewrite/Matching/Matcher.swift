@@ -11,6 +11,8 @@ struct Matcher {
     private var interior: [ValueID] = []
     private var chainSteps: [ChainMatch] = []
     private var equations = TypeEquations()
+    /// Given when intermediate values must not be used outside the match.
+    var uses: UseTable?
     /// The furthest failure of the current attempt, for explanations; recorded only when asked.
     var diagnosis: Diagnosis?
 
@@ -185,6 +187,7 @@ struct Matcher {
         {
             for step in steps where step.op == op && call.attributes.contains(step.attributes) {
                 for position in step.chainOperand.map({ $0...$0 }) ?? 0...1 where position < call.arguments.count {
+                    guard carriesOn(call.arguments[position], to: id) else { continue }
                     let start = mark()
                     if stepFits(step, call, position),
                         chain(
@@ -201,6 +204,15 @@ struct Matcher {
         if taken >= range.lowerBound, visit(base, subject) { return true }
         if case .bound(let id) = subject { failed.insert(id) }
         return false
+    }
+
+    /// A chain goes on through bound values of the step's own type and, where intermediate values must not be seen outside
+    /// the match, through those that nothing else uses.
+    private func carriesOn(_ operand: Operand, to user: ValueID) -> Bool {
+        guard case .bound(let id) = table.unwrap(operand), table.function.type(of: id) == table.function.type(of: user)
+        else { return false }
+        guard let uses else { return true }
+        return table.function.values[id.int].isDataflow && uses.count(of: id) == 1
     }
 
     private mutating func stepFits(_ step: ChainStep, _ call: Call, _ position: Int) -> Bool {

@@ -30,6 +30,15 @@ public struct CompiledPattern: Sendable {
         rootOperators = CompiledPattern.operators(of: pattern)
     }
 
+    /// Whether the block has a call that the root could match.
+    func mayMatch(in block: Block) -> Bool {
+        guard let rootOperators else { return true }
+        return block.bindings.contains { binding in
+            guard case .call(let call) = binding.expression, case .op(let op) = call.callee else { return false }
+            return rootOperators.contains(op)
+        }
+    }
+
     func index(_ node: Pattern) -> Int { indices[ObjectIdentifier(node)] ?? 0 }
 
     private static func operators(of pattern: Pattern) -> Set<OperatorID>? {

@@ -37,8 +37,8 @@ public final class Pattern: Sendable {
         case shapeLiteral([Dim])
         /// A local function.
         case function(parameters: [Pattern], body: Pattern)
-        /// `base`, followed by `minimum` to `maximum` steps, each taking the value before it as one operand. The longest
-        /// chain wins.
+        /// `base`, followed by `minimum` to `maximum` steps, each taking the value before it as one operand and giving a
+        /// value of the same type. The longest chain wins.
         case chain(base: Pattern, steps: [ChainStep], minimum: Int, maximum: Int)
     }
 

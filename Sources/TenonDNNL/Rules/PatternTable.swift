@@ -1,0 +1,32 @@
+import TenonIR
+import TenonRewrite
+
+/// The rules of the oneDNN backend, first rule first. Each makes composites that one primitive computes.
+public enum DNNLPatternTable {
+    public static func rules() throws -> [FusionPattern] {
+        try [FuseConv2dReshapeAddRelu.rule()] + ConvolutionRules.rules() + LinearRules.rules()
+            + PoolingRules.rules() + StandaloneRules.rules() + ElementwiseRules.rules()
+    }
+}
+
+/// Everything that is fused for oneDNN, in one pass; regions are left to `MergeCompositeFunctions`.
+public struct FuseOpsForDNNL: ModulePass {
+    public init() {}
+
+    public var name: String { "FuseOpsForDNNL" }
+
+    public func run(on module: Module, _ context: PassContext) throws -> Module {
+        try FuseOpsByPattern(try DNNLPatternTable.rules()).run(on: module, context)
+    }
+}
+
+/// What `optimize` runs: fold what is known, fuse for oneDNN, collect regions.
+public enum DefaultPipeline {
+    public static func make() -> Sequential {
+        Sequential(
+            [
+                FoldConstant(), FoldBatchNorm(), FoldConstant(), EliminateDeadCode(), FuseOpsForDNNL(),
+                MergeCompositeFunctions(),
+            ], name: "DefaultPipeline")
+    }
+}

@@ -1,0 +1,66 @@
+import TenonIR
+import TenonRewrite
+
+/// Operators that have a primitive of their own and take no post-operations here.
+enum StandaloneRules {
+    static func rules() throws -> [FusionPattern] {
+        try [softmax("nn.softmax"), softmax("nn.log_softmax"), layerNorm(), localResponse(), concat()]
+    }
+
+    private static func softmax(_ name: String) throws -> FusionPattern { try single(name, "dnnl." + name.dropFirst(3)) }
+
+    private static func localResponse() throws -> FusionPattern { try single("nn.lrn", "dnnl.lrn") }
+
+    /// Over the last axis, with both parameters: what the primitive knows.
+    private static func layerNorm() throws -> FusionPattern {
+        let (data, gamma, beta) = (wildcard().named("data"), wildcard().named("gamma"), wildcard().named("beta"))
+        let anchor = try isOp("nn.layer_norm")(data, gamma, beta).named("anchor")
+        return FusionPattern(
+            "dnnl.layer_norm", anchor,
+            annotations: [("data", data), ("gamma", gamma), ("beta", beta), ("anchor", anchor)],
+            check: { candidate in
+                if let refusal = requireFloat(candidate, data) { return refusal }
+                guard let rank = candidate.tensorType(data)?.rank, (2...5).contains(rank),
+                    let axes = candidate.call(anchor)?.attributes.ints("axes"), axes == [-1] || axes == [Int64(rank - 1)]
+                else { return Refusal(.attribute, found: "other axes than the last", expected: "the last axis") }
+                return nil
+            }, allowsLeak: false)
+    }
+
+    /// Of tensors, along one axis. The tuple is written in place or has no other user.
+    private static func concat() throws -> FusionPattern {
+        let tuple = wildcard().named("tuple")
+        let anchor = try isOp("concat")(tuple).named("anchor")
+        return FusionPattern(
+            "dnnl.concat", anchor, annotations: [("tuple", tuple), ("anchor", anchor)],
+            check: { candidate in
+                guard case .operand(.tuple(let fields))? = candidate[tuple], fields.count <= 64 else {
+                    return Refusal(.operatorMismatch, found: "a tuple by name", expected: "a tuple of at most 64 fields in place")
+                }
+                guard candidate.tensorType(anchor)?.dtype == .float32, let rank = candidate.tensorType(anchor)?.rank,
+                    (2...5).contains(rank)
+                else {
+                    return Refusal(
+                        .dtype, found: "\(candidate.type(of: candidate.match.root))",
+                        expected: "f32 of 2 to 5 dimensions")
+                }
+                return nil
+            }, allowsLeak: false)
+    }
+
+    private static func single(_ name: String, _ composite: String) throws -> FusionPattern {
+        let data = wildcard().named("data")
+        let anchor = try isOp(name)(data).named("anchor")
+        return FusionPattern(
+            composite, anchor, annotations: [("data", data), ("anchor", anchor)],
+            check: { requireFloat($0, data) }, allowsLeak: false)
+    }
+
+    private static func requireFloat(_ candidate: FusionCandidate, _ data: Pattern) -> Refusal? {
+        guard let type = candidate.tensorType(data), type.dtype == .float32, type.shape != nil else {
+            return Refusal(
+                .dtype, found: candidate.tensorType(data).map { "\($0)" } ?? "unknown", expected: "f32 of known shape")
+        }
+        return nil
+    }
+}
