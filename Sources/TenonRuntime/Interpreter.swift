@@ -79,7 +79,9 @@ public struct Interpreter {
             let name = function.info(id)?.name ?? "parameter"
             try scope.symbols.bind(function.type(of: id), to: type(of: argument), name)
             try scope.symbols.check(function.type(of: id), against: type(of: argument), name)
-            guard scope.values.indices.contains(id.int) else { throw TenonError(.invalidGraph, "'\(name)' has no value") }
+            guard scope.values.indices.contains(id.int) else {
+                throw TenonError(.invalidGraph, "'\(name)' has no value")
+            }
             scope.values[id.int] = argument
         }
         return try evaluate(function.body, &scope)
@@ -135,7 +137,8 @@ public struct Interpreter {
             return value
         case .function(let function): return .function(function)
         case .conditional(let condition, let then, let other):
-            guard case .tensor(let flag) = try resolve(condition, scope), flag.count == 1, let value = flag.double(at: 0)
+            guard case .tensor(let flag) = try resolve(condition, scope), flag.count == 1,
+                let value = flag.double(at: 0)
             else { throw TenonError(.invalidType, "a condition is one number or bool") }
             return try evaluate(value != 0 ? then : other, &scope)
         }
@@ -156,7 +159,8 @@ public struct Interpreter {
         }
         if case .shape(let dims?) = result, dims.allSatisfy(\.isFixed) { return .literal(.shape(dims)) }
         guard result.isConcrete else {
-            throw TenonError(.unsupported, "\(op.name): the shape of the result is not known (\(result))", operatorName: op.name)
+            throw TenonError(
+                .unsupported, "\(op.name): the shape of the result is not known (\(result))", operatorName: op.name)
         }
         let inputs = arguments.flatMap(\.tensors)
         guard !inputs.contains(where: { $0.dtype == .string }) else {
@@ -183,7 +187,8 @@ public struct Interpreter {
         switch operand {
         case .value(let id):
             guard scope.values.indices.contains(id.int), let value = scope.values[id.int] else {
-                throw TenonError(.invalidGraph, "value '\(scope.function.info(id)?.name ?? "")' is used before it is bound")
+                throw TenonError(
+                    .invalidGraph, "value '\(scope.function.info(id)?.name ?? "")' is used before it is bound")
             }
             return value
         case .constant(let constant): return .tensor(constant)

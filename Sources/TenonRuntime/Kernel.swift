@@ -85,7 +85,8 @@ public struct Parallel: Sendable {
 
     public let threads: Int
     /// Runs `body` over [0, count) in at most `threads` pieces and returns when all are done; nil: in place.
-    let fork: (@convention(c) (_ threads: Int32, _ count: Int, _ body: Body, _ context: UnsafeMutableRawPointer?) -> Void)?
+    let fork:
+        (@convention(c) (_ threads: Int32, _ count: Int, _ body: Body, _ context: UnsafeMutableRawPointer?) -> Void)?
 
     public static let serial = Parallel(threads: 1, fork: nil)
 
@@ -117,10 +118,12 @@ public struct Parallel: Sendable {
         withoutActuallyEscaping(body) { escaping in
             var loop = Loop(body: escaping)
             withUnsafeMutablePointer(to: &loop) { pointer in
-                fork(Int32(truncatingIfNeeded: pieces), count, { context, begin, end in
-                    guard begin < end else { return }
-                    context?.assumingMemoryBound(to: Loop.self).pointee.body(begin..<end)
-                }, pointer)
+                fork(
+                    Int32(truncatingIfNeeded: pieces), count,
+                    { context, begin, end in
+                        guard begin < end else { return }
+                        context?.assumingMemoryBound(to: Loop.self).pointee.body(begin..<end)
+                    }, pointer)
             }
         }
     }

@@ -119,7 +119,8 @@ public struct TensorView {
             func move<T: BitwiseCopyable>(_: T.Type) {
                 for index in 0..<size {
                     target.storeBytes(
-                        of: source.loadUnaligned(fromByteOffset: index &* step, as: T.self), toByteOffset: index &* width,
+                        of: source.loadUnaligned(fromByteOffset: index &* step, as: T.self),
+                        toByteOffset: index &* width,
                         as: T.self)
                 }
             }

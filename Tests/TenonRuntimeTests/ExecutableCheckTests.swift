@@ -35,15 +35,21 @@ import Testing
         #expect(rank?.status == .invalidShape)
         #expect(rank?.message == "input 'a' expects f32[2,3], found f32[6]")
         let turned = TestTensor([3, 2], [1, 2, 3, 4, 5, 6])
-        #expect(refusal([a.view(), b.view()], [turned.view()])?.message == "output 'joined' expects f32[2,3], found f32[3,2]")
+        #expect(
+            refusal([a.view(), b.view()], [turned.view()])?.message
+                == "output 'joined' expects f32[2,3], found f32[3,2]")
         let negative = TestTensor([-2, 3], [])
-        #expect(refusal([negative.view(), b.view()], [out.view()])?.message == "input 'a' expects f32[2,3], found f32[-2,3]")
+        #expect(
+            refusal([negative.view(), b.view()], [out.view()])?.message == "input 'a' expects f32[2,3], found f32[-2,3]"
+        )
     }
 
     @Test func missingMemory() {
         var null = a.view()
         null.data = nil
-        #expect(refusal([null, b.view()], [out.view()])?.message == "input 'a' expects 24 bytes of data, found a null pointer")
+        #expect(
+            refusal([null, b.view()], [out.view()])?.message
+                == "input 'a' expects 24 bytes of data, found a null pointer")
         #expect(
             refusal([a.view(byteCount: 23), b.view()], [out.view()])?.message
                 == "input 'a' expects 24 bytes for f32[2,3], found 23")
@@ -100,7 +106,9 @@ import Testing
             module: try Sample.region("probe", [2, 3]), backends: [ProbeBackend()],
             options: CompileOptions(memoryLimit: 140))
         let transposed = TestTensor([2, 3], strides: [1, 2], [1, 2, 3, 4, 5, 6])
-        let error = #expect(throws: TenonError.self) { try tight.runViews([transposed.view(), b.view()], [out.view()]) }
+        let error = #expect(throws: TenonError.self) {
+            try tight.runViews([transposed.view(), b.view()], [out.view()])
+        }
         #expect(error?.status == .limitExceeded)
         try tight.runViews([a.view(), b.view()], [out.view()])
     }

@@ -51,7 +51,8 @@ import Testing
 
     @Test(arguments: [1, 2]) func parentAndChildRunOnAfterAFork(threads: Int) throws {
         let executable = try Executable(
-            module: try Sample.region("probe", [64]), backends: [ProbeBackend()], options: CompileOptions(threads: threads))
+            module: try Sample.region("probe", [64]), backends: [ProbeBackend()],
+            options: CompileOptions(threads: threads))
         #expect(try expectRight(executable))
         let child = inChild {
             for _ in 0..<20 where (try? expectRight(executable)) != true { return false }
@@ -61,6 +62,18 @@ import Testing
         }
         #expect(child == true)
         #expect(try expectRight(executable))
+    }
+
+    @Test func runnerThreadsEndWithTheExecutable() throws {
+        // Other suites may start and end threads of their own meanwhile; twenty leaked runners would show all the same.
+        let before = try threadCount()
+        for _ in 0..<20 {
+            let executable = try Executable(
+                module: try Sample.region("probe", [64]), backends: [ProbeBackend()],
+                options: CompileOptions(threads: 2))
+            #expect(try expectRight(executable))
+        }
+        #expect(try threadCount() < before + 15)
     }
 
     @Test func forkWhileOtherThreadsRun() throws {
@@ -85,8 +98,22 @@ import Testing
         var executable: Executable? = try Executable(
             module: try Sample.region("probe", [64]), backends: [ProbeBackend()], options: CompileOptions(threads: 2))
         #expect(try executable.map(expectRight) == true)
-        #expect(inChild { executable = nil; return true } == true)
+        #expect(
+            inChild {
+                executable = nil
+                return true
+            } == true)
         #expect(try executable.map(expectRight) == true)
+    }
+
+    private func threadCount() throws -> Int {
+        let directory = try #require(opendir("/proc/self/task"))
+        defer { closedir(directory) }
+        var count = 0
+        while let entry = readdir(directory) {
+            if entry.pointee.d_name.0 != UInt8(ascii: ".") { count += 1 }
+        }
+        return count
     }
 
     private func residentBytes() throws -> Int {

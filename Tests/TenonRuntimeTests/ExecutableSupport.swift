@@ -37,7 +37,8 @@ enum Sample {
         var last: Operand = .value(a)
         for _ in 0..<calls {
             last = .value(
-                main.bind(.call(Call(.function("region0"), [last, .value(b)])), .tensor(.float32, dims), name: "joined"))
+                main.bind(
+                    .call(Call(.function("region0"), [last, .value(b)])), .tensor(.float32, dims), name: "joined"))
         }
         module["main"] = try main.finish(last)
         return module
@@ -57,7 +58,8 @@ extension Executable {
     /// Runs on arrays; every one is given to `body` as dense memory first.
     func runViews(_ inputs: [TensorView], _ outputs: [TensorView], _ options: RunOptions = RunOptions()) throws {
         try inputs.withUnsafeBufferPointer { inputs in
-            try outputs.withUnsafeBufferPointer { outputs in try run(inputs: inputs, outputs: outputs, options: options) }
+            try outputs.withUnsafeBufferPointer { outputs in try run(inputs: inputs, outputs: outputs, options: options)
+            }
         }
     }
 }

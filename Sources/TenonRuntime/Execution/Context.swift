@@ -100,7 +100,8 @@ final class Context {
         if packed[index] == nil {
             guard account.reserve(bytes) else {
                 throw TenonError(
-                    .limitExceeded, "input #\(index) is not dense and its copy of \(bytes) bytes exceeds the memory limit")
+                    .limitExceeded,
+                    "input #\(index) is not dense and its copy of \(bytes) bytes exceeds the memory limit")
             }
             do {
                 packed[index] = try AlignedBytes(bytes)

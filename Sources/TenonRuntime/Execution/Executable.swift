@@ -168,7 +168,9 @@ public final class Executable: Sendable {
     private func check(
         _ inputs: UnsafeBufferPointer<TensorView>, _ outputs: UnsafeBufferPointer<TensorView>, _ plan: Plan
     ) throws {
-        for index in inputs.indices { try TensorCheck.input(inputs[index], plan.inputs[index], signature.inputs[index]) }
+        for index in inputs.indices {
+            try TensorCheck.input(inputs[index], plan.inputs[index], signature.inputs[index])
+        }
         for index in outputs.indices {
             try TensorCheck.output(outputs[index], plan.outputs[index], signature.outputs[index])
         }
@@ -232,7 +234,8 @@ public final class Executable: Sendable {
     @discardableResult
     public func prepare(_ shapes: [[Int64]]) throws -> [TensorSpec]? {
         guard shapes.count == signature.inputs.count else {
-            throw TenonError(.invalidArgument, "expected shapes of \(signature.inputs.count) inputs, found \(shapes.count)")
+            throw TenonError(
+                .invalidArgument, "expected shapes of \(signature.inputs.count) inputs, found \(shapes.count)")
         }
         var views: [TensorView] = []
         for (shape, port) in zip(shapes, signature.inputs) {

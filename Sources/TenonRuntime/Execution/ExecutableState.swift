@@ -153,7 +153,8 @@ final class ExecutableState: ForkParticipant, @unchecked Sendable {
         guard account.reserve(plan.packedWeightBytes) else {
             throw TenonError(
                 .limitExceeded,
-                "main: \(plan.packedWeightBytes) more bytes of packed weights exceed the limit while \(account.bytes) are in use")
+                "main: \(plan.packedWeightBytes) more bytes of packed weights exceed the limit while \(account.bytes) are in use"
+            )
         }
     }
 
@@ -181,7 +182,8 @@ final class ExecutableState: ForkParticipant, @unchecked Sendable {
                 defer { cached.idle = [] }
                 return cached.idle
             }
-            plans = before.enumerated().filter { $0.offset == 0 || (keepingPinned && $0.element.isPinned) }.map(\.element)
+            plans = before.enumerated().filter { $0.offset == 0 || (keepingPinned && $0.element.isPinned) }.map(
+                \.element)
             return (before, contexts)
         }
         _ = dropped

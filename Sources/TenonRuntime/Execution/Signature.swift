@@ -33,7 +33,8 @@ public struct Signature: Sendable {
         case .tuple(let fields):
             for (index, field) in fields.enumerated() { try flatten(field, "\(name).\(index)", into: &ports) }
         case .shape, .scalar, .function:
-            throw TenonError(.unsupported, "main: '\(name)' has type \(type), which a run cannot take or give", node: name)
+            throw TenonError(
+                .unsupported, "main: '\(name)' has type \(type), which a run cannot take or give", node: name)
         }
     }
 
@@ -59,7 +60,8 @@ enum TensorCheck {
         guard found == ports.count else {
             let names = ports.map { "'\($0.name)'" }.joined(separator: ", ")
             throw TenonError(
-                .invalidArgument, "expected \(ports.count) \(what)\(ports.count == 1 ? "" : "s") (\(names)), found \(found)")
+                .invalidArgument,
+                "expected \(ports.count) \(what)\(ports.count == 1 ? "" : "s") (\(names)), found \(found)")
         }
     }
 
@@ -82,12 +84,15 @@ enum TensorCheck {
         }
         guard view.isAligned else {
             throw error(
-                .invalidArgument, port, "output", "expects memory aligned to \(spec.dtype.byteCount) bytes, found \(view.text)")
+                .invalidArgument, port, "output",
+                "expects memory aligned to \(spec.dtype.byteCount) bytes, found \(view.text)")
         }
     }
 
     /// No output may share memory with another one.
-    static func disjoint(_ views: UnsafeBufferPointer<TensorView>, _ specs: [TensorSpec], _ ports: [Signature.Port]) throws {
+    static func disjoint(_ views: UnsafeBufferPointer<TensorView>, _ specs: [TensorSpec], _ ports: [Signature.Port])
+        throws
+    {
         guard views.count > 1 else { return }
         for first in views.indices {
             guard let a = views[first].data, specs[first].byteCount > 0 else { continue }
@@ -124,7 +129,8 @@ enum TensorCheck {
         }
         if let given = view.byteCount, extent.upper > given || extent.lower < 0 {
             throw error(
-                .invalidArgument, port, what, "expects \(extent.upper - min(0, extent.lower)) bytes for \(describe(spec)), found \(given)")
+                .invalidArgument, port, what,
+                "expects \(extent.upper - min(0, extent.lower)) bytes for \(describe(spec)), found \(given)")
         }
     }
 

@@ -132,7 +132,8 @@ final class PlanInstance: RegionInstance {
                 case .kernel(let kernel):
                     try kernel.run(
                         KernelArguments(
-                            inputs: from, outputs: into, scratch: arena + step.workspace, parallel: environment.parallel))
+                            inputs: from, outputs: into, scratch: arena + step.workspace, parallel: environment.parallel
+                        ))
                 case .region:
                     let instance = regions[region]
                     region += 1

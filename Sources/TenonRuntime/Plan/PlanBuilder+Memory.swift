@@ -42,7 +42,7 @@ extension PlanBuilder {
         var planned: [PlanStep] = []
         var regions: [any CompiledRegion] = []
         var descriptions: [StepDescription] = []
-        var isKept = [Bool](repeating: false, count: buffers.count)
+        var kept: Set<ObjectIdentifier> = []
         for (index, step) in steps.enumerated() {
             let work: StepWork
             switch step.work {
@@ -56,9 +56,9 @@ extension PlanBuilder {
             arguments += step.inputs.map { storage[$0] }
             let second = arguments.count
             arguments += step.outputs.map { storage[$0] }
-            for buffer in step.inputs where !isKept[buffer] {
-                isKept[buffer] = true
-                if case .constant(let constant) = buffers[buffer].kind { constants.append(constant) }
+            for buffer in step.inputs {
+                guard case .constant(let constant) = buffers[buffer].kind else { continue }
+                if kept.insert(ObjectIdentifier(constant)).inserted { constants.append(constant) }
             }
             planned.append(
                 PlanStep(

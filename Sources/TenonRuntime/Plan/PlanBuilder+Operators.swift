@@ -43,7 +43,9 @@ extension PlanBuilder {
             op: op, inputs: inputs.map(\.spec), constants: known, outputs: outputs, attributes: inferred.attributes,
             arguments: operands)
         let kernel = try Kernels.prepare(call)
-        if let folded = try fold(kernel, known, inputs, outputs) { return try group(resultType, folded.map { try add($0) }) }
+        if let folded = try fold(kernel, known, inputs, outputs) {
+            return try group(resultType, folded.map { try add($0) })
+        }
 
         let result = try newTensors(resultType)
         var tensors: [PlannedTensor] = []
@@ -108,7 +110,9 @@ extension PlanBuilder {
         let constants = known.compactMap { $0 }
         guard constants.count == known.count else { return nil }
         let size = outputs.reduce(0) { $0 &+ $1.byteCount }
-        guard size <= max(PlanBuilder.foldedBytesLimit, inputs.reduce(0) { $0 &+ $1.spec.byteCount }) else { return nil }
+        guard size <= max(PlanBuilder.foldedBytesLimit, inputs.reduce(0) { $0 &+ $1.spec.byteCount }) else {
+            return nil
+        }
         return try KernelRun.evaluate(kernel, constants, outputs, environment: RunEnvironment())
     }
 }

@@ -77,7 +77,8 @@ struct PlanBuilder {
 
     /// The plan of `main` for these inputs. Throws `DependsOnData` when there is none.
     static func plan(
-        _ module: Module, _ main: Function, inputs: [TensorSpec], backends: [String: any Backend], options: CompileOptions
+        _ module: Module, _ main: Function, inputs: [TensorSpec], backends: [String: any Backend],
+        options: CompileOptions
     ) throws -> Plan {
         var builder = PlanBuilder(module: module, backends: backends, options: options)
         var arguments: [Lowered] = []
@@ -119,7 +120,8 @@ struct PlanBuilder {
         }
         var scope = Scope(function, composite: composite, depth: depth)
         for (id, argument) in zip(function.parameters, arguments) {
-            try scope.symbols.bind(function.type(of: id), to: type(of: argument), function.info(id)?.name ?? "parameter")
+            try scope.symbols.bind(
+                function.type(of: id), to: type(of: argument), function.info(id)?.name ?? "parameter")
             scope.values[id.int] = argument
         }
         return try lower(function.body, &scope)
@@ -148,7 +150,8 @@ struct PlanBuilder {
             func mark(_ id: ValueID) { if isUsed.indices.contains(id.int) { isUsed[id.int] = true } }
             function.body.result.forEachValue(mark)
             for block in function.body.blocks.reversed() {
-                for binding in block.bindings.reversed() where isUsed.indices.contains(binding.id.int) && isUsed[binding.id.int] {
+                for binding in block.bindings.reversed()
+                where isUsed.indices.contains(binding.id.int) && isUsed[binding.id.int] {
                     binding.expression.forEachValue(mark)
                     if case .conditional(_, let then, let other) = binding.expression {
                         for body in [then, other] {
@@ -216,7 +219,8 @@ struct PlanBuilder {
             return try lower(
                 function, arguments, composite: function.composite ?? scope.composite, depth: scope.depth + 1)
         case .local(let local):
-            guard scope.values.indices.contains(local.int), case .function(let function)? = scope.values[local.int] else {
+            guard scope.values.indices.contains(local.int), case .function(let function)? = scope.values[local.int]
+            else {
                 throw TenonError(.invalidGraph, "a call of something that is not a function")
             }
             return try lower(
@@ -302,7 +306,8 @@ struct PlanBuilder {
         }
         var inputs: [PlannedTensor] = []
         for argument in arguments { try flatten(argument, into: &inputs) }
-        let region = try Specialiser(module: module).specialise(function, arguments.map { type(of: $0) }, depth: scope.depth)
+        let region = try Specialiser(module: module).specialise(
+            function, arguments.map { type(of: $0) }, depth: scope.depth)
         let key = RegionKey(name: name, inputs: inputs.map(\.spec))
         let ready = try compiled[key] ?? backend.compile(region, name: name, options: options)
         compiled[key] = ready

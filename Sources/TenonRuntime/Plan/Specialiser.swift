@@ -10,7 +10,8 @@ struct Specialiser {
             throw TenonError(.invalidGraph, "calls nest more than \(PlanBuilder.depthLimit) deep")
         }
         guard types.count == function.parameters.count else {
-            throw TenonError(.invalidArgument, "a call gives \(types.count) arguments, expected \(function.parameters.count)")
+            throw TenonError(
+                .invalidArgument, "a call gives \(types.count) arguments, expected \(function.parameters.count)")
         }
         if function.parameterTypes == types, Specialiser.isConcrete(function) { return function }
         var symbols = SymbolTable()
@@ -35,7 +36,11 @@ struct Specialiser {
                     throw error.located(at: result.info(binding.id)?.name ?? "")
                 }
                 // A local function comes back with the types of the call that uses it.
-                if case .function(let local) = binding.expression { locals[binding.id] = local } else { bindings.append(binding) }
+                if case .function(let local) = binding.expression {
+                    locals[binding.id] = local
+                } else {
+                    bindings.append(binding)
+                }
             }
             result.body.blocks[block].bindings = bindings
         }
@@ -68,7 +73,8 @@ struct Specialiser {
                 let inferred = try Inference.call(
                     op, call.arguments, call.attributes, types: types, constants: call.arguments.map(\.constant))
                 if inferred.type.isConcrete { return inferred.type }
-                guard let declared = function.type(of: binding.id).substituting(symbols.replacements), declared.isConcrete
+                guard let declared = function.type(of: binding.id).substituting(symbols.replacements),
+                    declared.isConcrete
                 else { throw DependsOnData(reason: "the type of \(op.name)") }
                 return declared
             case .function(let name):

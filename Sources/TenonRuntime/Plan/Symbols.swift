@@ -36,7 +36,8 @@ struct SymbolTable {
                 if let before = values[symbol], before != size {
                     throw TenonError(
                         .invalidShape,
-                        "'\(name)' expects \(declared) with \(symbol) = \(before) as before, found \(actual)", node: name)
+                        "'\(name)' expects \(declared) with \(symbol) = \(before) as before, found \(actual)",
+                        node: name)
                 }
                 values[symbol] = size
             }

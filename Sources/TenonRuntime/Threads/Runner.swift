@@ -5,24 +5,54 @@ import TenonIR
 /// A thread that works for callers, one at a time. oneDNN's and our own loops run on its OpenMP team, so that calling
 /// threads come and go without leaving a team each, and so that a process that never ran OpenMP on its own threads can
 /// fork. Sleeps when idle; its OpenMP workers sleep after libgomp's own short spinning (`OMP_WAIT_POLICY`).
-final class Runner: @unchecked Sendable {
-    private enum State {
-        case idle
-        case given
-        case done
-        case leaving
+final class Runner: Sendable {
+    /// What the thread and its owner share. The thread keeps it alive, also in a forked child, where the thread is gone and
+    /// its lock must never be destroyed.
+    private final class Desk: @unchecked Sendable {
+        enum State {
+            case idle
+            case given
+            case done
+            case leaving
+        }
+
+        let threads: Int
+        let lock = Lock()
+        var state = State.idle
+        var job: (() -> Void)?
+
+        init(threads: Int) { self.threads = threads }
+
+        func serve() {
+            _ = tenon_parallel_set_threads(Int32(truncatingIfNeeded: threads))
+            lock.lock()
+            while true {
+                switch state {
+                case .given:
+                    lock.unlock()
+                    runJob()
+                    lock.lock()
+                    state = .done
+                    lock.wakeAll()
+                case .leaving:
+                    lock.unlock()
+                    return
+                case .idle, .done: lock.wait()
+                }
+            }
+        }
+
+        /// A function of its own, so that no copy of the closure outlives the call: the caller's closure must not escape.
+        @inline(never) private func runJob() { job?() }
     }
 
-    private let threads: Int
+    private let desk: Desk
+    private let thread: pthread_t
     /// The process that the thread belongs to; a forked child has no such thread.
     let generation: Int
-    private let lock = Lock()
-    private var state = State.idle
-    private var job: (() -> Void)?
-    private var thread = pthread_t()
 
     init(threads: Int) throws {
-        self.threads = threads
+        desk = Desk(threads: threads)
         generation = ForkGuard.generation.load(ordering: .acquiring)
         // The host's signals are for the host's threads.
         var all = sigset_t()
@@ -30,63 +60,42 @@ final class Runner: @unchecked Sendable {
         sigfillset(&all)
         pthread_sigmask(SIG_SETMASK, &all, &before)
         defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
+        var thread = pthread_t()
+        let retained = Unmanaged.passRetained(desk)
         let status = pthread_create(
             &thread, nil,
             { pointer in
-                if let pointer { Unmanaged<Runner>.fromOpaque(pointer).takeUnretainedValue().serve() }
+                if let pointer { Unmanaged<Desk>.fromOpaque(pointer).takeRetainedValue().serve() }
                 return nil
-            }, Unmanaged.passUnretained(self).toOpaque())
+            }, retained.toOpaque())
         guard status == 0 else {
+            retained.release()
             throw TenonError(.outOfMemory, "a runner thread could not be started (error \(status))")
         }
-        isStarted = true
+        self.thread = thread
     }
-
-    private var isStarted = false
 
     deinit {
         // In a forked child there is no thread to wait for, and the lock may be in any state.
-        guard isStarted, generation == ForkGuard.generation.load(ordering: .acquiring) else { return }
-        lock.locked {
-            state = .leaving
-            lock.wakeAll()
+        guard generation == ForkGuard.generation.load(ordering: .acquiring) else { return }
+        desk.lock.locked {
+            desk.state = .leaving
+            desk.lock.wakeAll()
         }
         pthread_join(thread, nil)
     }
-
-    private func serve() {
-        _ = tenon_parallel_set_threads(Int32(truncatingIfNeeded: threads))
-        lock.lock()
-        while true {
-            switch state {
-            case .given:
-                lock.unlock()
-                runJob()
-                lock.lock()
-                state = .done
-                lock.wakeAll()
-            case .leaving:
-                lock.unlock()
-                return
-            case .idle, .done: lock.wait()
-            }
-        }
-    }
-
-    /// A function of its own, so that no copy of the closure outlives the call: the caller's closure must not escape.
-    @inline(never) private func runJob() { job?() }
 
     /// Runs `body` on the runner's thread and waits for it. One caller at a time.
     func perform<T>(_ body: () throws -> T) throws -> T {
         var result: Result<T, any Error>?
         withoutActuallyEscaping({ result = Result { try body() } }) { job in
-            lock.locked {
-                self.job = job
-                state = .given
-                lock.wakeAll()
-                while state != .done { lock.wait() }
-                self.job = nil
-                state = .idle
+            desk.lock.locked {
+                desk.job = job
+                desk.state = .given
+                desk.lock.wakeAll()
+                while desk.state != .done { desk.lock.wait() }
+                desk.job = nil
+                desk.state = .idle
             }
         }
         guard let result else { throw TenonError(.internal, "the runner thread gave no result") }
