@@ -111,6 +111,8 @@ final class ProbeBackend: Backend, @unchecked Sendable {
         var packedWeightBytes = 0
         var workspaceBytes = 128
         var fails = false
+        /// What the sums are wrong by.
+        var offset: Float = 0
     }
 
     let name = "probe"
@@ -195,7 +197,7 @@ final class ProbeBackend: Backend, @unchecked Sendable {
             let b = inputs[1].assumingMemoryBound(to: Float.self)
             let sum = outputs[0].assumingMemoryBound(to: Float.self)
             environment.parallel.forEach(region.count) { range in
-                for index in range { sum[index] = a[index] + b[index] }
+                for index in range { sum[index] = a[index] + b[index] + backend.options.offset }
             }
         }
     }

@@ -1,7 +1,7 @@
 import TenonIR
 
 /// Where an argument of a step lies.
-enum Storage: Hashable {
+enum ArgumentPlace: Hashable {
     case arena(offset: Int)
     case constant(UnsafeRawPointer)
     case input(Int)
@@ -37,7 +37,7 @@ final class Plan: @unchecked Sendable {
     let outputs: [TensorSpec]
     let steps: [PlanStep]
     /// Arguments of all steps, one after the other.
-    let arguments: [Storage]
+    let arguments: [ArgumentPlace]
     let regions: [any CompiledRegion]
     let descriptions: [StepDescription]
     let arenaBytes: Int
@@ -48,7 +48,7 @@ final class Plan: @unchecked Sendable {
     let constants: [Constant]
 
     init(
-        inputs: [TensorSpec], outputs: [TensorSpec], steps: [PlanStep], arguments: [Storage],
+        inputs: [TensorSpec], outputs: [TensorSpec], steps: [PlanStep], arguments: [ArgumentPlace],
         regions: [any CompiledRegion], descriptions: [StepDescription], arenaBytes: Int, scratchBytes: Int,
         constants: [Constant]
     ) {

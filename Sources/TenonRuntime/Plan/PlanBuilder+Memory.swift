@@ -22,7 +22,7 @@ extension PlanBuilder {
         }
 
         var constants: [Constant] = []
-        var storage: [Storage] = []
+        var storage: [ArgumentPlace] = []
         storage.reserveCapacity(buffers.count)
         for (index, buffer) in buffers.enumerated() {
             switch buffer.kind {
@@ -38,7 +38,7 @@ extension PlanBuilder {
             }
         }
 
-        var arguments: [Storage] = []
+        var arguments: [ArgumentPlace] = []
         var planned: [PlanStep] = []
         var regions: [any CompiledRegion] = []
         var descriptions: [StepDescription] = []
