@@ -38,6 +38,7 @@ let package = Package(
             name: "TenonONNX", dependencies: ["TenonIR", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
             exclude: ["Proto/onnx.proto"]),
         .target(name: "TenonDNNL", dependencies: ["CDNNL", "TenonIR", "TenonRewrite", "TenonRuntime"]),
+        .testTarget(name: "TenonDNNLTests", dependencies: ["TenonDNNL"]),
         .testTarget(name: "TenonRewriteTests", dependencies: ["TenonRewrite"]),
         .testTarget(name: "TenonIRTests", dependencies: ["TenonIR"]),
         .testTarget(name: "TenonRuntimeTests", dependencies: ["TenonRuntime"]),
