@@ -40,6 +40,9 @@ let package = Package(
         .target(name: "TenonDNNL", dependencies: ["CDNNL", "TenonIR", "TenonRewrite", "TenonRuntime"]),
         .testTarget(name: "TenonDNNLTests", dependencies: ["TenonDNNL"]),
         .testTarget(name: "TenonRewriteTests", dependencies: ["TenonRewrite"]),
+        .testTarget(
+            name: "TenonONNXTests",
+            dependencies: ["TenonIR", "TenonONNX", .product(name: "SwiftProtobuf", package: "swift-protobuf")]),
         .testTarget(name: "TenonIRTests", dependencies: ["TenonIR"]),
         .testTarget(name: "TenonRuntimeTests", dependencies: ["TenonRuntime"]),
     ]

@@ -11,14 +11,15 @@ extension TenonError {
 }
 
 /// Text from a file, made fit for one line of a message: cut to 80 characters, control characters replaced.
-func quoted(_ text: String) -> String {
+func cleaned(_ text: String) -> String {
     var shown = ""
+    var count = 0
     for scalar in text.unicodeScalars {
-        if shown.unicodeScalars.count >= 80 {
-            shown += "…"
-            break
-        }
-        shown.unicodeScalars.append(scalar.value < 0x20 || scalar.value == 0x7f ? "?" : scalar)
+        if count == 80 { return shown + "…" }
+        shown.unicodeScalars.append(scalar.value < 0x20 || (0x7f..<0xa0).contains(scalar.value) ? "?" : scalar)
+        count += 1
     }
-    return "'\(shown)'"
+    return shown
 }
+
+func quoted(_ text: String) -> String { "'\(cleaned(text))'" }

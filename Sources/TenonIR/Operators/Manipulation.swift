@@ -120,7 +120,8 @@ enum ManipulationOperators {
         if let position = unknown.first {
             target[position] = try missing(site, source, target, at: position)
         }
-        if let before = product(source), let after = product(target), before.isFixed, after.isFixed, before != after {
+        let (before, after) = (try site.dim(product(source)), try site.dim(product(target)))
+        if before.isFixed, after.isFixed, before != after {
             throw site.inputError(1, expects: "\(before) elements, as in \(x)")
         }
         return .tensor(TensorType(x.dtype, target))

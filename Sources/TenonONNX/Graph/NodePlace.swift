@@ -8,7 +8,7 @@ struct NodePlace {
 
     init(_ proto: ONNXNodeProto, index: Int, opset: Int64?) {
         let domain = proto.domain.isEmpty || proto.domain == "ai.onnx" ? "" : proto.domain + "."
-        op = domain + proto.opType
+        op = cleaned(domain + proto.opType)
         self.opset = opset
         // Exporters may leave the name out; the first output tells the node as well.
         name = proto.name.isEmpty ? proto.output.first { !$0.isEmpty } ?? "#\(index)" : proto.name
