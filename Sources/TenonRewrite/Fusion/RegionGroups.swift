@@ -21,6 +21,8 @@ struct RegionGroups {
     private var needs: [[Int32]] = []
     private var visited: [Int32] = []
     private var visit: Int32 = 0
+    /// Runs of positions that groups span together, ascending: no group has members in two of them.
+    private var spans: [(first: Int32, last: Int32)] = []
 
     init(_ block: Block, _ function: Function, compilerOf: @escaping (_ function: String) -> String?) {
         self.function = function
@@ -53,7 +55,26 @@ struct RegionGroups {
         last.append(Int32(position))
         needs.append([])
         visited.append(0)
+        spans.append((Int32(position), Int32(position)))
         return group
+    }
+
+    /// Records a member at `position`, the last one so far.
+    private mutating func extend(_ group: Int32, to position: Int) {
+        last[Int(group)] = Int32(position)
+        while let end = spans.last, end.first > first[Int(group)] { spans.removeLast() }
+        if !spans.isEmpty { spans[spans.count - 1].last = Int32(position) }
+    }
+
+    /// The last position that belongs to the same span as `position`.
+    private func spanEnd(_ position: Int32) -> Int32 {
+        var low = 0
+        var high = spans.count
+        while low < high {
+            let middle = (low + high) / 2
+            if spans[middle].first <= position { low = middle + 1 } else { high = middle }
+        }
+        return low > 0 ? spans[low - 1].last : position
     }
 
     private mutating func compilerIndex(_ name: String) -> Int32 {
@@ -70,7 +91,7 @@ struct RegionGroups {
             switch binding.expression {
             case .operand(.value(let source)) where node[source.int] >= 0:
                 group = find(node[source.int])
-                last[Int(group)] = Int32(position)
+                extend(group, to: position)
             case .call(let call):
                 if case .function(let name) = call.callee, let backend = compilerOf(name) {
                     group = join(operands, position, compiler: compilerIndex(backend))
@@ -83,14 +104,14 @@ struct RegionGroups {
                     fields.allSatisfy({ $0.valueID.map { node[$0.int] >= 0 } ?? false })
                 {
                     group = operands[0]
-                    last[Int(group)] = Int32(position)
+                    extend(group, to: position)
                 } else {
                     group = newGroup(position, compiler: -1)
                 }
             case .tupleGetItem(.value(let tuple), _):
                 if tuples.isAbsorbed(tuple), operands.count == 1, compiler[Int(operands[0])] >= 0 {
                     group = operands[0]
-                    last[Int(group)] = Int32(position)
+                    extend(group, to: position)
                 } else {
                     group = newGroup(position, compiler: -1)
                 }
@@ -125,7 +146,7 @@ struct RegionGroups {
         }
         guard let target = joinable.first else { return newGroup(position, compiler: index) }
         for other in joinable.dropFirst() { unite(target, other) }
-        last[Int(target)] = Int32(position)
+        extend(target, to: position)
         return target
     }
 
@@ -148,8 +169,8 @@ struct RegionGroups {
         }
         let earliest = first[Int(group)]
         while let current = stack.popLast() {
-            // What ended before the group began cannot take from it.
-            if last[Int(current)] < earliest { continue }
+            // Needs lie in the same span or before it: what ends before the group begins cannot reach it.
+            if spanEnd(last[Int(current)]) < earliest { continue }
             for need in needs[Int(current)] {
                 let root = find(need)
                 if root == group { return true }
