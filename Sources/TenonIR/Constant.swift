@@ -116,12 +116,8 @@ public final class Constant: Hashable, @unchecked Sendable {
         hasher.combine(shape)
         hasher.combine(strings)
         // A sample tells constants apart well enough; equality compares everything.
-        let step = max(1, bytes.count / 64)
-        var index = 0
-        while index < bytes.count {
-            hasher.combine(bytes[index])
-            index += step
-        }
+        hasher.combine(bytes: UnsafeRawBufferPointer(rebasing: bytes.prefix(64)))
+        hasher.combine(bytes: UnsafeRawBufferPointer(rebasing: bytes.suffix(64)))
     }
 }
 

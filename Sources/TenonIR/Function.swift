@@ -76,10 +76,10 @@ public struct Function: Hashable, Sendable {
     }
 
     public static func forEachBinding(in body: Body, _ visit: (Binding) throws -> Void) rethrows {
-        for block in body.blocks {
-            for binding in block.bindings {
-                try visit(binding)
-                if case .conditional(_, let thenBody, let elseBody) = binding.expression {
+        for block in body.blocks.indices {
+            for index in body.blocks[block].bindings.indices {
+                try visit(body.blocks[block].bindings[index])
+                if case .conditional(_, let thenBody, let elseBody) = body.blocks[block].bindings[index].expression {
                     try forEachBinding(in: thenBody, visit)
                     try forEachBinding(in: elseBody, visit)
                 }

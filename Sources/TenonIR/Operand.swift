@@ -85,7 +85,8 @@ public struct Body: Hashable, Sendable {
 
 /// What a binding binds.
 public enum Expression: Hashable, Sendable {
-    case call(Call)
+    // Boxed: bindings are copied about far more often than calls are made.
+    indirect case call(Call)
     case tuple([Operand])
     case tupleGetItem(Operand, Int)
     /// An alias of a value, or a literal given a name.
@@ -166,8 +167,10 @@ extension Expression {
 
 extension Body {
     @inlinable public func forEachValue(_ body: (ValueID) throws -> Void) rethrows {
-        for block in blocks {
-            for binding in block.bindings { try binding.expression.forEachValue(body) }
+        for block in blocks.indices {
+            for index in blocks[block].bindings.indices {
+                try blocks[block].bindings[index].expression.forEachValue(body)
+            }
         }
         try result.forEachValue(body)
     }

@@ -32,8 +32,9 @@ struct BlockPlan {
         outputs = [[ValueID]](repeating: [], count: groupCount)
         var unitOfGroup = [Int](repeating: -1, count: groupCount)
         var unitOfValue: [Int32] = [Int32](repeating: -1, count: function.values.count)
-        for (position, binding) in block.bindings.enumerated() {
-            let group = grouping.group(binding.id)
+        for position in block.bindings.indices {
+            let id = block.bindings[position].id
+            let group = grouping.group(id)
             let unit: Int
             if group >= 0, unitOfGroup[group] >= 0 {
                 unit = unitOfGroup[group]
@@ -43,7 +44,7 @@ struct BlockPlan {
                 units.append(Unit(group: group, members: [Int32(position)]))
                 if group >= 0 { unitOfGroup[group] = unit }
             }
-            unitOfValue[binding.id.int] = Int32(unit)
+            unitOfValue[id.int] = Int32(unit)
         }
         findOutputs(block, function, grouping)
         try sort(block, unitOfValue, context)
@@ -51,16 +52,17 @@ struct BlockPlan {
 
     private mutating func findOutputs(_ block: Block, _ function: Function, _ grouping: Grouping) {
         var isOutput = [Bool](repeating: false, count: function.values.count)
-        for binding in block.bindings {
-            let group = grouping.group(binding.id)
-            if group >= 0, !function.values[binding.id.int].isDataflow {
-                outputs[group].append(binding.id)
-                isOutput[binding.id.int] = true
+        for index in block.bindings.indices {
+            let id = block.bindings[index].id
+            let group = grouping.group(id)
+            if group >= 0, !function.values[id.int].isDataflow {
+                outputs[group].append(id)
+                isOutput[id.int] = true
             }
         }
-        for binding in block.bindings {
-            let user = grouping.group(binding.id)
-            binding.expression.forEachValue { used in
+        for index in block.bindings.indices {
+            let user = grouping.group(block.bindings[index].id)
+            block.bindings[index].expression.forEachValue { used in
                 let group = grouping.group(used)
                 if group >= 0, group != user, !isOutput[used.int] {
                     outputs[group].append(used)

@@ -3,8 +3,9 @@ import TenonIR
 /// The functions of a module while a pass adds more: names stay unique, and what is structurally equal is shared.
 struct FunctionTable {
     private(set) var module: Module
-    /// Functions that a new one may be shared with, by structure; made when first needed.
-    private var known: [StructuralKey: String]?
+    /// Names of functions that a new one may be shared with, by structural hash; made when first needed. Only names, so that
+    /// growing the table moves little.
+    private var known: [Int: [String]]?
     /// Names that are taken although no function has them (yet).
     private var reserved: Set<String> = []
     /// Next suffix to try, by base name, so that many functions of one base name stay cheap.
@@ -21,21 +22,24 @@ struct FunctionTable {
     /// and gives the base name and what is appended after it was made unique.
     mutating func add(_ function: Function, name: () -> (base: String, suffix: String)) -> String {
         if known == nil {
-            var table: [StructuralKey: String] = [:]
+            var table: [Int: [String]] = [:]
             for (name, candidate) in module.functions
             where candidate.isPrimitive || candidate.composite != nil || candidate.codegen != nil {
-                let key = StructuralKey(candidate, ignoring: ignoredAttributes)
-                if table[key] == nil { table[key] = name }
+                table[candidate.structuralHash(ignoring: ignoredAttributes), default: []].append(name)
             }
             known = table
         }
-        let key = StructuralKey(function, ignoring: ignoredAttributes)
-        if let existing = known?[key] { return existing }
+        let hash = function.structuralHash(ignoring: ignoredAttributes)
+        for candidate in known?[hash] ?? [] {
+            if module.functions[candidate]?.isStructurallyEqual(to: function, ignoring: ignoredAttributes) == true {
+                return candidate
+            }
+        }
         let (base, suffix) = name()
         let unique = unused(base)
         reserved.insert(unique)
         let full = suffix.isEmpty ? unique : module.functions[unique + suffix] == nil ? unique + suffix : unused(unique + suffix)
-        known?[key] = full
+        known?[hash, default: []].append(full)
         module.functions[full] = function
         return full
     }

@@ -100,10 +100,11 @@ struct UseTable: Sendable {
         var counts = [Int32](repeating: 0, count: valueCount + 1)
         var lastUser = [Int32](repeating: -1, count: valueCount)
         // A binding that mentions a value twice is one user.
-        for binding in block.bindings {
-            binding.expression.forEachValue { used in
-                if lastUser[used.int] != binding.id.index {
-                    lastUser[used.int] = binding.id.index
+        for index in block.bindings.indices {
+            let user = block.bindings[index].id.index
+            block.bindings[index].expression.forEachValue { used in
+                if lastUser[used.int] != user {
+                    lastUser[used.int] = user
                     counts[used.int + 1] += 1
                 }
             }
@@ -113,11 +114,12 @@ struct UseTable: Sendable {
         users = [ValueID](repeating: ValueID(0), count: Int(counts[valueCount]))
         var next = counts
         for index in lastUser.indices { lastUser[index] = -1 }
-        for binding in block.bindings {
-            binding.expression.forEachValue { used in
-                if lastUser[used.int] != binding.id.index {
-                    lastUser[used.int] = binding.id.index
-                    users[Int(next[used.int])] = binding.id
+        for index in block.bindings.indices {
+            let user = block.bindings[index].id
+            block.bindings[index].expression.forEachValue { used in
+                if lastUser[used.int] != user.index {
+                    lastUser[used.int] = user.index
+                    users[Int(next[used.int])] = user
                     next[used.int] += 1
                 }
             }

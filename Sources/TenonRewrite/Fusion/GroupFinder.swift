@@ -123,7 +123,7 @@ struct BlockPositions {
 
     init(_ block: Block, valueCount: Int) {
         isBound = [Bool](repeating: false, count: valueCount)
-        for binding in block.bindings { isBound[binding.id.int] = true }
+        for index in block.bindings.indices { isBound[block.bindings[index].id.int] = true }
     }
 
     func contains(_ id: ValueID) -> Bool { isBound[id.int] }
