@@ -1,5 +1,5 @@
 /// The shape rule of `strided_slice`, also where sizes and positions are symbols.
-enum Slicing {
+package enum Slicing {
     static func infer(_ site: CallSite) throws -> ValueType {
         let x = try site.tensor(0)
         guard let axes = try site.integers(1) else { return .tensor(TensorType(dtype: x.dtype, rank: x.rank)) }

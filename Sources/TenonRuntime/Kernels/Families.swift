@@ -1,4 +1,19 @@
 extension Kernels {
     /// One line per file of this folder: operators by name and how to prepare them.
-    static let families: [[(String, Prepare)]] = []
+    static let families: [[(String, Prepare)]] = [
+        BinaryKernels.table,
+        UnaryKernels.table,
+        CopyKernels.table,
+        MatMulKernels.table,
+        ConvolutionKernels.table,
+        PoolingKernels.table,
+        SoftmaxKernels.table,
+        ReductionKernels.table,
+        NormalizationKernels.table,
+        BatchNormKernels.table,
+        CastKernels.table,
+        PadKernels.table,
+        CreationKernels.table,
+        TakeKernels.table,
+    ]
 }

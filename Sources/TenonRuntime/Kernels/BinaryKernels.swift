@@ -1,0 +1,193 @@
+import TenonIR
+
+/// Element-wise operators of two operands with broadcasting.
+enum BinaryKernels {
+    static let table: [(String, Kernels.Prepare)] = [
+        arithmetic("add", Add.self), arithmetic("subtract", Subtract.self), arithmetic("multiply", Multiply.self),
+        arithmetic("divide", Divide.self), arithmetic("minimum", Minimum.self), arithmetic("maximum", Maximum.self),
+        arithmetic("floor_divide", FloorDivide.self), arithmetic("mod", Remainder.self),
+        arithmetic("floor_mod", FloorModulo.self), ("power", PowerKernel.prepare), real("atan2", ArcTangent2.self),
+        compare("equal", Equal.self), compare("not_equal", NotEqual.self), compare("less", Less.self),
+        compare("less_equal", LessEqual.self), compare("greater", Greater.self),
+        compare("greater_equal", GreaterEqual.self),
+        logical("logical_and", BitAnd.self), logical("logical_or", BitOr.self), logical("logical_xor", BitXor.self),
+        bitwise("bitwise_and", BitAnd.self), bitwise("bitwise_or", BitOr.self), bitwise("bitwise_xor", BitXor.self),
+        bitwise("left_shift", LeftShift.self), bitwise("right_shift", RightShift.self),
+    ]
+
+    private static func arithmetic<O: ArithmeticOperation>(_ name: String, _: O.Type) -> (String, Kernels.Prepare) {
+        (
+            name,
+            { call in
+                try check(call)
+                return try call.dispatch(call.inputs[0].dtype, ArithmeticVisitor<O>(loop: try loop(call)))
+            }
+        )
+    }
+
+    private static func real<O: RealOperation>(_ name: String, _: O.Type) -> (String, Kernels.Prepare) {
+        (
+            name,
+            { call in
+                try check(call)
+                return try call.dispatchReal(call.inputs[0].dtype, RealOperationVisitor<O>(loop: try loop(call)))
+            }
+        )
+    }
+
+    private static func compare<O: Comparison>(_ name: String, _: O.Type) -> (String, Kernels.Prepare) {
+        (
+            name,
+            { call in
+                try call.require(inputs: 2)
+                try call.requireSameType(0, 1)
+                guard call.outputs[0].dtype == .bool else { throw call.unsupported(call.outputs[0].dtype) }
+                return try call.dispatch(
+                    call.inputs[0].dtype, allowingBool: true, ComparisonVisitor<O>(loop: try loop(call)))
+            }
+        )
+    }
+
+    private static func logical<O: BitOperation>(_ name: String, _: O.Type) -> (String, Kernels.Prepare) {
+        (
+            name,
+            { call in
+                try check(call)
+                guard call.inputs[0].dtype == .bool else { throw call.unsupported(call.inputs[0].dtype) }
+                return BinaryLoop.kernel(try loop(call)) { (a: UInt8, b: UInt8) -> UInt8 in O.apply(a, b) }
+            }
+        )
+    }
+
+    private static func bitwise<O: BitOperation>(_ name: String, _: O.Type) -> (String, Kernels.Prepare) {
+        (
+            name,
+            { call in
+                try check(call)
+                let loop = try loop(call)
+                func kernel<T: FixedWidthInteger & BitwiseCopyable & Sendable>(_: T.Type) -> PreparedKernel {
+                    BinaryLoop.kernel(loop) { (a: T, b: T) -> T in O.apply(a, b) }
+                }
+                switch call.inputs[0].dtype {
+                case .int8: return kernel(Int8.self)
+                case .int16: return kernel(Int16.self)
+                case .int32: return kernel(Int32.self)
+                case .int64: return kernel(Int64.self)
+                case .uint8, .bool: return kernel(UInt8.self)
+                case .uint16: return kernel(UInt16.self)
+                case .uint32: return kernel(UInt32.self)
+                case .uint64: return kernel(UInt64.self)
+                default: throw call.unsupported(call.inputs[0].dtype)
+                }
+            }
+        )
+    }
+
+    private static func check(_ call: KernelCall) throws {
+        try call.require(inputs: 2)
+        try call.requireSameType(0, 1)
+        guard call.outputs[0].dtype == call.inputs[0].dtype else { throw call.unsupported(call.outputs[0].dtype) }
+    }
+
+    static func loop(_ call: KernelCall) throws -> BroadcastLoop {
+        guard let loop = BroadcastLoop(call.outputs[0].shape, operands: [call.inputs[0].shape, call.inputs[1].shape]) else {
+            throw call.error(
+                .invalidShape,
+                "shapes \(call.inputs[0].shape) and \(call.inputs[1].shape) do not broadcast to \(call.outputs[0].shape)")
+        }
+        return loop
+    }
+}
+
+/// Runs a function of two elements over a broadcast loop.
+enum BinaryLoop {
+    @inline(__always) static func kernel<A: BitwiseCopyable, B: BitwiseCopyable, R: BitwiseCopyable>(
+        _ loop: BroadcastLoop, _ function: @escaping @Sendable (A, B) -> R
+    ) -> PreparedKernel {
+        PreparedKernel { arguments in
+            let (a, b, result) = (arguments.input(0, A.self), arguments.input(1, B.self), arguments.output(0, R.self))
+            let (inner, stepA, stepB) = (loop.inner, loop.innerStep(0), loop.innerStep(1))
+            loop.forEachPart(arguments.parallel) { rows, elements in
+                loop.forEachRow(rows) { row, startA, startB in
+                    let first = elements.lowerBound
+                    run(
+                        elements.count, a + startA + first * stepA, stepA, b + startB + first * stepB, stepB,
+                        result + row * inner + first, function)
+                }
+            }
+        }
+    }
+
+    /// One row. The usual steps get loops that the compiler vectorises.
+    @inline(__always) private static func run<A, B, R>(
+        _ count: Int, _ a: UnsafePointer<A>, _ stepA: Int, _ b: UnsafePointer<B>, _ stepB: Int,
+        _ result: UnsafeMutablePointer<R>, _ function: (A, B) -> R
+    ) {
+        if stepA == 1, stepB == 1 {
+            for index in 0..<count { result[index] = function(a[index], b[index]) }
+        } else if stepA == 1, stepB == 0 {
+            let right = b[0]
+            for index in 0..<count { result[index] = function(a[index], right) }
+        } else if stepA == 0, stepB == 1 {
+            let left = a[0]
+            for index in 0..<count { result[index] = function(left, b[index]) }
+        } else {
+            for index in 0..<count { result[index] = function(a[index &* stepA], b[index &* stepB]) }
+        }
+    }
+}
+
+private struct ArithmeticVisitor<O: ArithmeticOperation>: StorageVisitor {
+    let loop: BroadcastLoop
+
+    func visit<S: Storage>(_: S.Type) throws -> PreparedKernel {
+        BinaryLoop.kernel(loop) { (a: S, b: S) -> S in S(storing: O.apply(a.value, b.value)) }
+    }
+}
+
+private struct RealOperationVisitor<O: RealOperation>: RealVisitor {
+    let loop: BroadcastLoop
+
+    func visit<S: Storage>(_: S.Type) throws -> PreparedKernel where S.Value: RealNumber {
+        BinaryLoop.kernel(loop) { (a: S, b: S) -> S in S(storing: O.apply(a.value, b.value)) }
+    }
+}
+
+private struct ComparisonVisitor<O: Comparison>: StorageVisitor {
+    let loop: BroadcastLoop
+
+    func visit<S: Storage>(_: S.Type) throws -> PreparedKernel {
+        BinaryLoop.kernel(loop) { (a: S, b: S) -> UInt8 in O.holds(a.value, b.value) ? 1 : 0 }
+    }
+}
+
+/// `power`, whose exponent may have another element type than the base and the result.
+private enum PowerKernel {
+    static func prepare(_ call: KernelCall) throws -> PreparedKernel {
+        try call.require(inputs: 2)
+        guard call.outputs[0].dtype == call.inputs[0].dtype else { throw call.unsupported(call.outputs[0].dtype) }
+        let loop = try BinaryKernels.loop(call)
+        if call.inputs[0].dtype == call.inputs[1].dtype {
+            return try call.dispatch(call.inputs[0].dtype, ArithmeticVisitor<Power>(loop: loop))
+        }
+        return try call.dispatch(call.inputs[0].dtype, Base(call: call, loop: loop))
+    }
+
+    private struct Base: StorageVisitor {
+        let call: KernelCall
+        let loop: BroadcastLoop
+
+        func visit<S: Storage>(_: S.Type) throws -> PreparedKernel {
+            func kernel<E: Storage>(_: E.Type) -> PreparedKernel {
+                BinaryLoop.kernel(loop) { (a: S, b: E) -> S in S(storing: S.Value.power(a.value, real: b.value.double)) }
+            }
+            switch call.inputs[1].dtype {
+            case .float32: return kernel(Float.self)
+            case .float64: return kernel(Double.self)
+            case .int32: return kernel(Int32.self)
+            case .int64: return kernel(Int64.self)
+            default: throw call.unsupported(call.inputs[1].dtype)
+            }
+        }
+    }
+}
