@@ -1,10 +1,11 @@
 /// Comparisons, logic, bits and choice.
 enum ComparisonOperators {
-    static let schemas: [OperatorSchema] = comparisons + logic + bits + [
-        OperatorSchema(
-            "where", "a where condition holds, else b; all three broadcast.",
-            inputs: [.init("condition"), .init("a"), .init("b")], infer: choice)
-    ]
+    static let schemas: [OperatorSchema] =
+        comparisons + logic + bits + [
+            OperatorSchema(
+                "where", "a where condition holds, else b; all three broadcast.",
+                inputs: [.init("condition"), .init("a"), .init("b")], infer: choice)
+        ]
 
     private static let comparisons: [OperatorSchema] = [
         comparison("equal", "a = b with broadcasting.", commutative: true),

@@ -129,7 +129,8 @@ struct Window {
         let room = try site.dim(Dim.adding(size, .fixed(begin + end - extent)))
         if let room = room.value, room < 0 {
             throw site.error(
-                .invalidShape, "kernel of extent \(extent) exceeds the padded input of \(room + extent) in spatial axis \(axis)")
+                .invalidShape,
+                "kernel of extent \(extent) exceeds the padded input of \(room + extent) in spatial axis \(axis)")
         }
         let stride = strides[axis]
         let numerator = ceilMode ? try site.dim(Dim.adding(room, .fixed(stride - 1))) : room

@@ -80,7 +80,8 @@ enum ElementwiseOperators {
         }
     }
 
-    static func unary(_ name: String, _ summary: String, attributes: [OperatorSchema.Attribute] = []) -> OperatorSchema {
+    static func unary(_ name: String, _ summary: String, attributes: [OperatorSchema.Attribute] = []) -> OperatorSchema
+    {
         OperatorSchema(name, summary, inputs: [.init("x")], attributes: attributes) { site in
             .tensor(try site.tensor(0))
         }

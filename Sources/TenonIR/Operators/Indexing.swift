@@ -33,7 +33,9 @@ enum IndexingOperators {
             "gather_nd", "Elements or slices of data at the positions that the last dimension of indices lists.",
             inputs: [.init("data"), .init("indices")], attributes: [.defaulted("batch_dims", 0)], infer: gatherND),
         scatter("scatter_elements", "data with updates[i…] put where indices[i…] says along axis.", axis: true),
-        scatter("scatter_nd", "data with updates put at the positions that the last dimension of indices lists.", axis: false),
+        scatter(
+            "scatter_nd", "data with updates put at the positions that the last dimension of indices lists.",
+            axis: false),
         OperatorSchema(
             "topk", "The k largest or smallest values along axis in order, and their positions; ties by position.",
             inputs: [.init("data")],

@@ -35,7 +35,9 @@ enum ManipulationOperators {
 
     static func permute(_ site: CallSite) throws -> ValueType {
         let x = try site.tensor(0)
-        guard let rank = x.rank else { return .tensor(TensorType(dtype: x.dtype, rank: site.attributes.ints("axes")?.count)) }
+        guard let rank = x.rank else {
+            return .tensor(TensorType(dtype: x.dtype, rank: site.attributes.ints("axes")?.count))
+        }
         let axes: [Int] =
             try site.attributes.ints("axes")?.map { try site.axis($0, rank: rank, attribute: "axes") }
             ?? (0..<rank).reversed()

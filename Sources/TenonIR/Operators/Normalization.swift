@@ -24,7 +24,8 @@ enum NormalizationOperators {
             inputs: [.init("data"), .init("weight")],
             attributes: [.defaulted("axes", .ints([-1])), .defaulted("epsilon", 1e-5)], infer: layerNorm),
         OperatorSchema(
-            "nn.instance_norm", "(x - mean) / sqrt(variance + epsilon) * gamma + beta, statistics per sample and channel.",
+            "nn.instance_norm",
+            "(x - mean) / sqrt(variance + epsilon) * gamma + beta, statistics per sample and channel.",
             inputs: [.init("data"), .init("gamma"), .init("beta")],
             attributes: [
                 .defaulted("channel_axis", 1), .defaulted("axes", .ints([2, 3])), .defaulted("epsilon", 1e-5),
@@ -50,7 +51,8 @@ enum NormalizationOperators {
             return try alongAxis(site)
         },
         OperatorSchema(
-            "nn.lp_normalize", "x / (sum(|x| ^ p) ^ (1 / p)) along axis; 0 where the norm is 0.", inputs: [.init("data")],
+            "nn.lp_normalize", "x / (sum(|x| ^ p) ^ (1 / p)) along axis; 0 where the norm is 0.",
+            inputs: [.init("data")],
             attributes: [.defaulted("p", 2), .defaulted("axis", -1)]
         ) { site in
             guard (1...2).contains(try site.int("p")) else { throw site.attributeError("p", expects: "1 or 2") }

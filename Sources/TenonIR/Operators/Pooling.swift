@@ -40,7 +40,8 @@ enum PoolingOperators {
         guard kernel.allSatisfy({ $0 > 0 && $0 <= Int32.max }) else {
             throw site.attributeError("pool_size", expects: "numbers above 0")
         }
-        for axis in 0..<spatial where window.padding[axis] >= kernel[axis] * window.dilation[axis]
+        for axis in 0..<spatial
+        where window.padding[axis] >= kernel[axis] * window.dilation[axis]
             || window.padding[axis + spatial] >= kernel[axis] * window.dilation[axis]
         {
             throw site.attributeError("padding", expects: "padding smaller than the window \(kernel)")

@@ -60,7 +60,8 @@ enum RegroupingOperators {
                 data.dtype,
                 [
                     x[0], try site.dim(Dim.floorDividing(x[1], by: area)),
-                    try site.dim(Dim.multiplying(x[2], .fixed(block))), try site.dim(Dim.multiplying(x[3], .fixed(block))),
+                    try site.dim(Dim.multiplying(x[2], .fixed(block))),
+                    try site.dim(Dim.multiplying(x[3], .fixed(block))),
                 ])
         },
         OperatorSchema(
@@ -160,7 +161,8 @@ enum RegroupingOperators {
         }
         for other in tensors {
             guard let dims = other.shape else { continue }
-            guard dims.count == shape.count, zip(dims, shape).allSatisfy({ $0 == $1 || !$0.isFixed || !$1.isFixed }) else {
+            guard dims.count == shape.count, zip(dims, shape).allSatisfy({ $0 == $1 || !$0.isFixed || !$1.isFixed })
+            else {
                 throw site.inputError(0, expects: "tensors of one shape")
             }
         }

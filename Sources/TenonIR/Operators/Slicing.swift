@@ -44,7 +44,9 @@ package enum Slicing {
         }
         if stride < 0 {
             // The whole axis backwards.
-            guard begin == -1 || begin.value ?? 0 >= Int64(Int32.max), end.value ?? 0 <= -Int64(Int32.max) else { return nil }
+            guard begin == -1 || begin.value ?? 0 >= Int64(Int32.max), end.value ?? 0 <= -Int64(Int32.max) else {
+                return nil
+            }
             return ceilDivide(size, -stride)
         }
         guard let first = clamped(begin, size, inBounds), let last = clamped(end, size, inBounds),

@@ -14,7 +14,9 @@ enum BatchNormKernels {
         for index in 1...4 { try call.requireShape(index, [shape[axis]]) }
         try call.requireOutput(0, shape)
         for index in 1...2 { try call.requireOutput(index, [shape[axis]]) }
-        for spec in call.inputs + call.outputs where spec.dtype != call.inputs[0].dtype { throw call.unsupported(spec.dtype) }
+        for spec in call.inputs + call.outputs where spec.dtype != call.inputs[0].dtype {
+            throw call.unsupported(spec.dtype)
+        }
         return try call.dispatchReal(
             call.inputs[0].dtype,
             BatchNormVisitor(

@@ -6,7 +6,8 @@ enum BinaryKernels {
         arithmetic("add", Add.self), arithmetic("subtract", Subtract.self), arithmetic("multiply", Multiply.self),
         arithmetic("divide", Divide.self), arithmetic("minimum", Minimum.self), arithmetic("maximum", Maximum.self),
         arithmetic("floor_divide", FloorDivide.self), arithmetic("mod", Remainder.self),
-        arithmetic("floor_mod", FloorModulo.self), ("power", PowerKernel.prepare), real("atan2", ArcTangent2.self),
+        arithmetic("floor_mod", FloorModulo.self), arithmetic("nn.prelu", ParametricRelu.self),
+        ("power", PowerKernel.prepare), real("atan2", ArcTangent2.self),
         compare("equal", Equal.self), compare("not_equal", NotEqual.self), compare("less", Less.self),
         compare("less_equal", LessEqual.self), compare("greater", Greater.self),
         compare("greater_equal", GreaterEqual.self),
@@ -90,10 +91,12 @@ enum BinaryKernels {
     }
 
     static func loop(_ call: KernelCall) throws -> BroadcastLoop {
-        guard let loop = BroadcastLoop(call.outputs[0].shape, operands: [call.inputs[0].shape, call.inputs[1].shape]) else {
+        guard let loop = BroadcastLoop(call.outputs[0].shape, operands: [call.inputs[0].shape, call.inputs[1].shape])
+        else {
             throw call.error(
                 .invalidShape,
-                "shapes \(call.inputs[0].shape) and \(call.inputs[1].shape) do not broadcast to \(call.outputs[0].shape)")
+                "shapes \(call.inputs[0].shape) and \(call.inputs[1].shape) do not broadcast to \(call.outputs[0].shape)"
+            )
         }
         return loop
     }
@@ -179,7 +182,8 @@ private enum PowerKernel {
 
         func visit<S: Storage>(_: S.Type) throws -> PreparedKernel {
             func kernel<E: Storage>(_: E.Type) -> PreparedKernel {
-                BinaryLoop.kernel(loop) { (a: S, b: E) -> S in S(storing: S.Value.power(a.value, real: b.value.double)) }
+                BinaryLoop.kernel(loop) { (a: S, b: E) -> S in S(storing: S.Value.power(a.value, real: b.value.double))
+                }
             }
             switch call.inputs[1].dtype {
             case .float32: return kernel(Float.self)

@@ -45,6 +45,11 @@ enum Power: ArithmeticOperation {
     @inline(__always) static func apply<V: Arithmetic>(_ a: V, _ b: V) -> V { V.power(a, b) }
 }
 
+/// x, or slope × x below 0.
+enum ParametricRelu: ArithmeticOperation {
+    @inline(__always) static func apply<V: Arithmetic>(_ a: V, _ b: V) -> V { a < .zero ? V.multiply(a, b) : a }
+}
+
 /// Functions of two elements that only floating-point types have.
 protocol RealOperation: Sendable {
     static func apply<V: RealNumber>(_ a: V, _ b: V) -> V

@@ -59,7 +59,9 @@ enum CastKernels {
 
     private static func kernel<T: BitwiseCopyable & Sendable>(_ loop: BroadcastLoop, _: T.Type) -> PreparedKernel {
         PreparedKernel { arguments in
-            let (condition, a, b) = (arguments.input(0, UInt8.self), arguments.input(1, T.self), arguments.input(2, T.self))
+            let (condition, a, b) = (
+                arguments.input(0, UInt8.self), arguments.input(1, T.self), arguments.input(2, T.self)
+            )
             let result = arguments.output(0, T.self)
             let (inner, stepC, stepA, stepB) = (loop.inner, loop.innerStep(0), loop.innerStep(1), loop.innerStep(2))
             loop.forEachPart(arguments.parallel) { rows, elements in

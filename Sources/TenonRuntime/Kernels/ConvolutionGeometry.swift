@@ -47,7 +47,8 @@ struct ConvolutionGeometry: Sendable {
         let padding = try call.ints("padding", count: spatial * 2)
         let dilations = try call.ints("dilation", count: spatial)
         guard strides.allSatisfy({ $0 > 0 && $0 <= Int32.max }), dilations.allSatisfy({ $0 > 0 && $0 <= Int32.max }),
-            padding.allSatisfy({ $0 >= 0 && $0 <= Int32.max }), w.dropFirst(2).allSatisfy({ $0 > 0 && $0 <= Int32.max }),
+            padding.allSatisfy({ $0 >= 0 && $0 <= Int32.max }),
+            w.dropFirst(2).allSatisfy({ $0 > 0 && $0 <= Int32.max }),
             (x + y).dropFirst(0).allSatisfy({ $0 <= Int32.max })
         else { throw call.error(.invalidShape, "a size, stride, pad or dilation is out of range") }
         source = triple(Array(x[2...]), filling: 1)

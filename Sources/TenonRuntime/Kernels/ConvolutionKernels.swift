@@ -81,7 +81,9 @@ enum ConvolutionKernels {
     private static func direct(_ g: ConvolutionGeometry) -> PreparedKernel {
         let planes = g.batch * g.groups * g.outputs
         return PreparedKernel { arguments in
-            let (x, w, y) = (arguments.input(0, Float.self), arguments.input(1, Float.self), arguments.output(0, Float.self))
+            let (x, w, y) = (
+                arguments.input(0, Float.self), arguments.input(1, Float.self), arguments.output(0, Float.self)
+            )
             let rows = g.result.d * g.result.h
             let work = max(1, g.depth * g.result.w)
             arguments.parallel.forEach(planes * rows, grain: max(1, 50_000 / work)) { range in
@@ -105,7 +107,8 @@ enum ConvolutionKernels {
             for kd in 0..<g.kernel.d {
                 for kh in 0..<g.kernel.h {
                     guard
-                        let sd = ConvolutionGeometry.meet(d, kd, g.stride.d, g.begin.d, g.dilation.d, g.source.d, false),
+                        let sd = ConvolutionGeometry.meet(
+                            d, kd, g.stride.d, g.begin.d, g.dilation.d, g.source.d, false),
                         let sh = ConvolutionGeometry.meet(h, kh, g.stride.h, g.begin.h, g.dilation.h, g.source.h, false)
                     else {
                         tap += g.kernel.w

@@ -150,7 +150,8 @@ enum CopyKernels {
         }
         let channels = x[1] / (block * block)
         let isColumnRow = call.attributes.string("mode") == "CRD"
-        let parts = isColumnRow ? [x[0], channels, block, block, x[2], x[3]] : [x[0], block, block, channels, x[2], x[3]]
+        let parts =
+            isColumnRow ? [x[0], channels, block, block, x[2], x[3]] : [x[0], block, block, channels, x[2], x[3]]
         let order = isColumnRow ? [0, 1, 4, 2, 5, 3] : [0, 3, 4, 1, 5, 2]
         let steps = StridedCopy.steps(parts)
         return try copy(call, sizes: order.map { parts[$0] }, steps: order.map { steps[$0] })
@@ -175,7 +176,8 @@ enum CopyKernels {
         let result = call.outputs[0].shape
         let axis = try call.axis(try call.int("axis"), rank: result.count)
         return try join(call, at: axis) { shape in
-            guard shape.count == result.count, shape.indices.allSatisfy({ $0 == axis || shape[$0] == result[$0] }) else {
+            guard shape.count == result.count, shape.indices.allSatisfy({ $0 == axis || shape[$0] == result[$0] })
+            else {
                 return nil
             }
             return shape[axis]
@@ -208,7 +210,8 @@ enum CopyKernels {
             position += size
         }
         guard position == result.shape[axis] else {
-            throw call.error(.invalidShape, "axis \(axis) of the result expects size \(position), found \(result.shape[axis])")
+            throw call.error(
+                .invalidShape, "axis \(axis) of the result expects size \(position), found \(result.shape[axis])")
         }
         let total = position * inner
         let table = parts.map { Part(offset: $0.offset, bytes: $0.bytes) }
@@ -238,7 +241,9 @@ enum CopyKernels {
         for output in call.outputs {
             guard output.dtype == source.dtype, output.shape.count == source.shape.count,
                 output.shape.indices.allSatisfy({ $0 == axis || output.shape[$0] == source.shape[$0] })
-            else { throw call.error(.invalidShape, "\(output.shape) is not a part of \(source.shape) along axis \(axis)") }
+            else {
+                throw call.error(.invalidShape, "\(output.shape) is not a part of \(source.shape) along axis \(axis)")
+            }
             table.append(Part(offset: position * inner, bytes: output.shape[axis] * inner))
             position += output.shape[axis]
         }

@@ -51,7 +51,9 @@ enum CreationKernels {
     private static func eye(_ call: KernelCall) throws -> PreparedKernel {
         try call.require(inputs: 0)
         let shape = call.outputs[0].shape
-        guard shape.count == 2 else { throw call.error(.invalidShape, "the result expects 2 dimensions, found \(shape)") }
+        guard shape.count == 2 else {
+            throw call.error(.invalidShape, "the result expects 2 dimensions, found \(shape)")
+        }
         let shift = try call.int("k")
         return try call.dispatch(
             call.outputs[0].dtype, allowingBool: true, EyeVisitor(rows: shape[0], columns: shape[1], shift: shift))
@@ -93,7 +95,8 @@ enum CreationKernels {
                 for line in range {
                     let row = line % rows
                     let kept =
-                        keepsLower ? 0..<min(max(row + shift + 1, 0), columns) : min(max(row + shift, 0), columns)..<columns
+                        keepsLower
+                        ? 0..<min(max(row + shift + 1, 0), columns) : min(max(row + shift, 0), columns)..<columns
                     let start = line * columns * bytes
                     let target = UnsafeMutableRawBufferPointer(start: y + start, count: columns * bytes)
                     _ = target.initializeMemory(as: UInt8.self, repeating: 0)

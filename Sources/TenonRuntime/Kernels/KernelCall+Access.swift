@@ -11,7 +11,8 @@ extension KernelCall {
         guard inputs.count >= least, self.outputs.count >= outputs else {
             throw error(
                 .invalidArgument,
-                "kernel expects \(least) inputs and \(outputs) outputs, found \(inputs.count) and \(self.outputs.count)")
+                "kernel expects \(least) inputs and \(outputs) outputs, found \(inputs.count) and \(self.outputs.count)"
+            )
         }
         for spec in inputs + self.outputs {
             guard let count = checkedElementCount(spec.shape.map { Int64($0) }),
@@ -42,7 +43,8 @@ extension KernelCall {
     func requireSameType(_ indices: Int...) throws {
         for index in indices where inputs[index].dtype != inputs[indices[0]].dtype {
             throw error(
-                .invalidType, "inputs expect one element type, found \(inputs.map(\.dtype.name).joined(separator: ", "))")
+                .invalidType,
+                "inputs expect one element type, found \(inputs.map(\.dtype.name).joined(separator: ", "))")
         }
     }
 
@@ -90,12 +92,16 @@ extension KernelCall {
         switch arguments[index] {
         case .shape(let dims):
             return try dims.map { dim in
-                guard let value = dim.value else { throw error(.invalidShape, "argument \(index) expects numbers, found \(dim)") }
+                guard let value = dim.value else {
+                    throw error(.invalidShape, "argument \(index) expects numbers, found \(dim)")
+                }
                 return Int(value)
             }
         case .tuple(let fields):
             return try fields.map { field in
-                guard case .int(let value) = field else { throw error(.invalidType, "argument \(index) expects numbers") }
+                guard case .int(let value) = field else {
+                    throw error(.invalidType, "argument \(index) expects numbers")
+                }
                 return Int(value)
             }
         case .int(let value): return [Int(value)]

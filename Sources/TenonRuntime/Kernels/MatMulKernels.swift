@@ -23,7 +23,9 @@ enum MatMulKernels {
         if a.count == 1 { a.insert(1, at: 0) }
         if b.count == 1 { b.append(1) }
         let (rows, depth, columns) = (a[a.count - 2], a[a.count - 1], b[b.count - 1])
-        guard b[b.count - 2] == depth else { throw call.error(.invalidShape, "\(a) and \(b) have no common inner size") }
+        guard b[b.count - 2] == depth else {
+            throw call.error(.invalidShape, "\(a) and \(b) have no common inner size")
+        }
         let (batchA, batchB) = (Array(a.dropLast(2)), Array(b.dropLast(2)))
         let rank = max(batchA.count, batchB.count)
         guard call.outputs[0].shape.count >= rank else {

@@ -87,7 +87,8 @@ enum NormalizationKernels {
             call,
             Plan(
                 kept: BroadcastLoop(sizes: keptSizes, steps: [keptSteps, keptParameters, keptParameters]),
-                reduced: BroadcastLoop(sizes: sizes, steps: [[steps[channel]] + axes.map { steps[$0] }, parameters, parameters]),
+                reduced: BroadcastLoop(
+                    sizes: sizes, steps: [[steps[channel]] + axes.map { steps[$0] }, parameters, parameters]),
                 length: sizes.reduce(1, *), epsilon: try call.float("epsilon"), isRMS: false,
                 scales: call.bool("scale"), shifts: call.bool("center")))
     }
@@ -120,7 +121,8 @@ enum NormalizationKernels {
                         let end = min(range.upperBound, (row + 1) * inner) - row * inner
                         for index in begin..<end {
                             normalise(
-                                plan, x + startX + index * plan.kept.innerStep(0), y + startX + index * plan.kept.innerStep(0),
+                                plan, x + startX + index * plan.kept.innerStep(0),
+                                y + startX + index * plan.kept.innerStep(0),
                                 scale.map { $0 + startScale + index * plan.kept.innerStep(1) },
                                 shift.map { $0 + startShift + index * plan.kept.innerStep(2) })
                         }
@@ -165,7 +167,8 @@ enum NormalizationKernels {
         }
     }
 
-    @inline(__always) private static func total<S: Storage>(_ x: UnsafePointer<S>, _ count: Int, _ step: Int) -> Double {
+    @inline(__always) private static func total<S: Storage>(_ x: UnsafePointer<S>, _ count: Int, _ step: Int) -> Double
+    {
         if S.self == Float.self, step == 1 {
             let x = UnsafeRawPointer(x).assumingMemoryBound(to: Float.self)
             var sums = Vector.zero

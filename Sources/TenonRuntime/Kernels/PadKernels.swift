@@ -10,14 +10,22 @@ enum PadKernels {
         let widths = try call.ints("pad_width", count: shape.count * 2)
         let mode = call.attributes.string("pad_mode") ?? "constant"
         let bytes = call.inputs[0].dtype.byteCount
-        guard bytes > 0, call.outputs[0].dtype == call.inputs[0].dtype else { throw call.unsupported(call.inputs[0].dtype) }
-        guard shape.count == target.count else { throw call.error(.invalidShape, "\(target) is not the shape of the result") }
+        guard bytes > 0, call.outputs[0].dtype == call.inputs[0].dtype else {
+            throw call.unsupported(call.inputs[0].dtype)
+        }
+        guard shape.count == target.count else {
+            throw call.error(.invalidShape, "\(target) is not the shape of the result")
+        }
         var sources: [[Int]] = []
         for axis in shape.indices {
             let (before, after) = (widths[axis * 2], widths[axis * 2 + 1])
             guard before.magnitude <= Int32.max, after.magnitude <= Int32.max,
                 target[axis] == shape[axis] + before + after, mode == "constant" || shape[axis] > 0 || target[axis] == 0
-            else { throw call.error(.invalidShape, "axis \(axis): \(shape[axis]) padded by \(before) and \(after) is not \(target[axis])") }
+            else {
+                throw call.error(
+                    .invalidShape,
+                    "axis \(axis): \(shape[axis]) padded by \(before) and \(after) is not \(target[axis])")
+            }
             sources.append((0..<target[axis]).map { source($0 - before, shape[axis], mode) })
         }
         // A scalar has one row of one element.
@@ -75,7 +83,9 @@ enum PadKernels {
                             to.update(repeating: value, count: inner)
                             continue
                         }
-                        for index in 0..<run.lowerBound { to[index] = columns[index] < 0 ? value : x[from + columns[index]] }
+                        for index in 0..<run.lowerBound {
+                            to[index] = columns[index] < 0 ? value : x[from + columns[index]]
+                        }
                         if !run.isEmpty {
                             (to + run.lowerBound).update(from: x + from + columns[run.lowerBound], count: run.count)
                         }

@@ -77,7 +77,8 @@ struct PanelProduct<S: Storage>: Sendable {
                 if Value.self == Float.self {
                     let (x, p) = (UnsafeRawPointer(from), UnsafeRawPointer(panel))
                     PanelProduct.single(
-                        x.assumingMemoryBound(to: Float.self), step, height, p.assumingMemoryBound(to: Float.self), count
+                        x.assumingMemoryBound(to: Float.self), step, height, p.assumingMemoryBound(to: Float.self),
+                        count
                     ) { r, sums in
                         PanelProduct.store(sums, target + r * stepC, width, accumulates)
                     }
@@ -156,7 +157,9 @@ struct PanelProduct<S: Storage>: Sendable {
                 for lane in 0..<8 { sums[lane] = .zero }
                 for k in 0..<count {
                     let factor = a[row &* step &+ k]
-                    for lane in 0..<8 { sums[lane] = Value.add(sums[lane], Value.multiply(factor, panel[k &* 8 &+ lane])) }
+                    for lane in 0..<8 {
+                        sums[lane] = Value.add(sums[lane], Value.multiply(factor, panel[k &* 8 &+ lane]))
+                    }
                 }
                 let target = target + row * stepC
                 for lane in 0..<width {

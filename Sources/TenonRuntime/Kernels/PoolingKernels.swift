@@ -122,7 +122,10 @@ enum PoolingKernels {
                             var best = S.Value.lowest
                             for i in 0..<d.count {
                                 for j in 0..<h.count {
-                                    let line = plane + ((d.first &+ i &* plan.steps[0]) &* height &+ h.first &+ j &* plan.steps[1]) &* width
+                                    let line =
+                                        plane
+                                        + ((d.first &+ i &* plan.steps[0]) &* height &+ h.first &+ j &* plan.steps[1])
+                                        &* width
                                     for k in 0..<w.count {
                                         best = S.Value.larger(line[w.first &+ k &* plan.steps[2]].value, best)
                                     }
@@ -151,7 +154,10 @@ enum PoolingKernels {
                             var sum = S.Value.zero
                             for i in 0..<d.count {
                                 for j in 0..<h.count {
-                                    let line = plane + ((d.first &+ i &* plan.steps[0]) &* height &+ h.first &+ j &* plan.steps[1]) &* width
+                                    let line =
+                                        plane
+                                        + ((d.first &+ i &* plan.steps[0]) &* height &+ h.first &+ j &* plan.steps[1])
+                                        &* width
                                     for k in 0..<w.count {
                                         sum = S.Value.add(sum, line[w.first &+ k &* plan.steps[2]].value)
                                     }

@@ -16,7 +16,8 @@ struct LogOnePlus: RealFunction {
     // log(1 + x) loses what 1 + x rounds away; where that matters the series in x / (2 + x) does not.
     @inline(__always) func apply(_ x: Vector) -> Vector {
         let positive = M.logOnePlus(unit: M.select(x .> 1, Vector(repeating: 1), x))
-        return M.select((x .>= 0) .& (x .<= 1), positive, M.select(M.magnitude(x) .< 1e-4, x - x * x * 0.5, M.log(1 + x)))
+        return M.select(
+            (x .>= 0) .& (x .<= 1), positive, M.select(M.magnitude(x) .< 1e-4, x - x * x * 0.5, M.log(1 + x)))
     }
     func apply(_ x: Double) -> Double { log1p(x) }
 }

@@ -92,7 +92,9 @@ enum ReductionKernels {
             let loops = loops
             var start = R.start(S.Value.self)
             if let limit {
-                start = start == .lowest ? S.Value(converting: limit.0) : start == .highest ? S.Value(converting: limit.1) : start
+                start =
+                    start == .lowest
+                    ? S.Value(converting: limit.0) : start == .highest ? S.Value(converting: limit.1) : start
             }
             let identity = start
             return PreparedKernel { arguments in

@@ -68,8 +68,10 @@ enum AnyTypeFunctions {
 
     private static func clip(_ call: KernelCall, _ low: Double, _ high: Double) throws -> PreparedKernel {
         try call.dispatch(
-            call.inputs[0].dtype, ClipVisitor(
-                count: try UnaryKernels.check(call), low: low.isNaN ? -.infinity : low, high: high.isNaN ? .infinity : high))
+            call.inputs[0].dtype,
+            ClipVisitor(
+                count: try UnaryKernels.check(call), low: low.isNaN ? -.infinity : low,
+                high: high.isNaN ? .infinity : high))
     }
 
     private static func test(_ call: KernelCall, _ test: Test) throws -> PreparedKernel {
@@ -85,9 +87,12 @@ enum AnyTypeFunctions {
                 switch call.inputs[0].dtype {
                 case .float32: return UnaryLoop.kernel(count) { (x: Float) -> Float in x.rounded(rule) }
                 case .float64: return UnaryLoop.kernel(count) { (x: Double) -> Double in x.rounded(rule) }
-                case .float16: return UnaryLoop.kernel(count) { (x: Half) -> Half in Half(storing: x.value.rounded(rule)) }
+                case .float16:
+                    return UnaryLoop.kernel(count) { (x: Half) -> Half in Half(storing: x.value.rounded(rule)) }
                 case .bfloat16:
-                    return UnaryLoop.kernel(count) { (x: BFloat16) -> BFloat16 in BFloat16(storing: x.value.rounded(rule)) }
+                    return UnaryLoop.kernel(count) { (x: BFloat16) -> BFloat16 in
+                        BFloat16(storing: x.value.rounded(rule))
+                    }
                 default:
                     // Integers are round already.
                     return try CopyKernels.bytes(call)

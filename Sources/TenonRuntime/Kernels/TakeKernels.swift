@@ -32,7 +32,8 @@ enum TakeKernels {
             if mode == .checked {
                 for index in 0..<count where list[index] < -size || list[index] >= size {
                     throw TenonError(
-                        .invalidArgument, "\(name): index \(list[index]) is out of range for axis \(axis) of size \(size)",
+                        .invalidArgument,
+                        "\(name): index \(list[index]) is out of range for axis \(axis) of size \(size)",
                         operatorName: name)
                 }
             }

@@ -24,7 +24,7 @@ def cases():
     add("flatten-scalar", "flatten", [np.float32(3).reshape(())], np.array([3], f32))
     add("squeeze-all", "squeeze", [x[:1, :, :1]], x[:1, :, :1].squeeze())
     add("squeeze-one", "squeeze", [x[:1, :, :1]], x[:1, :, :1].squeeze(0), {"axis": [0]})
-    add("expand_dims", "expand_dims", [x], x[None, :, :, None], {"axis": [0, -1]})
+    add("expand_dims", "expand_dims", [x], x[None, ..., None], {"axis": [0, -1]})
     for shape, axes in [((2, 3), (1, 0)), ((2, 3, 4), (2, 1, 0)), ((2, 3, 4), (0, 2, 1)), ((1, 5, 1), (1, 0, 2)), ((), ()),
                         ((0, 3), (1, 0)), ((2, 3, 4, 5), (0, 2, 3, 1)), ((2, 1, 3, 1, 2, 2), (5, 3, 0, 1, 4, 2)), ((33, 17), (1, 0))]:
         x = rand("x", shape)
