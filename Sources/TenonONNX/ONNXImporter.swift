@@ -8,6 +8,9 @@ package struct ONNXImportOptions: Sendable {
     package var dimensions: [String: Int64] = [:]
     /// Shapes for inputs by name; they replace what the file declares.
     package var inputShapes: [String: [Int64]] = [:]
+    /// Contents for inputs by name, which become constants: what a model takes as data but never changes (a sampling
+    /// rate, axes, a target shape) is then folded.
+    package var inputValues: [String: Constant] = [:]
 
     package init() {}
 }

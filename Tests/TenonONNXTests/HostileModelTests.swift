@@ -180,14 +180,14 @@ import Testing
         builder.node("Relu", ["a"], ["b"])
         builder.node("Sharpen", ["b"], ["c"], domain: "com.example")
         builder.node("Frobnicate", ["c"], ["d"])
-        builder.node("Dropout", ["x"], ["e", "mask"])
+        builder.node("MaxPool", ["x"], ["e", "f"])
         builder.output("d")
         let error = try #require(failure { _ = try builder.load() })
         #expect(error.status == .unsupported)
         #expect(error.operatorName == "Frobnicate" && error.node == "node_a")
         for part in [
             "Frobnicate (opset 18, node 'node_a', 'node_d')", "com.example.Sharpen (no opset, node 'node_c')",
-            "Dropout (opset 18, node 'node_e'): output 'mask'",
+            "MaxPool (opset 18, node 'node_e'): output 'Indices'",
         ] {
             #expect(error.message.contains(part), "\(error.message)")
         }

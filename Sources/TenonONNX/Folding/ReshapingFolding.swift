@@ -84,20 +84,26 @@ enum ReshapingFolding {
 
     private static let range: HostFolding.Fold = { node, inputs in
         guard inputs.count == 3, let start = inputs[0], let limit = inputs[1], let delta = inputs[2],
-            start.elements.count == 1, limit.elements.count == 1, delta.elements.count == 1,
-            let first = start.ints?.first, let end = limit.ints?.first, let step = delta.ints?.first
+            start.elements.count == 1, limit.elements.count == 1, delta.elements.count == 1
         else { return nil }
-        guard step != 0 else { throw node.error(.invalidArgument, "delta is 0") }
-        var elements: [Dim] = []
-        var value = first
-        while step > 0 ? value < end : value > end {
-            elements.append(.fixed(value))
-            guard elements.count <= HostTensor.maximumCount else { return nil }
-            let (next, overflow) = value.addingReportingOverflow(step)
-            if overflow { break }
-            value = next
+        if let first = start.ints?.first, let end = limit.ints?.first, let step = delta.ints?.first {
+            guard step != 0 else { throw node.error(.invalidArgument, "delta is 0") }
+            var elements: [Dim] = []
+            var value = first
+            while step > 0 ? value < end : value > end {
+                elements.append(.fixed(value))
+                guard elements.count <= HostTensor.maximumCount else { return nil }
+                let (next, overflow) = value.addingReportingOverflow(step)
+                if overflow { break }
+                value = next
+            }
+            return [try HostTensor(start.dtype, [Int64(elements.count)], .dims(elements))]
         }
-        return [try HostTensor(start.dtype, [Int64(elements.count)], .dims(elements))]
+        guard let first = start.doubles?.first, let end = limit.doubles?.first, let step = delta.doubles?.first,
+            let count = Int(exactly: max(((end - first) / step).rounded(.up), 0)), count <= HostTensor.maximumCount
+        else { return nil }
+        let elements = (0..<count).map { ArithmeticFolding.rounded(first + Double($0) * step, start.dtype) }
+        return [try HostTensor(start.dtype, [Int64(count)], .floats(elements))]
     }
 
     private static let constantOfShape: HostFolding.Fold = { node, inputs in

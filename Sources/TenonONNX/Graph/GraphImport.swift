@@ -4,32 +4,49 @@ import TenonIR
 final class GraphImport {
     let options: ONNXImportOptions
     var builder = FunctionBuilder()
-    private var values: [String: ImportedValue] = [:]
     private var reader: TensorReader
     private var symbols = SymbolTable()
-    private let versions: OperatorVersions
+    /// Names that nodes see at this point: those of the graph, or of the function or branch that is being expanded.
+    private var scope: Scope
+    private let functions: FunctionTable
+    private var nodeCount = 0
     private var unsupported = UnsupportedReport()
 
     init(_ model: ONNXModelProto, source: ModelSource, options: ONNXImportOptions) throws {
         self.options = options
         reader = TensorReader(source: source, limits: options.limits)
-        versions = try OperatorVersions(model.opsetImport)
+        scope = Scope(versions: try OperatorVersions(model.opsetImport))
+        functions = try FunctionTable(model.functions)
     }
 
     /// Imports the model's graph.
     func module(_ graph: ONNXGraphProto) throws -> Module {
         try addInitializers(graph)
         let inputNames = try addInputs(graph)
-        for index in try NodeOrder.indices(of: graph, defined: Set(values.keys)) {
-            try add(graph.node[index], at: index)
-        }
+        try addNodes(graph.node)
         try unsupported.throwIfAny()
         return Module(functions: ["main": try finish(graph, inputNames: inputNames)])
     }
 
     // MARK: - Names
 
-    func value(named name: String) -> ImportedValue? { values[name] }
+    /// What a name stands for in one graph or function body.
+    private struct Scope {
+        var values: [String: ImportedValue] = [:]
+        /// Values of the graphs around a branch, the nearest first, which the branch may use.
+        var outer: [[String: ImportedValue]] = []
+        var versions: OperatorVersions
+        var depth = 0
+    }
+
+    func value(named name: String) -> ImportedValue? { scope.values[name] ?? outerValue(named: name) }
+
+    private func outerValue(named name: String) -> ImportedValue? {
+        for values in scope.outer {
+            if let value = values[name] { return value }
+        }
+        return nil
+    }
 
     func constant(_ tensor: ONNXTensorProto, name: String) throws -> Constant {
         try reader.constant(tensor, name: name)
@@ -40,7 +57,7 @@ final class GraphImport {
     }
 
     private func define(_ name: String, _ value: ImportedValue) throws {
-        guard values.updateValue(value, forKey: name) == nil else {
+        guard scope.values.updateValue(value, forKey: name) == nil else {
             throw TenonError.malformedONNX("value \(quoted(name)) is defined twice")
         }
     }
@@ -83,7 +100,12 @@ final class GraphImport {
                 throw TenonError.malformedONNX("input \(quoted(input.name)) has no name or stands there twice")
             }
             // Files of the first format versions list initialisers as inputs too; those are constants here.
-            if values[input.name] != nil { continue }
+            if scope.values[input.name] != nil { continue }
+            if let value = options.inputValues[input.name] {
+                try InputType.check(value, input)
+                try define(input.name, .operand(.constant(value)))
+                continue
+            }
             let type = try InputType.tensor(input, options: options, symbols: &symbols)
             let hint = hint(input.name)
             let id = builder.parameter(hint.isEmpty ? "input\(names.count)" : hint, .tensor(type))
@@ -93,6 +115,9 @@ final class GraphImport {
         for name in options.inputShapes.keys where !names.contains(name) {
             throw TenonError(.notFound, "ONNX: the model has no input \(quoted(name)) that a shape was given for")
         }
+        for name in options.inputValues.keys where !seen.contains(name) {
+            throw TenonError(.notFound, "ONNX: the model has no input \(quoted(name)) that a value was given for")
+        }
         return names
     }
 
@@ -100,7 +125,7 @@ final class GraphImport {
         guard !graph.output.isEmpty else { throw TenonError.malformedONNX("the graph has no output") }
         var results: [Operand] = []
         for output in graph.output {
-            switch values[output.name] {
+            switch value(named: output.name) {
             case .operand(let operand)?: results.append(operand)
             case .host(let host)?:
                 guard let constant = try host.constant() else {
@@ -130,12 +155,25 @@ final class GraphImport {
 
     // MARK: - Nodes
 
+    private func addNodes(_ nodes: [ONNXNodeProto]) throws {
+        let order = try NodeOrder.indices(of: nodes, inputs: Set(scope.values.keys)) { outerValue(named: $0) != nil }
+        for index in order { try add(nodes[index], at: index) }
+    }
+
     private func add(_ proto: ONNXNodeProto, at index: Int) throws {
-        let opset = versions.version(of: proto.domain)
+        // Counted again here, since functions multiply.
+        nodeCount += 1
+        guard nodeCount <= options.limits.nodes else {
+            throw TenonError.onnxLimit("it expands to over \(nodeCount - 1) nodes")
+        }
+        let opset = scope.versions.version(of: proto.domain)
         let place = NodePlace(proto, index: index, opset: opset)
         do {
-            let results = try results(of: proto, opset: opset, place: place)
-            try bind(proto, results)
+            guard let results = try results(of: proto, opset: opset) else { return poison(proto) }
+            for (index, name) in proto.output.enumerated() where !name.isEmpty {
+                guard index < results.count else { throw TenonError(.unsupported, "output \(index) (\(quoted(name)))") }
+                try define(name, results[index])
+            }
         } catch let error as TenonError {
             guard error.status == .unsupported else { throw place.locating(error) }
             unsupported.add(place, error.message)
@@ -143,16 +181,18 @@ final class GraphImport {
         }
     }
 
-    private func results(of proto: ONNXNodeProto, opset: Int64?, place: NodePlace) throws -> [ImportedValue]? {
+    /// The node's outputs, or nil when an input could not be imported, which has been reported.
+    private func results(of proto: ONNXNodeProto, opset: Int64?) throws -> [ImportedValue]? {
         guard !proto.opType.isEmpty else { throw TenonError.malformedONNX("the node has no operator") }
+        let function = functions.find(proto)
         let importer = OperatorImporters.find(proto.opType, domain: proto.domain)
-        guard importer != nil || HostFolding.knows(proto) else { throw TenonError(.unsupported, "") }
+        guard importer != nil || function != nil || HostFolding.knows(proto) else { throw TenonError(.unsupported, "") }
+        for name in proto.input {
+            if case .unsupported? = value(named: name) { return nil }
+        }
+        if let function, importer == nil { return try expand(function, proto) }
         guard let opset else {
             throw TenonError.malformedONNX("domain \(quoted(proto.domain)) is not in the model's operator sets")
-        }
-        // What hangs on an unsupported node is unsupported for that reason alone.
-        for name in proto.input {
-            if case .unsupported? = values[name] { return nil }
         }
         var node = try Node(proto, opset: opset, graph: self)
         let results: [ImportedValue]
@@ -174,18 +214,65 @@ final class GraphImport {
         return results
     }
 
-    private func bind(_ proto: ONNXNodeProto, _ results: [ImportedValue]?) throws {
-        guard let results else { return poison(proto) }
-        for (index, name) in proto.output.enumerated() where !name.isEmpty {
-            guard index < results.count else { throw TenonError(.unsupported, "output \(index) (\(quoted(name)))") }
-            if case .unsupported = results[index] {
-                throw TenonError(.unsupported, "output \(index) (\(quoted(name)))")
+    private func poison(_ proto: ONNXNodeProto) {
+        for name in proto.output where !name.isEmpty { scope.values[name] = .unsupported }
+    }
+
+    // MARK: - Functions and branches
+
+    /// The outputs of a function's body, whose formal inputs stand for the node's.
+    private func expand(_ function: ONNXFunctionProto, _ proto: ONNXNodeProto) throws -> [ImportedValue] {
+        guard proto.input.count <= function.input.count, proto.output.count <= function.output.count else {
+            throw TenonError(
+                .invalidGraph,
+                "the function has \(function.input.count) inputs and \(function.output.count) outputs, the node "
+                    + "\(proto.input.count) and \(proto.output.count)")
+        }
+        var inner = Scope(versions: try scope.versions.overridden(by: function.opsetImport), depth: scope.depth + 1)
+        var absent: Set<String> = []
+        for (index, name) in function.input.enumerated() {
+            guard index < proto.input.count, !proto.input[index].isEmpty else {
+                absent.insert(name)
+                continue
             }
-            try define(name, results[index])
+            guard let value = value(named: proto.input[index]) else {
+                throw TenonError.malformedONNX("input \(quoted(proto.input[index])) is not defined")
+            }
+            guard inner.values.updateValue(value, forKey: name) == nil else {
+                throw TenonError.malformedONNX("the function has two inputs \(quoted(name))")
+            }
+        }
+        let nodes = try FunctionTable.body(of: function, for: proto, absent: absent)
+        return try within(inner) {
+            try addNodes(nodes)
+            return try function.output.map(result)
         }
     }
 
-    private func poison(_ proto: ONNXNodeProto) {
-        for name in proto.output where !name.isEmpty { values[name] = .unsupported }
+    /// The outputs of a graph that is an attribute of a node, with the names of the graph around it in sight.
+    func expand(_ branch: ONNXGraphProto) throws -> [ImportedValue] {
+        let inner = Scope(outer: [scope.values] + scope.outer, versions: scope.versions, depth: scope.depth + 1)
+        return try within(inner) {
+            try addInitializers(branch)
+            try addNodes(branch.node)
+            return try branch.output.map { try result($0.name) }
+        }
+    }
+
+    private func result(_ name: String) throws -> ImportedValue {
+        guard let value = value(named: name) else {
+            throw TenonError.malformedONNX("output \(quoted(name)) is not defined")
+        }
+        return value
+    }
+
+    private func within(_ inner: Scope, _ body: () throws -> [ImportedValue]) throws -> [ImportedValue] {
+        guard inner.depth <= options.limits.nesting else {
+            throw TenonError.onnxLimit("functions and branches are nested deeper than \(options.limits.nesting)")
+        }
+        let around = scope
+        scope = inner
+        defer { scope = around }
+        return try body()
     }
 }

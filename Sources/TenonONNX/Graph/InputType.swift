@@ -56,6 +56,24 @@ enum InputType {
         return TensorType(dtype, shape)
     }
 
+    /// That `value` can stand for `input`: its element type, and its sizes where the model declares them.
+    static func check(_ value: Constant, _ input: ONNXValueInfoProto) throws {
+        guard case .tensorType(let tensor)? = input.type.value else {
+            throw TenonError(.unsupported, "ONNX: input \(quoted(input.name)): expected a tensor type")
+        }
+        let fits =
+            tensor.shape.dim.count == value.shape.count
+            && zip(tensor.shape.dim, value.shape).allSatisfy { dim, size in
+                if case .dimValue(let declared)? = dim.value, declared >= 0 { return declared == size }
+                return true
+            }
+        guard DataType(onnx: tensor.elemType) == value.dtype, fits || !tensor.hasShape else {
+            throw TenonError(
+                .invalidType,
+                "ONNX: input \(quoted(input.name)): \(value.type) was given, which is not what the model declares")
+        }
+    }
+
     private static func size(
         _ dim: ONNXTensorShapeProto.Dimension, _ input: String, _ axis: Int, _ options: ONNXImportOptions,
         _ symbols: inout SymbolTable

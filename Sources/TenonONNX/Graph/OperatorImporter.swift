@@ -24,6 +24,7 @@ enum OperatorImporters {
         ActivationImporters.table,
         ArithmeticImporters.table,
         ComparisonImporters.table,
+        ControlFlowImporters.table,
         ConvolutionImporters.table,
         LinearImporters.table,
         ManipulationImporters.table,

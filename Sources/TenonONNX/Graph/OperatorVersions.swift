@@ -18,6 +18,14 @@ struct OperatorVersions {
         if imports.isEmpty { versions[""] = 1 }
     }
 
+    /// These versions with those that a function imports put in their place.
+    func overridden(by imports: [ONNXOperatorSetIdProto]) throws -> OperatorVersions {
+        guard !imports.isEmpty else { return self }
+        var result = self
+        result.versions.merge(try OperatorVersions(imports).versions) { _, own in own }
+        return result
+    }
+
     func version(of domain: String) -> Int64? { versions[Self.canonical(domain)] }
 
     private static func canonical(_ domain: String) -> String { domain == "ai.onnx" ? "" : domain }

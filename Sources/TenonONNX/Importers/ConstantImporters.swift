@@ -7,6 +7,14 @@ enum ConstantImporters {
         "ConstantOfShape": OperatorImporter(since: 9, constantOfShape),
         "Identity": OperatorImporter { node in [.operand(try ArithmeticImporters.single(node))] },
         "Dropout": OperatorImporter(since: 7, dropout),
+        "EyeLike": OperatorImporter(since: 9) { node in
+            let type = try node.type(0)
+            guard let shape = type.shape, shape.count == 2 else {
+                throw node.error(.invalidShape, "input expects 2 dimensions, found \(type)")
+            }
+            let dtype = try node.dtype("dtype") ?? type.dtype ?? .float32
+            return try node.result("eye", [.shape(shape)], ["k": .int(try node.int("k", 0)), "dtype": .dtype(dtype)])
+        },
     ]
 
     private static func constant(_ node: Node) throws -> [ImportedValue] {
@@ -61,11 +69,15 @@ enum ConstantImporters {
         try node.requireInputs(1...3)
         node.ignore("ratio", "seed")
         if node.has(2) {
-            guard let training = try node.constant(2)?.splatValue, training == 0 else {
+            let ratio = node.has(1) ? try node.constant(1)?.splatValue : 0.5
+            guard let training = try node.constant(2)?.splatValue, training == 0 || ratio == 0 else {
                 throw node.unsupported("training_mode that is not constant false")
             }
         }
-        guard !node.wants(1) else { throw node.unsupported("output 'mask'") }
-        return [.operand(try node.operand(0))]
+        let x = try node.operand(0)
+        guard node.wants(1) else { return [.operand(x)] }
+        // Nothing is dropped. Before opset 10 the mask has the element type of the data.
+        let dtype = node.opset < 10 ? try node.type(0).dtype ?? .float32 : .bool
+        return [.operand(x), .operand(try node.call("ones_like", [x], ["dtype": .dtype(dtype)]))]
     }
 }

@@ -15,6 +15,14 @@ enum ManipulationImporters {
             guard let axes = try axes(node) else { throw node.error(.invalidArgument, "axes are missing") }
             return try node.result("expand_dims", [try node.operand(0)], ["axis": .ints(axes)])
         },
+        "CastLike": OperatorImporter(since: 15) { node in
+            try node.requireInputs(2...2)
+            node.ignore("saturate", "round_mode")
+            guard let dtype = try node.type(1).dtype else { throw node.unsupported("an unknown element type") }
+            let x = try node.operand(0)
+            if try node.type(of: x).dtype == dtype { return [.operand(x)] }
+            return try node.result("astype", [x], ["dtype": .dtype(dtype)])
+        },
         "Cast": OperatorImporter(since: 6) { node in
             node.ignore("saturate", "round_mode")
             guard let dtype = try node.dtype("to") else {

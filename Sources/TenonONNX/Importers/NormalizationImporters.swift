@@ -4,7 +4,7 @@ import TenonIR
 enum NormalizationImporters {
     static let table: [String: OperatorImporter] = [
         "BatchNormalization": OperatorImporter(since: 7, batchNormalization),
-        "Softmax": OperatorImporter { node in try softmax(node, "nn.softmax") },
+        "Softmax": softmax("nn.softmax"),
         "InstanceNormalization": OperatorImporter(since: 6, instanceNormalization),
         "GroupNormalization": OperatorImporter(since: 21, groupNormalization),
         "LayerNormalization": OperatorImporter(since: 17, layerNormalization),
@@ -16,8 +16,14 @@ enum NormalizationImporters {
                 ["p": .int(try node.int("p", 2)), "axis": .int(try node.int("axis", -1))])
         },
         "MeanVarianceNormalization": OperatorImporter(since: 9, meanVariance),
-        "LogSoftmax": OperatorImporter { node in try softmax(node, "nn.log_softmax") },
+        "LogSoftmax": softmax("nn.log_softmax"),
     ]
+
+    private static func softmax(_ op: String) -> OperatorImporter {
+        OperatorImporter { node in
+            try SoftmaxAxis.apply(node) { x, axis in try node.call(op, [x], ["axis": .int(Int64(axis))]) }
+        }
+    }
 
     private static func batchNormalization(_ node: Node) throws -> [ImportedValue] {
         try node.requireInputs(5...5)
@@ -63,7 +69,6 @@ enum NormalizationImporters {
     private static func layerNormalization(_ node: Node) throws -> [ImportedValue] {
         try node.requireInputs(2...3)
         node.ignore("stash_type")
-        guard !node.wants(1), !node.wants(2) else { throw node.unsupported("outputs 'Mean' and 'InvStdDev'") }
         let rank = try node.rank(0)
         let first = try node.axis(try node.int("axis", -1), rank: rank)
         let axes = (Int64(first)..<Int64(rank)).map { $0 }
@@ -78,8 +83,20 @@ enum NormalizationImporters {
             else { throw node.unsupported("no bias and a scale of symbolic shape") }
             bias = .constant(try Constant.filled(type.dtype ?? .float32, shape, 0))
         }
-        return try node.result(
-            "nn.layer_norm", [try node.operand(0), scale, bias], ["axes": .ints(axes), "epsilon": try epsilon(node)])
+        let x = try node.operand(0)
+        var results: [ImportedValue] = [
+            .operand(
+                try node.call("nn.layer_norm", [x, scale, bias], ["axes": .ints(axes), "epsilon": try epsilon(node)]))
+        ]
+        if node.wants(1) || node.wants(2) {
+            let over: Attributes = ["axis": .ints(axes), "keepdims": true]
+            results.append(.operand(try node.call("mean", [x], over)))
+            let variance = try node.call("variance", [x], over)
+            let shifted = try node.call(
+                "add", [variance, try node.scalar(try node.float("epsilon", Double(Float(1e-5))), like: x)])
+            results.append(.operand(try node.call("rsqrt", [shifted])))
+        }
+        return results
     }
 
     private static func rmsNormalization(_ node: Node) throws -> [ImportedValue] {
@@ -110,25 +127,26 @@ enum NormalizationImporters {
         let below = try node.call("add", [deviation, try node.scalar(1e-9, like: x)])
         return try node.result("divide", [centred, below])
     }
+}
 
-    /// Along one axis since opset 13; before, over all dimensions from `axis` on taken as one.
-    private static func softmax(_ node: Node, _ op: String) throws -> [ImportedValue] {
+/// The axis of softmax and its kin.
+enum SoftmaxAxis {
+    /// Applies `body` along one axis since opset 13; before, over all dimensions from `axis` on taken as one.
+    static func apply(_ node: Node, _ body: (Operand, Int) throws -> Operand) throws -> [ImportedValue] {
         let x = try ArithmeticImporters.single(node)
         let rank = try node.rank(0)
         if node.opset >= 13 {
-            // A scalar has one value whichever axis is meant.
-            let axis = try node.int("axis", -1)
-            return try node.result(op, [x], ["axis": .int(rank == 0 ? axis : Int64(try node.axis(axis, rank: rank)))])
+            return [.operand(try body(x, try node.axis(try node.int("axis", -1), rank: rank)))]
         }
         let axis = try node.axis(try node.int("axis", 1), rank: rank)
         let shape = try node.type(0).shape
         if axis == rank - 1 || shape?.dropFirst(axis + 1).allSatisfy({ $0.value == 1 }) == true {
-            return try node.result(op, [x], ["axis": .int(Int64(axis))])
+            return [.operand(try body(x, axis))]
         }
         guard let shape, let rows = ReshapingFolding.product(Array(shape[..<axis])),
             let columns = ReshapingFolding.product(Array(shape[axis...]))
         else { throw node.unsupported("axis \(axis) of an input whose shape is not known") }
         let flat = try node.call("reshape", [x, .shape([rows, columns])])
-        return try node.result("reshape", [try node.call(op, [flat], ["axis": 1]), .shape(shape)])
+        return try node.result("reshape", [try body(flat, 1), .shape(shape)])
     }
 }

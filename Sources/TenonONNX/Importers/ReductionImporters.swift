@@ -9,17 +9,37 @@ enum ReductionImporters {
         "ReduceSumSquare": reduction("sum_square"), "ReduceLogSum": reduction("log_sum"),
         "ReduceLogSumExp": reduction("log_sum_exp"),
         "ArgMax": position("argmax"), "ArgMin": position("argmin"),
-        "CumSum": OperatorImporter(since: 11) { node in
+        "CumSum": cumulative("cumsum", since: 11), "CumProd": cumulative("cumprod", since: 26),
+        "Hardmax": OperatorImporter(hardmax),
+    ]
+
+    private static func cumulative(_ op: String, since: Int64) -> OperatorImporter {
+        OperatorImporter(since: since) { node in
             try node.requireInputs(2...2)
             let axis = try node.axis(Int64(clamping: try node.constantScalar(1)), rank: try node.rank(0))
             return try node.result(
-                "cumsum", [try node.operand(0)],
+                op, [try node.operand(0)],
                 [
                     "axis": .int(Int64(axis)), "exclusive": .bool(try node.bool("exclusive", false)),
                     "reverse": .bool(try node.bool("reverse", false)),
                 ])
-        },
-    ]
+        }
+    }
+
+    /// 1 at the first largest value along the axis, else 0; before opset 13 over all dimensions from the axis on.
+    private static func hardmax(_ node: Node) throws -> [ImportedValue] {
+        try SoftmaxAxis.apply(node) { x, axis in
+            let type = try node.type(of: x)
+            guard let depth = type.shape?[axis].value, let dtype = type.dtype else {
+                throw node.unsupported("an axis of symbolic size")
+            }
+            let largest = try node.call("argmax", [x], ["axis": .int(Int64(axis))])
+            return try node.call(
+                "one_hot",
+                [largest, .constant(try Constant.scalar(dtype, 1)), .constant(try Constant.scalar(dtype, 0))],
+                ["depth": .int(depth), "axis": .int(Int64(axis)), "dtype": .dtype(dtype)])
+        }
+    }
 
     /// Axes are an attribute, and an input from some version on.
     private static func reduction(_ op: String, axesInputSince: Int64 = 18) -> OperatorImporter {

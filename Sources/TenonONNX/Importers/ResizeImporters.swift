@@ -32,8 +32,6 @@ enum ResizeImporters {
         guard let method = ["nearest": "nearest_neighbor", "linear": "linear", "cubic": "cubic"][mode] else {
             throw node.unsupported("mode \(quoted(mode))")
         }
-        let policy = try node.string("keep_aspect_ratio_policy", "stretch")
-        guard policy == "stretch" else { throw node.unsupported("keep_aspect_ratio_policy \(quoted(policy))") }
         let transformation = try node.string("coordinate_transformation_mode", "half_pixel")
         let attributes: Attributes = [
             "method": .string(method), "coordinate_transformation_mode": .string(transformation),
@@ -47,14 +45,38 @@ enum ResizeImporters {
         let axes = try node.ints("axes")?.map { try node.axis($0, rank: rank, what: "axes") } ?? Array(0..<rank)
         // An empty tensor stands for an input left out.
         let scales = node.has(2) ? try numbers(node, 2) : []
-        let sizes = node.has(3) ? try node.hostDims(3) : []
+        var sizes = node.has(3) ? try node.hostDims(3) : []
         guard scales.isEmpty != sizes.isEmpty else {
             throw node.error(.invalidArgument, "expected one of the inputs 'scales' and 'sizes'")
         }
+        sizes = try keepingAspect(node, sizes, axes)
         let roi = transformation == "tf_crop_and_resize" && node.has(1) ? try numbers(node, 1) : nil
         return try call(
             node, axes: axes, scales: scales.isEmpty ? nil : scales, sizes: sizes.isEmpty ? nil : sizes, roi: roi,
             attributes)
+    }
+
+    /// Sizes that one scale gives for all axes: the smallest or the largest of those asked for.
+    private static func keepingAspect(_ node: Node, _ sizes: [Dim], _ axes: [Int]) throws -> [Dim] {
+        let policy = try node.string("keep_aspect_ratio_policy", "stretch")
+        if policy == "stretch" || sizes.isEmpty { return sizes }
+        guard policy == "not_larger" || policy == "not_smaller" else {
+            throw node.error(.invalidArgument, "keep_aspect_ratio_policy is \(quoted(policy))")
+        }
+        let shape = try node.shape(0)
+        guard sizes.count == axes.count else {
+            throw node.error(.invalidArgument, "expected \(axes.count) sizes, found \(sizes.count)")
+        }
+        let ratios = try zip(sizes, axes).map { size, axis -> Double in
+            guard let wanted = size.value, let own = shape[axis].value, own > 0, wanted > 0, wanted < 1 << 40 else {
+                throw node.unsupported("keep_aspect_ratio_policy over symbolic or empty sizes")
+            }
+            return Double(wanted) / Double(own)
+        }
+        guard let ratio = policy == "not_larger" ? ratios.min() : ratios.max() else { return sizes }
+        return axes.map { axis in
+            .fixed(Int64(clamping: (Double(shape[axis].value ?? 0) * ratio + 0.5).rounded(.down)))
+        }
     }
 
     private static func numbers(_ node: Node, _ index: Int) throws -> [Double] {
