@@ -42,7 +42,7 @@ import Testing
         }
         try call(500)
         let before = try residentBytes()
-        try call(5000)
+        try call(threads == 1 ? 10_000 : 2000)
         #expect(try residentBytes() - before < 8 << 20)
         // No more than the contexts of what ran at once, and for runner threads no more than those.
         #expect(backend.instances <= max(1, (CPUCount.usable + threads - 1) / threads))
