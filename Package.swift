@@ -15,13 +15,17 @@ let libraryFlags: [LinkerSetting] = [
         "-static-stdlib",
         "-Xlinker", "-soname=libtenon.so.0",
         "-Xlinker", "--version-script=\(Context.packageDirectory)/Sources/TenonC/tenon.map",
-        "-Xlinker", "-z", "-Xlinker", "nodelete",
+        "-Xlinker", "-z", "-Xlinker", "nodelete", "-Xlinker", "-z", "-Xlinker", "defs", "-Xlinker", "--gc-sections",
+        // What FoundationEssentials, which swift-protobuf needs, is made of.
+        "-l_FoundationCollections", "-l_FoundationCShims",
     ])
 ]
 
 let package = Package(
     name: "tenon",
-    products: [],
+    products: [
+        .library(name: "tenon", type: .dynamic, targets: ["TenonC"])
+    ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         // Without its traits, whose stream helpers need all of Foundation.
@@ -43,6 +47,10 @@ let package = Package(
         .testTarget(
             name: "TenonONNXTests",
             dependencies: ["TenonIR", "TenonONNX", .product(name: "SwiftProtobuf", package: "swift-protobuf")]),
+        .systemLibrary(name: "CTenon", path: "include"),
+        .target(
+            name: "TenonC", dependencies: ["CTenon", "TenonIR", "TenonRewrite", "TenonRuntime", "TenonDNNL", "TenonONNX"],
+            exclude: ["tenon.map"], linkerSettings: libraryFlags),
         .testTarget(name: "TenonIRTests", dependencies: ["TenonIR"]),
         .testTarget(name: "TenonRuntimeTests", dependencies: ["TenonRuntime"]),
     ]

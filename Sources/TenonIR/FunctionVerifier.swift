@@ -178,12 +178,12 @@ struct FunctionVerifier {
             guard let callee = module[name] else {
                 throw TenonError(.notFound, "calls '@\(name)', which is not in the module")
             }
-            return try Signature(name: "@" + name, parameters: callee.parameterTypes, result: callee.resultType)
+            return try CallSignature(name: "@" + name, parameters: callee.parameterTypes, result: callee.resultType)
                 .result(of: call.arguments.map { function.type(of: $0) })
         case .local(let id):
             switch function.type(of: id) {
             case .function(let parameters, let result):
-                return try Signature(name: name(id), parameters: parameters, result: result)
+                return try CallSignature(name: name(id), parameters: parameters, result: result)
                     .result(of: call.arguments.map { function.type(of: $0) })
             case .object: return nil
             case let type: throw TenonError(.invalidType, "calls '\(name(id))', which is no function but \(type)")
@@ -196,13 +196,19 @@ struct FunctionVerifier {
 }
 
 /// The types of a function as a caller sees them. Symbols of the parameters take the values that the arguments have.
-struct Signature {
-    var name: String
-    var parameters: [ValueType]
-    var result: ValueType
+package struct CallSignature {
+    package var name: String
+    package var parameters: [ValueType]
+    package var result: ValueType
+
+    package init(name: String, parameters: [ValueType], result: ValueType) {
+        self.name = name
+        self.parameters = parameters
+        self.result = result
+    }
 
     /// The type of the result for arguments of these types.
-    func result(of arguments: [ValueType]) throws -> ValueType {
+    package func result(of arguments: [ValueType]) throws -> ValueType {
         guard arguments.count == parameters.count else {
             throw TenonError(
                 .invalidArgument, "'\(name)' expects \(parameters.count) arguments, found \(arguments.count)")

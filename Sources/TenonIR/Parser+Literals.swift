@@ -5,9 +5,11 @@ extension Parser {
         return try attributesAfterBrace()
     }
 
-    mutating func attributesAfterBrace() throws -> Attributes {
+    /// With `untilEnd` the end of the text stands for the closing brace.
+    mutating func attributesAfterBrace(untilEnd: Bool = false) throws -> Attributes {
+        func isOver() -> Bool { untilEnd ? token.kind == .end : isNext("}") }
         var attributes = Attributes()
-        while !isNext("}") {
+        while !isOver() {
             let start = token
             guard token.kind == .identifier || token.kind == .string else {
                 throw expected("an attribute, as strides=[1, 1]")
@@ -16,9 +18,9 @@ extension Parser {
             guard attributes[name] == nil else { throw error("attribute '\(name)' is given twice", at: start) }
             try require("=")
             attributes[name] = try attributeValue()
-            if !isNext("}") { try require(",") }
+            if !isOver() { try require(",") }
         }
-        advance()
+        if !untilEnd { advance() }
         return attributes
     }
 

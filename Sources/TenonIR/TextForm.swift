@@ -61,6 +61,44 @@ extension Function {
     }
 }
 
+extension ValueType {
+    /// The text form, which `init(text:)` reads; unlike `description` it quotes names where it must.
+    public var text: String { Literals.text(self) }
+
+    /// Reads a type: `f32[n,3,224,224]`.
+    /// - Throws: `.parseError`.
+    public init(text: String) throws { self = try Parser.whole(text) { try $0.type() } }
+}
+
+extension Operand {
+    /// Reads a literal: `shape[n,64]`, `4`, `0.5`, `const f32[2](1, 2)`. Values have no meaning here.
+    /// - Throws: `.parseError`.
+    public init(text: String) throws { self = try Parser.whole(text) { try $0.operand() } }
+}
+
+extension Attributes {
+    /// Reads attributes: `strides=[2, 2], padding=[1, 1, 1, 1]`, with or without braces.
+    /// - Throws: `.parseError`.
+    public init(text: String) throws {
+        self = try Parser.whole(text) { parser in
+            parser.isNext("{") ? try parser.attributes() : try parser.attributesAfterBrace(untilEnd: true)
+        }
+    }
+}
+
+extension Parser {
+    /// Reads something that fills the whole text.
+    fileprivate static func whole<T>(_ text: String, _ read: (inout Parser) throws -> T) throws -> T {
+        var text = text
+        return try text.withUTF8 { bytes in
+            var parser = Parser(bytes, constants: [])
+            let result = try read(&parser)
+            guard parser.token.kind == .end else { throw parser.expected("the end of the text") }
+            return result
+        }
+    }
+}
+
 /// What printer and parser agree on.
 enum TextForm {
     static let nestingLimit = 64

@@ -1,0 +1,162 @@
+import CTenon
+import TenonIR
+import TenonRuntime
+
+final class ExecutableHandle: HandleObject {
+    static let tag: UInt64 = 0x7465_6e6f_6e65_7865
+    static let name: StaticString = "tenon_executable"
+
+    let executable: Executable
+    let inputs: [tenon_port]
+    let outputs: [tenon_port]
+    private let pool: Pool
+
+    init(_ executable: Executable) throws {
+        let pool = Pool()
+        inputs = try executable.signature.inputs.map { try ExecutableHandle.port($0, pool) }
+        outputs = try executable.signature.outputs.map { try ExecutableHandle.port($0, pool) }
+        self.executable = executable
+        self.pool = pool
+    }
+
+    private static func port(_ source: Signature.Port, _ pool: Pool) throws -> tenon_port {
+        var port = tenon_port()
+        port.dtype = UInt32(source.type.dtype?.rawValue ?? 0)
+        port.rank = source.type.rank.flatMap { Int32(exactly: $0) } ?? -1
+        port.name = try pool.text(source.name)
+        port.type = try pool.text(ValueType.tensor(source.type).text)
+        if let rank = source.type.rank {
+            let sizes = source.type.shape?.map { $0.value ?? Int64(TENON_DIM_UNKNOWN) }
+            port.shape = try pool.array(sizes ?? [Int64](repeating: Int64(TENON_DIM_UNKNOWN), count: rank))
+        }
+        return port
+    }
+}
+
+// MARK: - Compile
+
+@implementation @_cdecl("tenon_executable_options_init")
+public func tenon_executable_options_init(
+    _ options: UnsafeMutablePointer<tenon_executable_options>!, _ struct_size: UInt32
+) { Sized.initialise(options, struct_size) }
+
+private func compileOptions(_ options: UnsafePointer<tenon_executable_options>?) throws -> CompileOptions {
+    let given = try Sized.options(options, tenon_executable_options(), "tenon_executable_options")
+    guard given.flags & ~UInt32(3) == 0 else { throw invalid("flags \(given.flags) has bits that mean nothing") }
+    guard given.threads <= 1024 else { throw invalid("threads is \(given.threads); expected 0 to 1024") }
+    var result = CompileOptions(threads: given.threads == 0 ? min(CPUCount.usable, 1024) : Int(given.threads))
+    result.isReproducible = given.flags & 1 != 0
+    result.usesReferenceKernels = given.flags & 2 != 0
+    result.tuningMilliseconds = Int(given.tuning_milliseconds)
+    if given.concurrent_runs > 0 { result.concurrentRuns = Int(given.concurrent_runs) }
+    if given.cached_shapes > 0 { result.cachedShapes = Int(given.cached_shapes) }
+    if given.cached_bytes > 0 { result.cachedBytes = Int(clamping: given.cached_bytes) }
+    if given.memory_limit > 0 { result.memoryLimit = Int(clamping: given.memory_limit) }
+    return result
+}
+
+@implementation @_cdecl("tenon_compile")
+public func tenon_compile(
+    _ module: OpaquePointer!, _ options: UnsafePointer<tenon_executable_options>!,
+    _ executable: UnsafeMutablePointer<OpaquePointer?>!
+) -> tenon_status {
+    withStatus {
+        let result = try output(executable, "executable")
+        let handle = try Handle.object(module, ModuleHandle.self)
+        let compiled = try Executable(
+            module: handle.module, backends: Library.backends, options: try compileOptions(options))
+        result.pointee = try Handle.make(try ExecutableHandle(compiled))
+    }
+}
+
+@implementation @_cdecl("tenon_executable_release")
+public func tenon_executable_release(_ executable: OpaquePointer!) { Handle.release(executable, ExecutableHandle.self) }
+
+// MARK: - Questions
+
+@implementation @_cdecl("tenon_port_init")
+public func tenon_port_init(_ port: UnsafeMutablePointer<tenon_port>!, _ struct_size: UInt32) {
+    Sized.initialise(port, struct_size)
+}
+
+@implementation @_cdecl("tenon_executable_input_count")
+public func tenon_executable_input_count(_ executable: OpaquePointer!) -> Int {
+    Handle.optional(executable, ExecutableHandle.self)?.inputs.count ?? 0
+}
+
+@implementation @_cdecl("tenon_executable_output_count")
+public func tenon_executable_output_count(_ executable: OpaquePointer!) -> Int {
+    Handle.optional(executable, ExecutableHandle.self)?.outputs.count ?? 0
+}
+
+private func write(_ ports: [tenon_port], _ index: Int, to port: UnsafeMutablePointer<tenon_port>?) throws {
+    guard ports.indices.contains(index) else { throw invalid("index \(index) is out of range; there are \(ports.count)") }
+    try Sized.write(ports[index], to: port, "tenon_port")
+}
+
+@implementation @_cdecl("tenon_executable_get_input")
+public func tenon_executable_get_input(
+    _ executable: OpaquePointer!, _ index: Int, _ port: UnsafeMutablePointer<tenon_port>!
+) -> tenon_status {
+    withStatus { try write(try Handle.object(executable, ExecutableHandle.self).inputs, index, to: port) }
+}
+
+@implementation @_cdecl("tenon_executable_get_output")
+public func tenon_executable_get_output(
+    _ executable: OpaquePointer!, _ index: Int, _ port: UnsafeMutablePointer<tenon_port>!
+) -> tenon_status {
+    withStatus { try write(try Handle.object(executable, ExecutableHandle.self).outputs, index, to: port) }
+}
+
+@implementation @_cdecl("tenon_memory_init")
+public func tenon_memory_init(_ memory: UnsafeMutablePointer<tenon_memory>!, _ struct_size: UInt32) {
+    Sized.initialise(memory, struct_size)
+}
+
+@implementation @_cdecl("tenon_executable_get_memory")
+public func tenon_executable_get_memory(
+    _ executable: OpaquePointer!, _ memory: UnsafeMutablePointer<tenon_memory>!
+) -> tenon_status {
+    withStatus {
+        let statement = try Handle.object(executable, ExecutableHandle.self).executable.memory
+        var result = tenon_memory()
+        result.packed_weights = UInt64(clamping: statement.packedWeights)
+        result.constants = UInt64(clamping: statement.constants)
+        result.arena = UInt64(clamping: statement.arena)
+        result.scratch = UInt64(clamping: statement.scratch)
+        result.in_use = UInt64(clamping: statement.inUse)
+        try Sized.write(result, to: memory, "tenon_memory")
+    }
+}
+
+@implementation @_cdecl("tenon_executable_trim")
+public func tenon_executable_trim(_ executable: OpaquePointer!) -> tenon_status {
+    withStatus { try Handle.object(executable, ExecutableHandle.self).executable.trim() }
+}
+
+@implementation @_cdecl("tenon_executable_prepare")
+public func tenon_executable_prepare(
+    _ executable: OpaquePointer!, _ shapes: UnsafePointer<UnsafePointer<Int64>?>!, _ ranks: UnsafePointer<UInt32>!,
+    _ count: Int
+) -> tenon_status {
+    withStatus {
+        let handle = try Handle.object(executable, ExecutableHandle.self)
+        let shapes = try array(shapes, count, "shapes")
+        let ranks = try array(ranks, count, "ranks")
+        try handle.executable.prepare(
+            try zip(shapes, ranks).enumerated().map { index, entry in
+                try sizes(entry.0, entry.1, least: 0, "input \(index)")
+            })
+    }
+}
+
+@implementation @_cdecl("tenon_executable_report")
+public func tenon_executable_report(
+    _ executable: OpaquePointer!, _ text: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>!
+) -> tenon_status {
+    withStatus {
+        let result = try output(text, "text")
+        result.pointee = try transferred(
+            Report.text(try Handle.object(executable, ExecutableHandle.self).executable))
+    }
+}

@@ -1,0 +1,38 @@
+import TenonDNNL
+import TenonIR
+import TenonRewrite
+import TenonRuntime
+
+/// What this library is assembled of.
+enum Library {
+    /// Passes that a host can name.
+    static let passes: PassRegistry = {
+        var registry = PassRegistry()
+        registry.register(FuseConv2dReshapeAddRelu())
+        registry.register(FuseOpsForDNNL())
+        registry.register(pipeline)
+        return registry
+    }()
+
+    /// What `tenon_module_optimize` applies.
+    static let pipeline = DefaultPipeline.make()
+
+    static let passNames = StaticText.table(passes.names)
+
+    static let operatorNames = StaticText.table(Operators.all.map(\.name))
+
+    static let backends: [any Backend] = [ReferenceBackend(name: "dnnl")]
+
+    /// Folds a call of known inputs with the Swift kernels; nil where there is none for it.
+    @Sendable static func evaluate(_ call: Call, _ type: ValueType) throws -> [Constant]? {
+        var function = Function()
+        let result = function.addValue("", type)
+        function.body = Body(
+            blocks: [Block(isDataflow: false, bindings: [Binding(result, .call(call))])], result: .value(result))
+        do {
+            return try Interpreter(module: Module(functions: ["main": function])).run([])
+        } catch let error as TenonError where error.status == .unsupported {
+            return nil
+        }
+    }
+}

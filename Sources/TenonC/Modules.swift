@@ -1,0 +1,236 @@
+import CTenon
+import TenonIR
+import TenonONNX
+
+/// A module as a host holds it; always well formed.
+final class ModuleHandle: HandleObject {
+    static let tag: UInt64 = 0x7465_6e6f_6e6d_6f64
+    static let name: StaticString = "tenon_module"
+
+    var module: Module
+    let pool = Pool()
+
+    init(_ module: Module) { self.module = module }
+
+    /// A new handle for a module that comes from outside.
+    static func make(verifying module: Module) throws -> OpaquePointer {
+        try module.verify()
+        return try Handle.make(ModuleHandle(module))
+    }
+
+    func function(_ name: String) throws -> Function {
+        guard let function = module[name] else {
+            throw TenonError(.notFound, "the module has no function '\(name)'", node: name)
+        }
+        return function
+    }
+}
+
+@implementation @_cdecl("tenon_module_create")
+public func tenon_module_create(_ module: UnsafeMutablePointer<OpaquePointer?>!) -> tenon_status {
+    withStatus {
+        let result = try output(module, "module")
+        result.pointee = try Handle.make(ModuleHandle(Module()))
+    }
+}
+
+@implementation @_cdecl("tenon_module_copy")
+public func tenon_module_copy(
+    _ module: OpaquePointer!, _ copy: UnsafeMutablePointer<OpaquePointer?>!
+) -> tenon_status {
+    withStatus {
+        let result = try output(copy, "copy")
+        result.pointee = try Handle.make(ModuleHandle(try Handle.object(module, ModuleHandle.self).module))
+    }
+}
+
+@implementation @_cdecl("tenon_module_release")
+public func tenon_module_release(_ module: OpaquePointer!) { Handle.release(module, ModuleHandle.self) }
+
+// MARK: - Text
+
+@implementation @_cdecl("tenon_module_parse")
+public func tenon_module_parse(
+    _ text: UnsafePointer<CChar>!, _ size: Int, _ module: UnsafeMutablePointer<OpaquePointer?>!
+) -> tenon_status {
+    withStatus {
+        let result = try output(module, "module")
+        let text = try array(text, size, "text")
+        let parsed = try text.withMemoryRebound(to: UInt8.self) { try Module(utf8: $0) }
+        result.pointee = try ModuleHandle.make(verifying: parsed)
+    }
+}
+
+@implementation @_cdecl("tenon_print_options_init")
+public func tenon_print_options_init(_ options: UnsafeMutablePointer<tenon_print_options>!, _ struct_size: UInt32) {
+    Sized.initialise(options, struct_size)
+}
+
+private func printOptions(_ options: UnsafePointer<tenon_print_options>?) throws -> PrintOptions {
+    let given = try Sized.options(options, tenon_print_options(), "tenon_print_options")
+    var result = PrintOptions(constants: given.with_data != 0 ? .data : .references)
+    if given.inline_elements > 0 { result.inlineElements = Int(given.inline_elements) }
+    return result
+}
+
+@implementation @_cdecl("tenon_module_print")
+public func tenon_module_print(
+    _ module: OpaquePointer!, _ options: UnsafePointer<tenon_print_options>!,
+    _ text: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>!
+) -> tenon_status {
+    withStatus {
+        let result = try output(text, "text")
+        let handle = try Handle.object(module, ModuleHandle.self)
+        result.pointee = try transferred(handle.module.text(try printOptions(options)))
+    }
+}
+
+@implementation @_cdecl("tenon_module_print_function")
+public func tenon_module_print_function(
+    _ module: OpaquePointer!, _ function: UnsafePointer<CChar>!, _ options: UnsafePointer<tenon_print_options>!,
+    _ text: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>!
+) -> tenon_status {
+    withStatus {
+        let result = try output(text, "text")
+        let handle = try Handle.object(module, ModuleHandle.self)
+        let name = try string(function, "function")
+        result.pointee = try transferred(try handle.function(name).text(named: name, try printOptions(options)))
+    }
+}
+
+@implementation @_cdecl("tenon_module_verify")
+public func tenon_module_verify(_ module: OpaquePointer!) -> tenon_status {
+    withStatus { try Handle.object(module, ModuleHandle.self).module.verify() }
+}
+
+@implementation @_cdecl("tenon_module_equal")
+public func tenon_module_equal(
+    _ a: OpaquePointer!, _ b: OpaquePointer!, _ equal: UnsafeMutablePointer<Int32>!
+) -> tenon_status {
+    withStatus {
+        let result = try output(equal, 0, "equal")
+        let (x, y) = (try Handle.object(a, ModuleHandle.self), try Handle.object(b, ModuleHandle.self))
+        result.pointee = x.module.isStructurallyEqual(to: y.module) ? 1 : 0
+    }
+}
+
+// MARK: - Functions
+
+@implementation @_cdecl("tenon_module_function_count")
+public func tenon_module_function_count(_ module: OpaquePointer!) -> Int {
+    Handle.optional(module, ModuleHandle.self)?.module.functions.count ?? 0
+}
+
+@implementation @_cdecl("tenon_module_function_name")
+public func tenon_module_function_name(_ module: OpaquePointer!, _ index: Int) -> UnsafePointer<CChar>! {
+    guard let handle = Handle.optional(module, ModuleHandle.self), index >= 0, index < handle.module.functions.count
+    else { return nil }
+    return try? handle.pool.text(handle.module.functions.keys[index])
+}
+
+@implementation @_cdecl("tenon_module_get_attributes")
+public func tenon_module_get_attributes(
+    _ module: OpaquePointer!, _ function: UnsafePointer<CChar>!, _ attributes: UnsafeMutablePointer<OpaquePointer?>!
+) -> tenon_status {
+    withStatus {
+        let result = try output(attributes, "attributes")
+        let handle = try Handle.object(module, ModuleHandle.self)
+        let found =
+            function == nil
+            ? handle.module.attributes : try handle.function(try string(function, "function")).attributes
+        result.pointee = try Handle.make(AttributesHandle(found))
+    }
+}
+
+@implementation @_cdecl("tenon_module_set_attributes")
+public func tenon_module_set_attributes(
+    _ module: OpaquePointer!, _ function: UnsafePointer<CChar>!, _ attributes: OpaquePointer!
+) -> tenon_status {
+    withStatus {
+        let handle = try Handle.object(module, ModuleHandle.self)
+        let given = try Handle.object(attributes, AttributesHandle.self).attributes
+        var changed = handle.module
+        if function == nil {
+            changed.attributes = given
+        } else {
+            let name = try string(function, "function")
+            var target = try handle.function(name)
+            target.attributes = given
+            changed[name] = target
+        }
+        try changed.verify()
+        handle.module = changed
+    }
+}
+
+@implementation @_cdecl("tenon_module_remove_function")
+public func tenon_module_remove_function(_ module: OpaquePointer!, _ function: UnsafePointer<CChar>!) -> tenon_status {
+    withStatus {
+        let handle = try Handle.object(module, ModuleHandle.self)
+        let name = try string(function, "function")
+        _ = try handle.function(name)
+        var changed = handle.module
+        changed[name] = nil
+        try changed.verify()
+        handle.module = changed
+    }
+}
+
+// MARK: - ONNX
+
+@implementation @_cdecl("tenon_onnx_options_init")
+public func tenon_onnx_options_init(_ options: UnsafeMutablePointer<tenon_onnx_options>!, _ struct_size: UInt32) {
+    Sized.initialise(options, struct_size)
+}
+
+private func importOptions(_ given: tenon_onnx_options) throws -> ONNXImportOptions {
+    var options = ONNXImportOptions()
+    if given.max_rank > 0 { options.limits.rank = Int(given.max_rank) }
+    if given.max_nesting > 0 { options.limits.nesting = Int(given.max_nesting) }
+    if given.max_nodes > 0 { options.limits.nodes = Int(given.max_nodes) }
+    if given.max_file_bytes > 0 { options.limits.fileBytes = given.max_file_bytes }
+    if given.max_structure_bytes > 0 { options.limits.structureBytes = Int(clamping: given.max_structure_bytes) }
+    if given.max_tensor_bytes > 0 { options.limits.tensorBytes = Int(clamping: given.max_tensor_bytes) }
+    let names = try strings(given.dimension_names, given.dimension_count, "dimension_names")
+    let values = try array(given.dimension_values, given.dimension_count, "dimension_values")
+    for (name, value) in zip(names, values) {
+        guard value >= 0 else { throw invalid("dimension '\(name)' is \(value); expected at least 0") }
+        options.dimensions[name] = value
+    }
+    let inputs = try strings(given.input_names, given.input_count, "input_names")
+    let shapes = try array(given.input_shapes, given.input_count, "input_shapes")
+    let ranks = try array(given.input_ranks, given.input_count, "input_ranks")
+    for (index, name) in inputs.enumerated() {
+        options.inputShapes[name] = try sizes(shapes[index], ranks[index], least: 0, "input '\(name)'")
+    }
+    return options
+}
+
+@implementation @_cdecl("tenon_module_load_onnx")
+public func tenon_module_load_onnx(
+    _ path: UnsafePointer<CChar>!, _ options: UnsafePointer<tenon_onnx_options>!,
+    _ module: UnsafeMutablePointer<OpaquePointer?>!
+) -> tenon_status {
+    withStatus {
+        let result = try output(module, "module")
+        let given = try Sized.options(options, tenon_onnx_options(), "tenon_onnx_options")
+        let loaded = try ONNXImporter.load(path: try string(path, "path"), options: try importOptions(given))
+        result.pointee = try ModuleHandle.make(verifying: loaded)
+    }
+}
+
+@implementation @_cdecl("tenon_module_parse_onnx")
+public func tenon_module_parse_onnx(
+    _ data: UnsafeRawPointer!, _ size: Int, _ options: UnsafePointer<tenon_onnx_options>!,
+    _ module: UnsafeMutablePointer<OpaquePointer?>!
+) -> tenon_status {
+    withStatus {
+        let result = try output(module, "module")
+        let given = try Sized.options(options, tenon_onnx_options(), "tenon_onnx_options")
+        guard data != nil || size == 0, size >= 0 else { throw invalid("data is NULL, or its size is out of range") }
+        let loaded = try ONNXImporter.load(
+            bytes: UnsafeRawBufferPointer(start: data, count: size),
+            directory: given.directory.map { String(cString: $0) }, options: try importOptions(given))
+        result.pointee = try ModuleHandle.make(verifying: loaded)
+    }
+}

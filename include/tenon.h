@@ -1,0 +1,660 @@
+/* Tenon: finds operator sequences in neural networks, fuses them, and runs the fused regions on oneDNN.
+ *
+ * This header is the specification of the library. It compiles alone as C99, C11 and C++11.
+ *
+ *     tenon_module *module = NULL;
+ *     if (tenon_module_load_onnx("digits.onnx", NULL, &module) != TENON_OK)
+ *         return complain(tenon_last_error_message());
+ *     if (tenon_module_optimize(module, NULL) != TENON_OK)
+ *         return complain(tenon_last_error_message());
+ *     tenon_executable *executable = NULL;
+ *     if (tenon_compile(module, NULL, &executable) != TENON_OK)
+ *         return complain(tenon_last_error_message());
+ *     tenon_module_release(module);
+ *     const int64_t in_shape[] = {1, 1, 8, 8}, out_shape[] = {1, 10};
+ *     tenon_tensor in = TENON_TENSOR(TENON_F32, 4, in_shape, pixels, sizeof pixels);
+ *     tenon_tensor out = TENON_TENSOR(TENON_F32, 2, out_shape, scores, sizeof scores);
+ *     if (tenon_run(executable, &in, 1, &out, 1, NULL) != TENON_OK)
+ *         return complain(tenon_last_error_message());
+ *     tenon_executable_release(executable);
+ *
+ * Words used below, always in the same sense:
+ *   borrowed for the call       the library reads the memory during the call only.
+ *   borrowed until release of X the pointer stays valid until X is released; the caller neither changes nor frees it.
+ *   copied                      the library keeps a copy of its own.
+ *   transferred                 the caller owns the result and releases it with the function named.
+ *
+ * Rules that hold everywhere:
+ *   - A call that fails changes nothing except the thread's last error; its output parameters are NULL or zero.
+ *   - NULL for a required pointer is TENON_ERROR_INVALID_ARGUMENT. An array with count 0 may be NULL.
+ *   - Release functions accept NULL. Handles may be released in any order; each is released once.
+ *   - Text is UTF-8 and ends with a zero byte; invalid UTF-8 is read with replacement characters.
+ *   - Structures begin with struct_size and are passed by pointer. Zero means the default in every field, NULL all
+ *     defaults. Fields are added at the end only.
+ *   - Threads: an executable and a cancel token may be used by any number of threads at once; any other handle by one
+ *     thread at a time. Functions without a handle may be called from any thread.
+ *   - The library never ends the process and never prints.
+ *
+ * Versions: until 1.0 the soname number (libtenon.so.0) and TENON_ABI_VERSION change with any break; from 1.0 on one
+ * major version is one ABI. Everything here is there since 0.1.
+ */
+#ifndef TENON_H
+#define TENON_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__GNUC__) || defined(__clang__)
+#define TENON_CHECKED __attribute__((warn_unused_result))
+#else
+#define TENON_CHECKED
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---------------------------------------------------------------------------------------------------- version -- */
+
+#define TENON_VERSION_MAJOR 0
+#define TENON_VERSION_MINOR 1
+#define TENON_VERSION_PATCH 0
+#define TENON_VERSION_STRING "0.1.0"
+#define TENON_ABI_VERSION 0
+
+/* The version of the library that runs, as "0.1.0". Static text. */
+const char *tenon_version(void);
+
+/* TENON_ABI_VERSION of the library that runs; a binding compares it with the one it was written for. */
+uint32_t tenon_abi_version(void);
+
+/* ----------------------------------------------------------------------------------------------------- status -- */
+
+/* Outcome of a call. Numbers never change and are never reused; callers must expect numbers that they do not know. */
+typedef enum tenon_status {
+    TENON_OK = 0,
+    /* An argument is NULL, out of range, or contradicts another one. */
+    TENON_ERROR_INVALID_ARGUMENT = 10,
+    /* A function, operator, pass, attribute or file of that name is not known. */
+    TENON_ERROR_NOT_FOUND = 11,
+    /* The handle is in a state that does not allow the call. */
+    TENON_ERROR_INVALID_STATE = 12,
+    /* A graph or module is not well formed. */
+    TENON_ERROR_INVALID_GRAPH = 20,
+    /* A text does not follow its grammar. */
+    TENON_ERROR_PARSE = 21,
+    /* A model file does not follow its format. */
+    TENON_ERROR_INVALID_MODEL = 22,
+    /* A shape does not satisfy an operator or a signature. */
+    TENON_ERROR_INVALID_SHAPE = 30,
+    /* An element type does not satisfy an operator or a signature. */
+    TENON_ERROR_INVALID_TYPE = 31,
+    /* Valid, but not supported. */
+    TENON_ERROR_UNSUPPORTED = 40,
+    TENON_ERROR_OUT_OF_MEMORY = 50,
+    /* A limit set by the caller, or one of the nesting limits, was reached. */
+    TENON_ERROR_LIMIT_EXCEEDED = 51,
+    /* A file could not be read. */
+    TENON_ERROR_IO = 52,
+    TENON_ERROR_CANCELLED = 53,
+    TENON_ERROR_DEADLINE_EXCEEDED = 54,
+    /* A backend refused or failed. */
+    TENON_ERROR_BACKEND = 60,
+    /* A callback of the host failed. */
+    TENON_ERROR_CALLBACK = 61,
+    /* A defect of this library. */
+    TENON_ERROR_INTERNAL = 90
+} tenon_status;
+
+/* The name of a status, as "TENON_ERROR_INVALID_SHAPE"; "TENON_ERROR_UNKNOWN" for other numbers. Static text. */
+const char *tenon_status_name(tenon_status status);
+
+/* One line about the last call that failed on this thread: operator, argument, expectation, what was found. "" when none
+ * has. Borrowed until the next failing call on this thread. Hosts that move work between threads use tenon_last_error_copy
+ * right after the call. */
+const char *tenon_last_error_message(void);
+
+/* Copies that message, cut to fit and always ended with a zero byte, to `buffer`, which may be NULL when `capacity` is 0.
+ * Returns the length of the whole message without its zero byte. */
+size_t tenon_last_error_copy(char *buffer, size_t capacity);
+
+/* The operator that the last failing call on this thread named ("nn.conv2d"), or "". Borrowed like the message. */
+const char *tenon_last_error_operator(void);
+
+/* The node, binding or function that the last failing call on this thread named, or "". Borrowed like the message. */
+const char *tenon_last_error_node(void);
+
+/* ------------------------------------------------------------------------------------------------------ types -- */
+
+/* Element types; the numbers are those of ONNX. Inside structures they are stored as uint32_t. */
+typedef enum tenon_dtype {
+    /* Not known. */
+    TENON_DTYPE_NONE = 0,
+    TENON_F32 = 1,
+    TENON_U8 = 2,
+    TENON_I8 = 3,
+    TENON_U16 = 4,
+    TENON_I16 = 5,
+    TENON_I32 = 6,
+    TENON_I64 = 7,
+    TENON_STRING = 8,
+    /* One byte per element, 0 or 1. */
+    TENON_BOOL = 9,
+    TENON_F16 = 10,
+    TENON_F64 = 11,
+    TENON_U32 = 12,
+    TENON_U64 = 13,
+    TENON_BF16 = 16
+} tenon_dtype;
+
+/* The short name of the text form, as "f32"; "" for numbers that are no element type. Static text. */
+const char *tenon_dtype_name(tenon_dtype dtype);
+
+/* Bytes of one element; 0 for strings and for numbers that are no element type. */
+size_t tenon_dtype_size(tenon_dtype dtype);
+
+/* Tensors and shapes given through this API have at most so many dimensions. */
+#define TENON_MAX_RANK 32
+
+/* A size that is symbolic or not known. */
+#define TENON_DIM_UNKNOWN (-1)
+
+/* Where a tensor lies. The library borrows what it points to for the call, unless said otherwise. */
+typedef struct tenon_tensor {
+    uint32_t struct_size;
+    /* A tenon_dtype, not TENON_STRING. */
+    uint32_t dtype;
+    uint32_t rank;
+    /* Must be zero. */
+    uint32_t flags;
+    /* `rank` sizes from 0. */
+    const int64_t *shape;
+    /* `rank` steps in elements between neighbours, which may be 0 or negative; NULL for dense row-major. */
+    const int64_t *strides;
+    /* The first element, aligned to the size of an element. Inputs are not written to. */
+    void *data;
+    /* Bytes from `data` that belong to the tensor, checked against what shape and strides need; 0 when not stated. */
+    size_t byte_count;
+} tenon_tensor;
+
+#define TENON_TENSOR_INIT {sizeof(tenon_tensor), 0, 0, 0, NULL, NULL, NULL, 0}
+
+/* A dense tensor: tenon_tensor t = TENON_TENSOR(TENON_F32, 2, shape, data, sizeof data); */
+#define TENON_TENSOR(dtype, rank, shape, data, byte_count) \
+    {sizeof(tenon_tensor), (uint32_t)(dtype), (rank), 0, (shape), NULL, (data), (byte_count)}
+
+/* Sets all fields to their defaults, as TENON_TENSOR_INIT does. `struct_size` is sizeof(tenon_tensor). */
+void tenon_tensor_init(tenon_tensor *tensor, uint32_t struct_size);
+
+/* Gives back text that a function of this library transferred. */
+void tenon_string_release(char *text);
+
+/* ------------------------------------------------------------------------------------------------- attributes -- */
+
+/* Named values that configure an operator, or say something about a function. */
+typedef struct tenon_attributes tenon_attributes;
+
+typedef enum tenon_attribute_kind {
+    TENON_ATTRIBUTE_NONE = 0,
+    TENON_ATTRIBUTE_INT = 1,
+    TENON_ATTRIBUTE_FLOAT = 2,
+    TENON_ATTRIBUTE_BOOL = 3,
+    TENON_ATTRIBUTE_STRING = 4,
+    TENON_ATTRIBUTE_DTYPE = 5,
+    TENON_ATTRIBUTE_INTS = 6,
+    TENON_ATTRIBUTE_FLOATS = 7,
+    TENON_ATTRIBUTE_STRINGS = 8
+} tenon_attribute_kind;
+
+/* An empty set. Transferred; tenon_attributes_release. */
+tenon_status tenon_attributes_create(tenon_attributes **attributes) TENON_CHECKED;
+
+/* Reads the text form: "strides=[2, 2], padding=[1, 1, 1, 1]", with or without braces. Transferred;
+ * tenon_attributes_release. Fails with TENON_ERROR_PARSE. */
+tenon_status tenon_attributes_parse(const char *text, tenon_attributes **attributes) TENON_CHECKED;
+
+void tenon_attributes_release(tenon_attributes *attributes);
+
+/* Setters add an attribute or replace it. Names and values are copied. */
+tenon_status tenon_attributes_set_int(tenon_attributes *attributes, const char *name, int64_t value) TENON_CHECKED;
+tenon_status tenon_attributes_set_float(tenon_attributes *attributes, const char *name, double value) TENON_CHECKED;
+/* Zero is false, anything else true. */
+tenon_status tenon_attributes_set_bool(tenon_attributes *attributes, const char *name, int32_t value) TENON_CHECKED;
+tenon_status tenon_attributes_set_string(
+    tenon_attributes *attributes, const char *name, const char *value) TENON_CHECKED;
+tenon_status tenon_attributes_set_dtype(
+    tenon_attributes *attributes, const char *name, tenon_dtype value) TENON_CHECKED;
+tenon_status tenon_attributes_set_ints(
+    tenon_attributes *attributes, const char *name, const int64_t *values, size_t count) TENON_CHECKED;
+tenon_status tenon_attributes_set_floats(
+    tenon_attributes *attributes, const char *name, const double *values, size_t count) TENON_CHECKED;
+tenon_status tenon_attributes_set_strings(
+    tenon_attributes *attributes, const char *name, const char *const *values, size_t count) TENON_CHECKED;
+
+/* How many there are; 0 for NULL. */
+size_t tenon_attributes_count(const tenon_attributes *attributes);
+
+/* Name of attribute `index`, in the order of names; NULL outside of the count. Borrowed until release of `attributes`. */
+const char *tenon_attributes_name(const tenon_attributes *attributes, size_t index);
+
+/* Kind of an attribute; TENON_ATTRIBUTE_NONE when there is none of that name. */
+tenon_attribute_kind tenon_attributes_kind(const tenon_attributes *attributes, const char *name);
+
+/* Getters fail with TENON_ERROR_NOT_FOUND when there is no attribute of that name and with TENON_ERROR_INVALID_TYPE when
+ * it is of another kind. Pointers are borrowed until release of `attributes`. */
+tenon_status tenon_attributes_get_int(
+    const tenon_attributes *attributes, const char *name, int64_t *value) TENON_CHECKED;
+tenon_status tenon_attributes_get_float(
+    const tenon_attributes *attributes, const char *name, double *value) TENON_CHECKED;
+tenon_status tenon_attributes_get_bool(
+    const tenon_attributes *attributes, const char *name, int32_t *value) TENON_CHECKED;
+tenon_status tenon_attributes_get_string(
+    const tenon_attributes *attributes, const char *name, const char **value) TENON_CHECKED;
+tenon_status tenon_attributes_get_dtype(
+    const tenon_attributes *attributes, const char *name, tenon_dtype *value) TENON_CHECKED;
+tenon_status tenon_attributes_get_ints(
+    const tenon_attributes *attributes, const char *name, const int64_t **values, size_t *count) TENON_CHECKED;
+tenon_status tenon_attributes_get_floats(
+    const tenon_attributes *attributes, const char *name, const double **values, size_t *count) TENON_CHECKED;
+tenon_status tenon_attributes_get_strings(
+    const tenon_attributes *attributes, const char *name, const char *const **values, size_t *count) TENON_CHECKED;
+
+/* -------------------------------------------------------------------------------------------------- operators -- */
+
+/* How many operators the library knows. */
+size_t tenon_operator_count(void);
+
+/* Name of operator `index`, as "nn.conv2d"; NULL outside of the count. Static text. */
+const char *tenon_operator_name(size_t index);
+
+/* Inputs, attributes with kinds, defaults and allowed values, and the formula, as text of several lines. Transferred;
+ * tenon_string_release. Fails with TENON_ERROR_NOT_FOUND. */
+tenon_status tenon_operator_describe(const char *name, char **text) TENON_CHECKED;
+
+/* --------------------------------------------------------------------------------------------- modules, texts -- */
+
+/* Functions by name, together with their attributes. The one that runs is "main". Always well formed: what would make it
+ * otherwise is refused. */
+typedef struct tenon_module tenon_module;
+
+/* A module without functions. Transferred; tenon_module_release. */
+tenon_status tenon_module_create(tenon_module **module) TENON_CHECKED;
+
+/* An independent copy; big constants are shared. Transferred; tenon_module_release. */
+tenon_status tenon_module_copy(const tenon_module *module, tenon_module **copy) TENON_CHECKED;
+
+void tenon_module_release(tenon_module *module);
+
+/* Reads the text form from `size` bytes, borrowed for the call. Transferred; tenon_module_release.
+ * Fails with TENON_ERROR_PARSE (line, column, what was expected, what was found) or, when the text is no well-formed
+ * module, with what tenon_module_verify would say. */
+tenon_status tenon_module_parse(const char *text, size_t size, tenon_module **module) TENON_CHECKED;
+
+typedef struct tenon_print_options {
+    uint32_t struct_size;
+    /* Constants with at most so many elements are printed in place; 0 means 16. */
+    uint32_t inline_elements;
+    /* Not 0: a section at the end holds the data of big constants, so that the text parses back. Otherwise they are
+     * references. */
+    uint32_t with_data;
+} tenon_print_options;
+
+#define TENON_PRINT_OPTIONS_INIT {sizeof(tenon_print_options), 0, 0}
+void tenon_print_options_init(tenon_print_options *options, uint32_t struct_size);
+
+/* The text form. Transferred; tenon_string_release. */
+tenon_status tenon_module_print(
+    const tenon_module *module, const tenon_print_options *options, char **text) TENON_CHECKED;
+
+/* The text form of one function. Transferred; tenon_string_release. Fails with TENON_ERROR_NOT_FOUND. */
+tenon_status tenon_module_print_function(
+    const tenon_module *module, const char *function, const tenon_print_options *options, char **text) TENON_CHECKED;
+
+/* Checks scopes, types, signatures, attributes and recursion again. */
+tenon_status tenon_module_verify(const tenon_module *module) TENON_CHECKED;
+
+/* Sets `*equal` to 1 when both modules have functions of the same names that are alike but for names of values and of
+ * symbolic dimensions; else to 0. */
+tenon_status tenon_module_equal(const tenon_module *a, const tenon_module *b, int32_t *equal) TENON_CHECKED;
+
+/* How many functions there are; 0 for NULL. */
+size_t tenon_module_function_count(const tenon_module *module);
+
+/* Name of function `index`, in order of insertion; NULL outside of the count. Borrowed until release of `module`. */
+const char *tenon_module_function_name(const tenon_module *module, size_t index);
+
+/* Attributes of a function, or with `function` NULL of the module itself, as a copy. Transferred;
+ * tenon_attributes_release. Fails with TENON_ERROR_NOT_FOUND. */
+tenon_status tenon_module_get_attributes(
+    const tenon_module *module, const char *function, tenon_attributes **attributes) TENON_CHECKED;
+
+/* Replaces them; copied. Fails with TENON_ERROR_NOT_FOUND, or TENON_ERROR_INVALID_GRAPH when they contradict each other. */
+tenon_status tenon_module_set_attributes(
+    tenon_module *module, const char *function, const tenon_attributes *attributes) TENON_CHECKED;
+
+/* Takes a function away. Fails with TENON_ERROR_NOT_FOUND when there is none, or when another function calls it. */
+tenon_status tenon_module_remove_function(tenon_module *module, const char *function) TENON_CHECKED;
+
+/* ----------------------------------------------------------------------------------------------- ONNX models -- */
+
+/* Limits protect a host that reads files of strangers; 0 means a default that every published model keeps. */
+typedef struct tenon_onnx_options {
+    uint32_t struct_size;
+    uint32_t max_rank;
+    uint32_t max_nesting;
+    uint32_t max_nodes;
+    uint64_t max_file_bytes;
+    /* Everything in the file but tensor data. */
+    uint64_t max_structure_bytes;
+    uint64_t max_tensor_bytes;
+    /* The folder that external data may lie in, for a model in memory; NULL refuses external data. A model in a file
+     * finds it in the file's folder. */
+    const char *directory;
+    /* Sizes for named dimensions ("batch"), so that a dynamic model gets fixed shapes: `dimension_count` each. */
+    const char *const *dimension_names;
+    const int64_t *dimension_values;
+    size_t dimension_count;
+    /* Shapes that replace those declared: for input `input_names[i]` the `input_ranks[i]` sizes `input_shapes[i]`. */
+    const char *const *input_names;
+    const int64_t *const *input_shapes;
+    const uint32_t *input_ranks;
+    size_t input_count;
+} tenon_onnx_options;
+
+#define TENON_ONNX_OPTIONS_INIT \
+    {sizeof(tenon_onnx_options), 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, 0, NULL, NULL, NULL, 0}
+void tenon_onnx_options_init(tenon_onnx_options *options, uint32_t struct_size);
+
+/* Imports the ONNX file at `path`. Big weights stay in the mapped file: it must not be changed until the module, its
+ * copies and executables are released. Transferred; tenon_module_release. Fails with TENON_ERROR_IO,
+ * TENON_ERROR_INVALID_MODEL, TENON_ERROR_LIMIT_EXCEEDED, or TENON_ERROR_UNSUPPORTED with every unsupported operator. */
+tenon_status tenon_module_load_onnx(
+    const char *path, const tenon_onnx_options *options, tenon_module **module) TENON_CHECKED;
+
+/* As above, from `size` bytes, borrowed for the call. */
+tenon_status tenon_module_parse_onnx(
+    const void *data, size_t size, const tenon_onnx_options *options, tenon_module **module) TENON_CHECKED;
+
+/* -------------------------------------------------------------------------------------------- building graphs -- */
+
+/* Builds one function, call by call; each call is checked and typed when it is added. */
+typedef struct tenon_builder tenon_builder;
+
+/* A parameter, a literal or the result of a call; valid in the builder that gave it. */
+typedef uint32_t tenon_value;
+#define TENON_NO_VALUE UINT32_MAX
+
+/* A builder without parameters. Transferred; tenon_builder_release. */
+tenon_status tenon_builder_create(tenon_builder **builder) TENON_CHECKED;
+
+void tenon_builder_release(tenon_builder *builder);
+
+/* Adds a tensor parameter. A size TENON_DIM_UNKNOWN makes a symbolic dimension of its own; for symbols that occur twice
+ * use tenon_builder_add_typed_parameter. `name` is copied; NULL or "" leaves it unnamed. */
+tenon_status tenon_builder_add_parameter(
+    tenon_builder *builder, const char *name, tenon_dtype dtype, uint32_t rank, const int64_t *shape,
+    tenon_value *value) TENON_CHECKED;
+
+/* Adds a parameter whose type is given in the text form: "f32[n,3,224,224]", "(f32[2], i64[])". */
+tenon_status tenon_builder_add_typed_parameter(
+    tenon_builder *builder, const char *name, const char *type, tenon_value *value) TENON_CHECKED;
+
+/* Adds a tensor of known contents. The elements are copied. */
+tenon_status tenon_builder_add_constant(
+    tenon_builder *builder, const tenon_tensor *tensor, tenon_value *value) TENON_CHECKED;
+
+/* Called when nothing uses borrowed memory any more, on any thread; must not call the library. */
+typedef void (*tenon_release_function)(void *user_data);
+
+/* As above without a copy: the dense elements at `tensor->data` stay valid and unchanged until `release` is called with
+ * `user_data`, which happens when the builder and every module and executable made from it are gone. `release` may be
+ * NULL. When this call fails, `release` is not called. */
+tenon_status tenon_builder_add_borrowed_constant(
+    tenon_builder *builder, const tenon_tensor *tensor, tenon_release_function release, void *user_data,
+    tenon_value *value) TENON_CHECKED;
+
+/* Adds a shape literal, as operators like "reshape" take; entries may be -1 where the operator says so. */
+tenon_status tenon_builder_add_shape(
+    tenon_builder *builder, uint32_t rank, const int64_t *shape, tenon_value *value) TENON_CHECKED;
+
+/* Adds a literal in the text form: "shape[n,64]", "4", "0.5", "f16", "const f32[2](1, 2)". */
+tenon_status tenon_builder_add_literal(tenon_builder *builder, const char *text, tenon_value *value) TENON_CHECKED;
+
+/* Adds the call of an operator by name ("nn.conv2d"). `attributes` may be NULL; what it leaves out takes its default.
+ * Everything is copied. Fails with TENON_ERROR_NOT_FOUND for an unknown operator; with TENON_ERROR_INVALID_ARGUMENT,
+ * _INVALID_SHAPE or _INVALID_TYPE when inputs or attributes do not fit it. */
+tenon_status tenon_builder_add_call(
+    tenon_builder *builder, const char *op, const tenon_value *inputs, size_t input_count,
+    const tenon_attributes *attributes, const char *name, tenon_value *value) TENON_CHECKED;
+
+/* Adds the call of a function of `module`, into which the built function must go later. */
+tenon_status tenon_builder_add_function_call(
+    tenon_builder *builder, const tenon_module *module, const char *function, const tenon_value *inputs,
+    size_t input_count, const char *name, tenon_value *value) TENON_CHECKED;
+
+tenon_status tenon_builder_add_tuple(
+    tenon_builder *builder, const tenon_value *fields, size_t field_count, const char *name,
+    tenon_value *value) TENON_CHECKED;
+
+/* Adds item `index` of a tuple. */
+tenon_status tenon_builder_add_tuple_get_item(
+    tenon_builder *builder, tenon_value tuple, size_t index, const char *name, tenon_value *value) TENON_CHECKED;
+
+/* The type of a value in the text form. Transferred; tenon_string_release. */
+tenon_status tenon_builder_get_type(const tenon_builder *builder, tenon_value value, char **type) TENON_CHECKED;
+
+/* Puts the function built so far into `module` under `name`, in place of one of the same name. One output is returned as
+ * it is, several as a tuple. `attributes` may be NULL. The builder stays usable. Fails with what tenon_module_verify says
+ * about the module with the new function. */
+tenon_status tenon_module_add_function(
+    tenon_module *module, const char *name, const tenon_builder *builder, const tenon_value *outputs,
+    size_t output_count, const tenon_attributes *attributes) TENON_CHECKED;
+
+/* ----------------------------------------------------------------------------------------------------- passes -- */
+
+typedef struct tenon_pass_options {
+    uint32_t struct_size;
+    /* 1 to 3; 0 means 2. Passes of a higher level are left out of a pipeline. */
+    uint32_t optimization_level;
+    /* Passes, by name, that a pipeline leaves out. */
+    const char *const *disabled_passes;
+    size_t disabled_pass_count;
+    /* Passes that run whatever their level. */
+    const char *const *required_passes;
+    size_t required_pass_count;
+    /* Fusion rules, by name ("dnnl.conv2d_reshape_add_relu"), that are not applied. */
+    const char *const *disabled_rules;
+    size_t disabled_rule_count;
+} tenon_pass_options;
+
+#define TENON_PASS_OPTIONS_INIT {sizeof(tenon_pass_options), 0, NULL, 0, NULL, 0, NULL, 0}
+void tenon_pass_options_init(tenon_pass_options *options, uint32_t struct_size);
+
+/* How many passes the library knows. */
+size_t tenon_pass_count(void);
+
+/* Name of pass `index`, as "FuseConv2dReshapeAddRelu"; NULL outside of the count. Static text. */
+const char *tenon_pass_name(size_t index);
+
+/* Applies one pass to the module in place. Fails with TENON_ERROR_NOT_FOUND for an unknown pass. */
+tenon_status tenon_module_apply(
+    tenon_module *module, const char *pass, const tenon_pass_options *options) TENON_CHECKED;
+
+/* Applies the default pipeline: fuses what backends can run and collects it in regions. */
+tenon_status tenon_module_optimize(tenon_module *module, const tenon_pass_options *options) TENON_CHECKED;
+
+/* ------------------------------------------------------------------------------------------------------ compile -- */
+
+/* A module made ready to run. Immutable; any number of threads may run it at once. */
+typedef struct tenon_executable tenon_executable;
+
+/* Same inputs give the same bits, run after run. */
+#define TENON_COMPILE_REPRODUCIBLE UINT32_C(1)
+/* Runs everything on the library's own kernels instead of on backends: slow, a yardstick. */
+#define TENON_COMPILE_REFERENCE UINT32_C(2)
+
+typedef struct tenon_executable_options {
+    uint32_t struct_size;
+    /* TENON_COMPILE_… */
+    uint32_t flags;
+    /* Threads of one run; 0 means the CPUs that this process may use (affinity and cgroup quota). */
+    uint32_t threads;
+    /* Runs at the same time, further callers wait; 0 means as many as the usable CPUs serve with `threads` each. */
+    uint32_t concurrent_runs;
+    /* Time that may be spent on measuring alternatives; 0 decides by cost model. */
+    uint32_t tuning_milliseconds;
+    /* How many shapes of a module with symbolic dimensions are kept compiled; 0 means 16. */
+    uint32_t cached_shapes;
+    /* Bytes that those may hold together; 0 means 512 MiB. */
+    uint64_t cached_bytes;
+    /* Upper bound of packed weights and working memory in bytes; 0 means none. */
+    uint64_t memory_limit;
+} tenon_executable_options;
+
+#define TENON_EXECUTABLE_OPTIONS_INIT {sizeof(tenon_executable_options), 0, 0, 0, 0, 0, 0, 0}
+void tenon_executable_options_init(tenon_executable_options *options, uint32_t struct_size);
+
+/* Makes "main" ready to run. Functions with the attribute Codegen go to the backend it names; everything else runs on the
+ * library's own kernels. The module may be changed or released afterwards. Transferred; tenon_executable_release. */
+tenon_status tenon_compile(
+    const tenon_module *module, const tenon_executable_options *options, tenon_executable **executable) TENON_CHECKED;
+
+/* No run may be under way. */
+void tenon_executable_release(tenon_executable *executable);
+
+/* An input or an output. Pointers are borrowed until release of the executable. */
+typedef struct tenon_port {
+    uint32_t struct_size;
+    /* A tenon_dtype; TENON_DTYPE_NONE when not known. */
+    uint32_t dtype;
+    /* Number of dimensions; -1 when not known. */
+    int32_t rank;
+    /* Zero. */
+    uint32_t reserved;
+    const char *name;
+    /* The type in the text form: "f32[n,3,224,224]". */
+    const char *type;
+    /* `rank` sizes, TENON_DIM_UNKNOWN where symbolic; NULL when the rank is not known. */
+    const int64_t *shape;
+} tenon_port;
+
+#define TENON_PORT_INIT {sizeof(tenon_port), 0, 0, 0, NULL, NULL, NULL}
+void tenon_port_init(tenon_port *port, uint32_t struct_size);
+
+/* 0 for NULL. */
+size_t tenon_executable_input_count(const tenon_executable *executable);
+size_t tenon_executable_output_count(const tenon_executable *executable);
+
+/* Fills in `port`, whose struct_size the caller has set. */
+tenon_status tenon_executable_get_input(
+    const tenon_executable *executable, size_t index, tenon_port *port) TENON_CHECKED;
+tenon_status tenon_executable_get_output(
+    const tenon_executable *executable, size_t index, tenon_port *port) TENON_CHECKED;
+
+/* Bytes that an executable needs. */
+typedef struct tenon_memory {
+    uint32_t struct_size;
+    /* Zero. */
+    uint32_t reserved;
+    /* Weights in the layouts of the backends. */
+    uint64_t packed_weights;
+    /* Constants that kernels read as they are. */
+    uint64_t constants;
+    /* Intermediates and scratch of one run; each concurrent run has its own. */
+    uint64_t arena;
+    /* The part of the arena that a single step needs for itself at most. */
+    uint64_t scratch;
+    /* Packed weights and arenas held now. */
+    uint64_t in_use;
+} tenon_memory;
+
+#define TENON_MEMORY_INIT {sizeof(tenon_memory), 0, 0, 0, 0, 0, 0}
+void tenon_memory_init(tenon_memory *memory, uint32_t struct_size);
+
+/* Fills in `memory`, whose struct_size the caller has set. Known before the first run when all shapes are fixed. */
+tenon_status tenon_executable_get_memory(const tenon_executable *executable, tenon_memory *memory) TENON_CHECKED;
+
+/* Gives back memory that no run uses now. */
+tenon_status tenon_executable_trim(const tenon_executable *executable) TENON_CHECKED;
+
+/* Compiles for inputs of these shapes now, so that the first run of them is not slow: for input i the `ranks[i]` sizes
+ * `shapes[i]`. */
+tenon_status tenon_executable_prepare(
+    const tenon_executable *executable, const int64_t *const *shapes, const uint32_t *ranks, size_t count)
+    TENON_CHECKED;
+
+/* What runs, step by step, with times of the last profiled run, as a text table. Transferred; tenon_string_release. */
+tenon_status tenon_executable_report(const tenon_executable *executable, char **text) TENON_CHECKED;
+
+/* ---------------------------------------------------------------------------------------------------------- run -- */
+
+/* Ends runs early. */
+typedef struct tenon_cancel_token tenon_cancel_token;
+
+/* Transferred; tenon_cancel_token_release. */
+tenon_status tenon_cancel_token_create(tenon_cancel_token **token) TENON_CHECKED;
+
+/* Runs that use the token end with TENON_ERROR_CANCELLED at their next step, until it is reset. Any thread. */
+void tenon_cancel_token_cancel(tenon_cancel_token *token);
+void tenon_cancel_token_reset(tenon_cancel_token *token);
+void tenon_cancel_token_release(tenon_cancel_token *token);
+
+/* Record how long each step takes, for tenon_executable_report. */
+#define TENON_RUN_PROFILE UINT32_C(1)
+
+typedef struct tenon_run_options {
+    uint32_t struct_size;
+    /* TENON_RUN_… */
+    uint32_t flags;
+    /* The run ends with TENON_ERROR_DEADLINE_EXCEEDED when it takes longer; 0 means no limit. */
+    uint64_t timeout_nanoseconds;
+    /* Borrowed for the call; NULL for none. */
+    tenon_cancel_token *cancel;
+} tenon_run_options;
+
+#define TENON_RUN_OPTIONS_INIT {sizeof(tenon_run_options), 0, 0, NULL}
+void tenon_run_options_init(tenon_run_options *options, uint32_t struct_size);
+
+/* Runs on the caller's buffers, borrowed for the call: as many inputs and outputs as the executable has, in its order.
+ * Elements of an array all have the struct_size of the first. Inputs may be strided; outputs are dense and overlap
+ * nothing. With fixed shapes a run allocates nothing. A run that fails may have written parts of the outputs. Fails with
+ * TENON_ERROR_INVALID_ARGUMENT, _INVALID_SHAPE or _INVALID_TYPE when a tensor does not fit its port. */
+tenon_status tenon_run(
+    const tenon_executable *executable, const tenon_tensor *inputs, size_t input_count, const tenon_tensor *outputs,
+    size_t output_count, const tenon_run_options *options) TENON_CHECKED;
+
+/* Tensors that a run made. */
+typedef struct tenon_results tenon_results;
+
+/* Runs and makes the outputs: for shapes that are not known before. Transferred; tenon_results_release. */
+tenon_status tenon_run_new(
+    const tenon_executable *executable, const tenon_tensor *inputs, size_t input_count,
+    const tenon_run_options *options, tenon_results **results) TENON_CHECKED;
+
+/* 0 for NULL. */
+size_t tenon_results_count(const tenon_results *results);
+
+/* Fills in `tensor`, whose struct_size the caller has set; what it points to is borrowed until release of `results`. */
+tenon_status tenon_results_get(const tenon_results *results, size_t index, tenon_tensor *tensor) TENON_CHECKED;
+
+void tenon_results_release(tenon_results *results);
+
+/* ------------------------------------------------------------------------------------------ kernels of their own -- */
+
+/* dst = relu(conv2d(src, weights) + bias), one oneDNN primitive. All tensors are f32, dense, row-major:
+ * src [batch, in_channels, height, width], weights [out_channels, in_channels / groups, kernel_h, kernel_w],
+ * bias [out_channels], dst [batch, out_channels, out_h, out_w] with
+ * out_h = (height + pad_top + pad_bottom - (kernel_h - 1) * dilation_h - 1) / stride_h + 1, and out_w alike.
+ * A dilation of 1 means none. Primitives are kept for the next call of the same geometry, up to a fixed number. Any
+ * thread. Fails with TENON_ERROR_INVALID_ARGUMENT when a size is out of range, or with TENON_ERROR_BACKEND. */
+tenon_status tenon_dnnl_fused_conv2d_bias_relu(
+    const float *src, const float *weights, const float *bias, float *dst, int64_t batch, int64_t in_channels,
+    int64_t height, int64_t width, int64_t out_channels, int64_t groups, int64_t pad_top, int64_t pad_left,
+    int64_t pad_bottom, int64_t pad_right, int64_t kernel_h, int64_t kernel_w, int64_t stride_h, int64_t stride_w,
+    int64_t dilation_h, int64_t dilation_w) TENON_CHECKED;
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* TENON_H */
