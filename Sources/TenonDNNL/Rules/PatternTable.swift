@@ -25,7 +25,8 @@ public enum DefaultPipeline {
     public static func make() -> Sequential {
         Sequential(
             [
-                FoldConstant(), FoldBatchNorm(), FoldConstant(), EliminateDeadCode(), FuseOpsForDNNL(),
+                FoldConstant(), RecomposeActivations(), FoldBatchNorm(), FoldConstant(), EliminateDeadCode(),
+                FuseOpsForDNNL(),
                 MergeCompositeFunctions(),
             ], name: "DefaultPipeline")
     }

@@ -14,23 +14,9 @@ public struct FoldBatchNorm: BindingPass {
     public var name: String { "FoldBatchNorm" }
     public var optimisationLevel: Int { 1 }
 
-    struct State {
-        /// By value of the given function: how often it is mentioned; results count once more.
-        var uses: [Int32]
+    typealias State = UseCounts
 
-        /// A new value that takes the place of an old one has its users.
-        mutating func setUses(of operand: Operand, as old: ValueID) {
-            guard case .value(let id) = operand, uses.indices.contains(old.int) else { return }
-            while uses.count <= id.int { uses.append(1) }
-            uses[id.int] = uses[old.int]
-        }
-    }
-
-    func begin(_ function: Function, _ context: PassContext) throws -> State {
-        var uses = [Int32](repeating: 0, count: function.values.count)
-        function.body.forEachValue { uses[$0.int] += 1 }
-        return State(uses: uses)
-    }
+    func begin(_ function: Function, _ context: PassContext) throws -> UseCounts { UseCounts(function) }
 
     func visit(
         _ binding: Binding, _ transformer: inout BindingTransformer, _ state: inout State, _ context: PassContext
@@ -47,7 +33,7 @@ public struct FoldBatchNorm: BindingPass {
     /// Nothing else sees the value. Values made by this pass have one user by construction.
     private func hasOneUse(_ operand: Operand, _ transformer: BindingTransformer, _ state: State) -> Bool {
         guard case .value(let id) = operand, transformer.function.values[id.int].isDataflow else { return false }
-        return !state.uses.indices.contains(id.int) || state.uses[id.int] == 1
+        return state.count(id) == 1
     }
 
     // MARK: - After
@@ -55,7 +41,7 @@ public struct FoldBatchNorm: BindingPass {
     private func foldAfter(
         _ affine: ChannelAffine, _ transformer: inout BindingTransformer, _ state: State
     ) throws -> Operand? {
-        guard affine.usesBefore(state.uses) == 1 || !affine.isBatchNorm, hasOneUse(affine.input, transformer, state),
+        guard !affine.isBatchNorm || affine.tuple.map { state.count($0) == 1 } ?? true, hasOneUse(affine.input, transformer, state),
             let producer = LinearProducer(affine.input, transformer), producer.channels == affine.channels
         else { return nil }
         if producer.bias == nil && affine.isIdentityScale { return nil }
@@ -117,14 +103,10 @@ struct ChannelAffine {
     var shift: [Double]
     var isBatchNorm = false
     /// The tuple of a batch normalisation.
-    private var tuple: ValueID?
+    private(set) var tuple: ValueID?
 
     var channels: Int { scale.count }
     var isIdentityScale: Bool { scale.allSatisfy { $0 == 1 } }
-
-    func usesBefore(_ uses: [Int32]) -> Int32 {
-        tuple.map { uses.indices.contains($0.int) ? uses[$0.int] : 1 } ?? 1
-    }
 
     func followed(by next: ChannelAffine) -> ChannelAffine {
         var result = self

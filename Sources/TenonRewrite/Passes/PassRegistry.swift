@@ -14,6 +14,7 @@ public struct PassRegistry: Sendable {
         FoldBatchNorm(),
         FoldConstant(),
         MergeCompositeFunctions(),
+        RecomposeActivations(),
     ]
 
     /// Adds a pass, or replaces the one of the same name.

@@ -1,0 +1,220 @@
+import TenonIR
+
+/// Puts activation functions that exporters write as arithmetic back together: hard-swish, hard-sigmoid, SiLU, Mish,
+/// soft-plus, GELU (by erf and by tanh), PReLU and leaky ReLU, ReLU6 and clip.
+///
+/// Products and quotients by constants are read as one product with one constant factor, so that order and spelling
+/// (`x * 0.5 * e`, `x * (e / 2)`) do not matter. Constants are checked. Nothing is recomposed when a value in between has
+/// another user or leaves its block.
+public struct RecomposeActivations: BindingPass {
+    public init() {}
+
+    public var name: String { "RecomposeActivations" }
+    public var optimisationLevel: Int { 1 }
+
+    typealias State = UseCounts
+
+    func begin(_ function: Function, _ context: PassContext) throws -> UseCounts { UseCounts(function) }
+
+    func visit(
+        _ binding: Binding, _ transformer: inout BindingTransformer, _ state: inout UseCounts, _ context: PassContext
+    ) throws -> Operand? {
+        guard case .call(let call) = binding.expression, case .op(let op) = call.callee else { return nil }
+        let reader = Reader(transformer: transformer, uses: state)
+        guard let made = try Self.recompose(op.name, call, reader) else { return nil }
+        // A recomposed activation has the type of what it stands for, or the arithmetic was not what it seemed.
+        let arguments = made.arguments
+        let typed = try Inference.call(
+            try Operators.require(made.op), arguments, made.attributes,
+            types: arguments.map { transformer.type(of: $0) }, constants: arguments.map { transformer.constant($0) })
+        guard typed.type == transformer.type(of: .value(binding.id)) else { return nil }
+        let info = transformer.function.values[binding.id.int]
+        let operand = try transformer.emit(made.op, arguments, made.attributes, name: info.name)
+        state.setUses(of: operand, as: binding.id)
+        return operand
+    }
+
+    struct Made {
+        var op: String
+        var arguments: [Operand]
+        var attributes = Attributes()
+    }
+
+    private static func recompose(_ op: String, _ call: Call, _ reader: Reader) throws -> Made? {
+        switch op {
+        case "multiply", "divide": return product(call, op, reader)
+        case "clip": return hardSigmoid(call, reader)
+        case "minimum", "maximum": return clip(call, op, reader)
+        case "log": return softplus(call, reader)
+        case "log1p":
+            guard let exp = reader.inner(call.arguments[0], "exp") else { return nil }
+            return Made(op: "nn.softplus", arguments: [exp.arguments[0]])
+        case "add", "subtract": return leaky(call, op, reader)
+        default: return nil
+        }
+    }
+
+    // MARK: - Products
+
+    private static func product(_ call: Call, _ op: String, _ reader: Reader) -> Made? {
+        guard let product = reader.product(of: call, op) else { return nil }
+        switch product.factors.count {
+        case 1:
+            // clip(x + 3, 0, 6) / 6
+            guard isClose(product.constant, 1 / 6), let x = shiftedRelu6(product.factors[0], reader) else { return nil }
+            return Made(
+                op: "nn.hard_sigmoid", arguments: [x], attributes: ["alpha": .float(1 / 6), "beta": .float(0.5)])
+        case 2:
+            return pair(product.factors[0], product.factors[1], product.constant, reader)
+                ?? pair(product.factors[1], product.factors[0], product.constant, reader)
+        default: return nil
+        }
+    }
+
+    /// x times a function of x.
+    private static func pair(_ x: Operand, _ gate: Operand, _ constant: Double, _ reader: Reader) -> Made? {
+        guard let (name, call) = reader.call(gate), reader.isSpent(gate) else { return nil }
+        switch name {
+        case "sigmoid":
+            guard isClose(constant, 1), call.arguments[0] == x else { return nil }
+            return Made(op: "nn.silu", arguments: [x])
+        case "nn.hard_sigmoid":
+            guard isClose(constant, 1), call.arguments[0] == x,
+                isClose(call.attributes.float("alpha") ?? 0, 1 / 6), isClose(call.attributes.float("beta") ?? 0, 0.5)
+            else { return nil }
+            return Made(op: "nn.hard_swish", arguments: [x])
+        case "clip", "nn.relu6":
+            guard isClose(constant, 1 / 6), shiftedRelu6(gate, reader) == x else { return nil }
+            return Made(op: "nn.hard_swish", arguments: [x])
+        case "tanh":
+            guard isClose(constant, 1), let (inner, softplus) = reader.call(call.arguments[0]),
+                inner == "nn.softplus", reader.isSpent(call.arguments[0]), softplus.arguments[0] == x,
+                softplus.attributes.float("beta") == 1
+            else { return nil }
+            return Made(op: "nn.mish", arguments: [x])
+        case "add": return gelu(x, call, constant, reader)
+        default: return nil
+        }
+    }
+
+    /// x/2 · (1 + erf(x / √2)), or x/2 · (1 + tanh(√(2/π) · (x + 0.044715 x³))).
+    private static func gelu(_ x: Operand, _ sum: Call, _ constant: Double, _ reader: Reader) -> Made? {
+        guard isClose(constant, 0.5), let (curve, one) = reader.splitConstant(sum), isClose(one, 1),
+            let (name, call) = reader.call(curve), reader.isSpent(curve)
+        else { return nil }
+        switch name {
+        case "erf":
+            guard let inside = reader.scaled(call.arguments[0]), inside.operand == x,
+                isClose(inside.factor, 0.5.squareRoot())
+            else { return nil }
+            return Made(op: "nn.gelu", arguments: [x])
+        case "tanh":
+            guard let inside = reader.scaled(call.arguments[0]), isClose(inside.factor, (2 / Double.pi).squareRoot()),
+                let (add, polynomial) = reader.call(inside.operand), add == "add", reader.isSpent(inside.operand)
+            else { return nil }
+            for position in 0...1 where polynomial.arguments[position] == x {
+                guard let cubic = reader.power(polynomial.arguments[1 - position], of: x), cubic.exponent == 3,
+                    isClose(cubic.factor, 0.044715)
+                else { continue }
+                return Made(op: "nn.gelu_tanh", arguments: [x])
+            }
+            return nil
+        default: return nil
+        }
+    }
+
+    /// x, when the operand is clip(x + 3, 0, 6).
+    private static func shiftedRelu6(_ operand: Operand, _ reader: Reader) -> Operand? {
+        guard let (name, call) = reader.call(operand), reader.isSpent(operand) else { return nil }
+        if name == "clip" {
+            guard let (low, high) = reader.bounds(call), low == 0, isClose(high, 6) else { return nil }
+        } else if name != "nn.relu6" {
+            return nil
+        }
+        guard let (sum, inner) = reader.call(call.arguments[0]), sum == "add", reader.isSpent(call.arguments[0]),
+            let (x, three) = reader.splitConstant(inner), isClose(three, 3)
+        else { return nil }
+        return x
+    }
+
+    // MARK: - Others
+
+    /// clip(αx + β, 0, 1)
+    private static func hardSigmoid(_ call: Call, _ reader: Reader) -> Made? {
+        guard let (low, high) = reader.bounds(call), low == 0, high == 1,
+            let (sum, inner) = reader.call(call.arguments[0]), sum == "add", reader.isSpent(call.arguments[0]),
+            let (line, beta) = reader.splitConstant(inner), let x = reader.scaled(line), x.operand != line
+        else { return nil }
+        return Made(
+            op: "nn.hard_sigmoid", arguments: [x.operand], attributes: ["alpha": .float(x.factor), "beta": .float(beta)])
+    }
+
+    /// min(max(x, a), b), also where the inner one is a ReLU.
+    private static func clip(_ call: Call, _ op: String, _ reader: Reader) -> Made? {
+        guard let (inner, outerBound) = reader.splitConstant(call), let (name, innerCall) = reader.call(inner),
+            reader.isSpent(inner)
+        else { return nil }
+        let x: Operand
+        let innerBound: Double
+        switch name {
+        case "nn.relu" where op == "minimum": (x, innerBound) = (innerCall.arguments[0], 0)
+        case "maximum" where op == "minimum", "minimum" where op == "maximum":
+            guard let split = reader.splitConstant(innerCall) else { return nil }
+            (x, innerBound) = split
+        default: return nil
+        }
+        let (low, high) = op == "minimum" ? (innerBound, outerBound) : (outerBound, innerBound)
+        guard low <= high else { return nil }
+        return Made(op: "clip", arguments: [x, .float(low), .float(high)])
+    }
+
+    /// log(1 + exp(x))
+    private static func softplus(_ call: Call, _ reader: Reader) -> Made? {
+        guard let (name, sum) = reader.call(call.arguments[0]), name == "add", reader.isSpent(call.arguments[0]),
+            let (exponential, one) = reader.splitConstant(sum), isClose(one, 1),
+            let exp = reader.inner(exponential, "exp")
+        else { return nil }
+        return Made(op: "nn.softplus", arguments: [exp.arguments[0]])
+    }
+
+    /// relu(x) - slope · relu(-x), relu(x) + slope · min(x, 0).
+    private static func leaky(_ call: Call, _ op: String, _ reader: Reader) -> Made? {
+        for position in op == "add" ? 0...1 : 0...0 {
+            guard let relu = reader.inner(call.arguments[position], "nn.relu") else { continue }
+            let x = relu.arguments[0]
+            guard let (slope, negativePart) = reader.slope(call.arguments[1 - position]),
+                let sign = sign(ofNegativePart: negativePart, x, reader)
+            else { continue }
+            // What is added must be slope · min(x, 0).
+            let factor = (op == "subtract" ? -1.0 : 1.0) * sign
+            switch slope {
+            case .number(let value):
+                return Made(op: "nn.leakyrelu", arguments: [x], attributes: ["alpha": .float(value * factor)])
+            case .tensor(let operand, let scale) where scale * factor == 1:
+                return Made(op: "nn.prelu", arguments: [x, operand])
+            case .tensor: continue
+            }
+        }
+        return nil
+    }
+
+    /// 1 for min(x, 0), -1 for relu(-x), nil for anything else.
+    private static func sign(ofNegativePart operand: Operand, _ x: Operand, _ reader: Reader) -> Double? {
+        guard let (name, call) = reader.call(operand), reader.isSpent(operand) else { return nil }
+        switch name {
+        case "nn.relu":
+            guard let negated = reader.scaled(call.arguments[0]), negated.operand == x, negated.factor == -1 else {
+                return nil
+            }
+            return -1
+        case "minimum":
+            guard let (inner, bound) = reader.splitConstant(call), bound == 0, inner == x else { return nil }
+            return 1
+        default: return nil
+        }
+    }
+
+    private static func isClose(_ value: Double, _ expected: Double) -> Bool {
+        abs(value - expected) <= 1e-4 * abs(expected)
+    }
+}
