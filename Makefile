@@ -40,5 +40,14 @@ lint:
 proto:
 	scripts/generate-onnx-proto.sh
 
+# Against the installed copy, as a host would build it.
+PKG := PKG_CONFIG_PATH='$(LOCAL)/lib/pkgconfig' pkg-config
+LINK = $$($(PKG) --cflags --libs tenon) -Wl,-rpath,'$(LOCAL)/lib'
+WARN := -std=c99 -D_POSIX_C_SOURCE=200809L -O2 -Wall -Wextra -pedantic -Werror
+
+bench-fusion: setup local
+	$(CC) $(WARN) -o $(BUILD)/bench-fusion benchmarks/fusion.c $(LINK)
+	$(BUILD)/bench-fusion
+
 clean:
 	rm -rf $(BUILD) .build

@@ -4,13 +4,13 @@ import TenonRewrite
 /// Chains of element-wise operations that no convolution, product or pooling took: the first is the primitive, the rest its
 /// post-operations.
 enum ElementwiseRules {
-    static func rules() throws -> [FusionPattern] {
+    static func rules(_ longestChain: Int) throws -> [FusionPattern] {
         let names = ["add", "multiply", "subtract", "divide", "maximum", "minimum"]
         let (a, b, data) = (wildcard().named("a"), wildcard().named("b"), wildcard().named("data"))
         let binary = try operators(names).call([a, b], commutes: false).named("binary")
         let unary = try operators(PostOperations.unaryNames).call([data], variadic: true).named("unary")
         // Binary first: a binary operator never has the arity that the unary pattern asks for otherwise.
-        let chain = (binary | unary).followed(by: try PostOperations.steps(), 0...PostOperations.longest)
+        let chain = (binary | unary).followed(by: try PostOperations.steps(), 0...longestChain)
         return [
             FusionPattern(
                 "dnnl.eltwise_post_ops", chain,

@@ -3,7 +3,7 @@ import TenonRewrite
 
 /// Matrix products and dense layers, each with a chain of post-operations.
 enum LinearRules {
-    static func rules() throws -> [FusionPattern] {
+    static func rules(_ longestChain: Int) throws -> [FusionPattern] {
         let steps = try PostOperations.steps()
         return try ["nn.dense", "matmul"].map { name in
             let data = wildcard().named("data")
@@ -11,7 +11,7 @@ enum LinearRules {
             let anchor = try isOp(name)(data, weight).named("anchor")
             return FusionPattern(
                 name == "matmul" ? "dnnl.matmul_post_ops" : "dnnl.dense_post_ops",
-                anchor.followed(by: steps, 0...PostOperations.longest),
+                anchor.followed(by: steps, 0...longestChain),
                 annotations: [("data", data), ("weight", weight), ("anchor", anchor)],
                 check: { candidate in
                     if let refusal = shapeRefusal(candidate, anchor, data, weight) { return refusal }

@@ -4,8 +4,13 @@ import TenonRewrite
 /// The rules of the oneDNN backend, first rule first. Each makes composites that one primitive computes.
 public enum DNNLPatternTable {
     public static func rules() throws -> [FusionPattern] {
-        try [FuseConv2dReshapeAddRelu.rule()] + ConvolutionRules.rules() + LinearRules.rules()
-            + PoolingRules.rules() + StandaloneRules.rules() + ElementwiseRules.rules()
+        try [FuseConv2dReshapeAddRelu.rule()] + rules(longestChain: PostOperations.longest)
+    }
+
+    /// The rules with at most so many post-operations per primitive; with 0, each operator is a primitive of its own.
+    static func rules(longestChain: Int) throws -> [FusionPattern] {
+        try ConvolutionRules.rules(longestChain) + LinearRules.rules(longestChain) + PoolingRules.rules()
+            + StandaloneRules.rules() + ElementwiseRules.rules(longestChain)
     }
 }
 
@@ -17,6 +22,17 @@ public struct FuseOpsForDNNL: ModulePass {
 
     public func run(on module: Module, _ context: PassContext) throws -> Module {
         try FuseOpsByPattern(try DNNLPatternTable.rules()).run(on: module, context)
+    }
+}
+
+/// Gives each operator that oneDNN knows to oneDNN, one primitive per operator: what fusion is measured against.
+public struct OffloadOpsToDNNL: ModulePass {
+    public init() {}
+
+    public var name: String { "OffloadOpsToDNNL" }
+
+    public func run(on module: Module, _ context: PassContext) throws -> Module {
+        try FuseOpsByPattern(try DNNLPatternTable.rules(longestChain: 0)).run(on: module, context)
     }
 }
 
