@@ -9,10 +9,14 @@ public struct Match: Sendable {
     public let interior: [ValueID]
     /// The steps of chains, first applied first.
     public let chainSteps: [ChainMatch]
+    /// Choices above the pattern that was tried; they met what the root met.
+    var choices: [ObjectIdentifier] = []
 
     /// What a node matched; nil when it is not on the successful path.
     public subscript(node: Pattern) -> Subject? {
-        guard let index = pattern.indices[ObjectIdentifier(node)] else { return nil }
+        guard let index = pattern.indices[ObjectIdentifier(node)] else {
+            return choices.contains(ObjectIdentifier(node)) ? root : nil
+        }
         return subjects[index]
     }
 

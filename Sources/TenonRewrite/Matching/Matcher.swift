@@ -2,7 +2,7 @@ import TenonIR
 
 /// Matches patterns against expressions of one function. Scratch arrays are kept between matches.
 struct Matcher {
-    let table: BindingTable
+    var table: BindingTable
     private let pattern: CompiledPattern
     /// By node: what it matched so far.
     private var subjects: [Subject?]
@@ -84,8 +84,8 @@ struct Matcher {
                 expected: text("\(requirement.value)"))
             return false
         case .expression(let operand):
-            guard case .operand(let found) = subject else { return false }
-            return found == operand
+            if case .operand(let found) = subject, found == operand { return true }
+            return table.unwrap(operand).isSame(as: subject)
         case .op(let id):
             if case .callee(.op(let found)) = subject { return found == id }
             return false
@@ -173,7 +173,8 @@ struct Matcher {
     ) -> Bool {
         // Sums of sums would be tried in every bracketing: what failed once is not tried again.
         var failed: Set<ValueID> = []
-        return chain(subject, base, steps, taken: 0, minimum...max(minimum, min(maximum, Pattern.longestChain)), &failed)
+        return chain(
+            subject, base, steps, taken: 0, minimum...max(minimum, min(maximum, Pattern.longestChain)), &failed)
     }
 
     /// Steps first, the base last, so that the longest chain wins.

@@ -79,6 +79,9 @@ public struct BindingTable: Sendable {
     /// Stops seeing through a value.
     mutating func hide(_ id: ValueID) { definitions[id.int] = nil }
 
+    /// Sees through a value from now on.
+    mutating func show(_ id: ValueID, _ expression: Expression) { definitions[id.int] = expression }
+
     /// Looks through aliases.
     public func unwrap(_ operand: Operand) -> Subject {
         var current = operand

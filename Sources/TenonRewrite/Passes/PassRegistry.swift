@@ -10,6 +10,8 @@ public struct PassRegistry: Sendable {
     }
 
     private static let own: [any ModulePass] = [
+        CanonicalizeBindings(),
+        EliminateCommonSubexpr(),
         EliminateDeadCode(),
         FoldBatchNorm(),
         FoldConstant(),
