@@ -110,8 +110,27 @@ int tdnnl_expand_eltwise(int32_t algorithm, float alpha, float beta, float scale
     return count;
 }
 
+#if !TDNNL_V3
+// The kernels of version 2.6 keep one element-wise generator per algorithm: of two steps with the same algorithm, the
+// second runs with the parameters of the first. Such a list is refused.
+static int is_in_conflict(const_dnnl_post_ops_t list, const tdnnl_step *step) {
+    for (int i = 0, n = dnnl_post_ops_len(list); i < n; i++) {
+        float scale, alpha, beta;
+        dnnl_alg_kind_t algorithm;
+        if (dnnl_post_ops_get_kind(list, i) != dnnl_eltwise) continue;
+        if (dnnl_post_ops_get_params_eltwise(list, i, &scale, &algorithm, &alpha, &beta) != dnnl_success) return 1;
+        if (algorithm != step->algorithm) continue;
+        if (scale != step->scale || alpha != step->alpha || beta != step->beta) return 1;
+    }
+    return 0;
+}
+#endif
+
 static int append_steps(dnnl_post_ops_t list, const tdnnl_step *steps, int count) {
     for (int i = 0; i < count; i++) {
+#if !TDNNL_V3
+        if (is_in_conflict(list, &steps[i])) return TDNNL_UNIMPLEMENTED;
+#endif
 #if TDNNL_V3
         int status = dnnl_post_ops_append_eltwise(list, steps[i].algorithm, steps[i].alpha, steps[i].beta);
 #else

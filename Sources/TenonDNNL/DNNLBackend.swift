@@ -1,0 +1,23 @@
+import CDNNL
+import TenonIR
+import TenonRuntime
+
+/// Runs regions marked `Codegen = "dnnl"` on oneDNN.
+///
+/// Each composite of a region becomes one primitive with its bias and post-operations; an operator that oneDNN does not
+/// have, or not for these types, runs on its Swift kernel inside the region.
+public final class DNNLBackend: Backend {
+    public let name = "dnnl"
+
+    public init() {}
+
+    /// Version of the loaded oneDNN, as "2.6.3".
+    public static var libraryVersion: String { DNNLLibrary.version }
+
+    public func compile(_ region: Function, name: String, options: CompileOptions) throws -> any CompiledRegion {
+        // oneDNN divides work when a primitive is made, so it must know the number of threads then.
+        try DNNLStatus.check(
+            tdnnl_set_threads(Int32(clamping: options.threads)), "region '\(name)': \(options.threads) threads")
+        return DNNLRegion(try RegionPlanner.plan(region, options: options), threads: options.threads)
+    }
+}

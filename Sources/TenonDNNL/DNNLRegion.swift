@@ -1,0 +1,179 @@
+import CDNNL
+import Glibc
+import TenonIR
+import TenonRuntime
+
+/// A region planned and compiled.
+final class DNNLRegion: CompiledRegion, @unchecked Sendable {
+    let plan: Plan
+    let threads: Int
+
+    init(_ plan: Plan, threads: Int) {
+        self.plan = plan
+        self.threads = threads
+    }
+
+    var packedWeightBytes: Int { plan.packedWeightBytes }
+    var workspaceBytes: Int { plan.arenaBytes + plan.scratchBytes }
+    var steps: [StepDescription] { plan.steps.map(\.description) }
+
+    func makeInstance(workspace: UnsafeMutableRawPointer) throws -> any RegionInstance {
+        try DNNLInstance(self, workspace)
+    }
+}
+
+/// One context's memory objects and argument lists, bound to its workspace.
+final class DNNLInstance: RegionInstance {
+    /// A memory object or a kernel's pointer that follows a buffer of the caller.
+    private enum Follower {
+        case memory(OpaquePointer)
+        case input(UnsafeMutablePointer<UnsafeRawPointer>)
+        case output(UnsafeMutablePointer<UnsafeMutableRawPointer>)
+    }
+
+    private enum Action {
+        case primitive(OpaquePointer, OpaquePointer)
+        case kernel(PreparedKernel, UnsafeMutablePointer<UnsafeRawPointer>, UnsafeMutablePointer<UnsafeMutableRawPointer>)
+        case copy(UnsafeMutablePointer<UnsafeRawPointer>, UnsafeMutablePointer<UnsafeMutableRawPointer>, Int)
+    }
+
+    private let region: DNNLRegion
+    private let stream: Stream
+    private let scratch: UnsafeMutableRawPointer
+    private var actions: ContiguousArray<Action> = []
+    /// What the caller's inputs and outputs are told to, by their number.
+    private var inputs: ContiguousArray<(number: Int, follower: Follower)> = []
+    private var outputs: ContiguousArray<(number: Int, follower: Follower)> = []
+    private var lists: [ArgumentList] = []
+    private var pointers: [UnsafeMutableRawPointer] = []
+
+    init(_ region: DNNLRegion, _ workspace: UnsafeMutableRawPointer) throws {
+        self.region = region
+        let engine = try Engine.shared()
+        stream = try Stream(engine)
+        scratch = workspace + region.plan.arenaBytes
+        for step in region.plan.steps { try bind(step, engine, workspace) }
+    }
+
+    deinit {
+        for pointer in pointers { pointer.deallocate() }
+    }
+
+    // MARK: - Binding
+
+    private enum Address {
+        case fixed(UnsafeMutableRawPointer)
+        case input(Int)
+        case output(Int)
+    }
+
+    private func address(_ id: BufferID, _ workspace: UnsafeMutableRawPointer) -> Address {
+        let buffer = region.plan.buffers[region.plan.root(id).index]
+        switch buffer.storage {
+        case .workspace, .alias: return .fixed(workspace + buffer.offset)
+        case .weights(let memory): return .fixed(memory.address)
+        case .input(let number): return .input(number)
+        case .output(let number): return .output(number)
+        }
+    }
+
+    private func bind(_ step: PlanStep, _ engine: Engine, _ workspace: UnsafeMutableRawPointer) throws {
+        switch step.action {
+        case .primitive(let primitive, let operands):
+            var entries: [(argument: Int32, memory: Memory)] = []
+            for (argument, buffer, descriptor) in operands {
+                let place = address(buffer, workspace)
+                var pointer: UnsafeMutableRawPointer?
+                if case .fixed(let fixed) = place { pointer = fixed }
+                let memory = try Memory(descriptor, engine, pointer)
+                switch place {
+                case .fixed: break
+                case .input(let number): inputs.append((number, .memory(memory.handle)))
+                case .output(let number): outputs.append((number, .memory(memory.handle)))
+                }
+                entries.append((argument, memory))
+            }
+            if let descriptor = step.scratch {
+                entries.append((Int32(TDNNL_ARG_SCRATCHPAD.rawValue), try Memory(descriptor, engine, scratch)))
+            }
+            let list = try ArgumentList(entries)
+            lists.append(list)
+            actions.append(.primitive(primitive.handle, list.handle))
+        case .kernel(let kernel, let sources, let targets):
+            let (from, to) = bindPointers(sources, targets, workspace)
+            actions.append(.kernel(kernel, from, to))
+        case .copy(let source, let target, let bytes):
+            let (from, to) = bindPointers([source], [target], workspace)
+            actions.append(.copy(from, to, bytes))
+        }
+    }
+
+    private func bindPointers(
+        _ sources: [BufferID], _ targets: [BufferID], _ workspace: UnsafeMutableRawPointer
+    ) -> (UnsafeMutablePointer<UnsafeRawPointer>, UnsafeMutablePointer<UnsafeMutableRawPointer>) {
+        let from = UnsafeMutablePointer<UnsafeRawPointer>.allocate(capacity: max(sources.count, 1))
+        let to = UnsafeMutablePointer<UnsafeMutableRawPointer>.allocate(capacity: max(targets.count, 1))
+        pointers.append(UnsafeMutableRawPointer(from))
+        pointers.append(UnsafeMutableRawPointer(to))
+        for (index, source) in sources.enumerated() {
+            (from + index).initialize(to: UnsafeRawPointer(workspace))
+            switch address(source, workspace) {
+            case .fixed(let pointer): from[index] = UnsafeRawPointer(pointer)
+            case .input(let number): inputs.append((number, .input(from + index)))
+            case .output(let number): outputs.append((number, .input(from + index)))
+            }
+        }
+        for (index, target) in targets.enumerated() {
+            (to + index).initialize(to: workspace)
+            switch address(target, workspace) {
+            case .fixed(let pointer): to[index] = pointer
+            case .input(let number): inputs.append((number, .output(to + index)))
+            case .output(let number): outputs.append((number, .output(to + index)))
+            }
+        }
+        return (from, to)
+    }
+
+    // MARK: - Running
+
+    func run(
+        inputs sources: UnsafePointer<UnsafeRawPointer>, outputs targets: UnsafePointer<UnsafeMutableRawPointer>,
+        timings: UnsafeMutablePointer<UInt64>?, environment: borrowing RunEnvironment
+    ) throws {
+        _ = tdnnl_set_threads(Int32(clamping: region.threads))
+        for (number, follower) in inputs {
+            try Self.point(follower, to: UnsafeMutableRawPointer(mutating: sources[number]))
+        }
+        for (number, follower) in outputs { try Self.point(follower, to: targets[number]) }
+        for index in actions.indices {
+            try environment.check()
+            let start = timings == nil ? 0 : MonotonicClock.now
+            switch actions[index] {
+            case .primitive(let primitive, let arguments):
+                let status = tdnnl_execute(primitive, stream.handle, arguments)
+                if status != 0 { throw failure(status, index) }
+            case .kernel(let kernel, let from, let to):
+                try kernel.run(
+                    KernelArguments(inputs: from, outputs: to, scratch: scratch, parallel: environment.parallel))
+            case .copy(let from, let to, let bytes):
+                memcpy(to[0], from[0], bytes)
+            }
+            if let timings { timings[index] = MonotonicClock.now &- start }
+        }
+    }
+
+    private static func point(_ follower: Follower, to pointer: UnsafeMutableRawPointer) throws(TenonError) {
+        switch follower {
+        case .memory(let memory): try DNNLStatus.check(tdnnl_memory_set_handle(memory, pointer), "address of an operand")
+        case .input(let place): place.pointee = UnsafeRawPointer(pointer)
+        case .output(let place): place.pointee = pointer
+        }
+    }
+
+    private func failure(_ status: Int32, _ index: Int) -> TenonError {
+        let step = region.plan.steps[index].description
+        return TenonError(
+            .backend, "\(step.composite) (\(step.implementation)): oneDNN says \(DNNLStatus(rawValue: status).name)",
+            node: step.binding)
+    }
+}

@@ -1,0 +1,149 @@
+import CDNNL
+import TenonIR
+
+extension CandidateMaker {
+    func convolution(_ node: RegionNode, _ convolution: Convolution) throws -> [Candidate] {
+        let (x, y) = (graph[node.inputs[0]].dims, graph[node.output].dims)
+        var found: [Candidate] = []
+        for (from, to) in layoutPairs(x, y) {
+            found += try self.convolution(node, convolution, from, to)
+        }
+        if found.allSatisfy({ $0.descriptor?.isReference == true }) {
+            found += try self.convolution(node, convolution, .plain, .plain)
+        }
+        return found
+    }
+
+    /// Layouts of data and result worth asking for. An image of few channels is read as it comes.
+    private func layoutPairs(_ x: [Int], _ y: [Int]) -> [(Layout, Layout)] {
+        let (sources, targets) = (context.layouts(x), context.layouts(y))
+        var pairs: [(Layout, Layout)] = [(.channelsLast, .channelsLast)]
+        if targets.contains(.blocked) {
+            if sources.contains(.blocked) { pairs.append((.blocked, .blocked)) }
+            if x[1] <= 4 { pairs.append((.plain, .blocked)) }
+        }
+        return pairs
+    }
+
+    private func convolution(
+        _ node: RegionNode, _ convolution: Convolution, _ from: Layout, _ to: Layout
+    ) throws -> [Candidate] {
+        let (x, y) = (graph[node.inputs[0]].dims, graph[node.output].dims)
+        let isResidual = node.postOps.first.map { PostOpPlan.isResidual($0, context, y) } ?? false
+        var found: [Candidate] = []
+        for usesSum in isResidual ? [true, false] : [false] {
+            guard let postOps = try PostOpPlan(node, context, shape: y, layout: to, usesSum: usesSum) else { continue }
+            for algorithm in algorithms(convolution, from, to, x, y) {
+                found += try self.convolution(node, convolution, from, to, algorithm, postOps)
+            }
+        }
+        return found
+    }
+
+    private func algorithms(
+        _ convolution: Convolution, _ from: Layout, _ to: Layout, _ x: [Int], _ y: [Int]
+    ) -> [tdnnl_algorithm] {
+        let kernel = graph[convolution.weights].dims.dropFirst(2)
+        let isWinograd =
+            !convolution.isTransposed && convolution.groups == 1 && from == .blocked && to == .blocked
+            && kernel.elementsEqual([3, 3]) && convolution.strides == [1, 1] && convolution.dilations == [1, 1]
+            && x[1] >= 16 && y[1] >= 16
+        return isWinograd ? [TDNNL_CONVOLUTION_DIRECT, TDNNL_CONVOLUTION_WINOGRAD] : [TDNNL_CONVOLUTION_DIRECT]
+    }
+
+    private func convolution(
+        _ node: RegionNode, _ convolution: Convolution, _ from: Layout, _ to: Layout, _ algorithm: tdnnl_algorithm,
+        _ postOps: PostOpPlan
+    ) throws -> [Candidate] {
+        let y = graph[node.output].dims
+        let source = try context.laidOut(node.inputs[0], from, argument: TDNNL_ARG_SRC)
+        let target = try context.descriptor(y, to)
+        let view = ConvolutionLowering.weightsView(convolution, graph)
+        let weights = try MemoryDescriptor.any(view.dims)
+        let bias = try convolution.bias.map { _ in try MemoryDescriptor.any([y[1]]) }
+        var found: [Candidate] = []
+        let create: Create = { attributes in
+            var handle: OpaquePointer?
+            let make = convolution.isTransposed ? tdnnl_deconvolution_create : tdnnl_convolution_create
+            let status = make(
+                &handle, engine, Int32(algorithm.rawValue), source.descriptor.handle, weights.handle, bias?.handle,
+                target.handle, convolution.strides, convolution.dilations, convolution.padsBegin, convolution.padsEnd,
+                attributes)
+            return (status, handle)
+        }
+        // The direct list goes from the newest instruction set to the oldest: two entries show what there is to choose.
+        let limit = algorithm == TDNNL_CONVOLUTION_WINOGRAD ? 1 : 2
+        try implementations(limit: limit, postOps.list, "convolution", create) { descriptor in
+            let name = descriptor.implementation
+            if algorithm == TDNNL_CONVOLUTION_WINOGRAD, !name.contains("wino") { return }
+            var operands = [source]
+            guard let packed = try descriptor.descriptor(TDNNL_QUERY_WEIGHTS) else { return }
+            operands.append(
+                BoundOperand(
+                    argument: Int32(TDNNL_ARG_WEIGHTS.rawValue), tensor: convolution.weights, place: .packed,
+                    descriptor: packed, sourceDims: view.dims, sourceStrides: view.strides))
+            if let bias = convolution.bias, let packed = try descriptor.descriptor(TDNNL_QUERY_WEIGHTS, 1) {
+                operands.append(
+                    BoundOperand(
+                        argument: Int32(TDNNL_ARG_BIAS.rawValue), tensor: bias, place: .packed, descriptor: packed,
+                        sourceDims: [y[1]]))
+            }
+            operands += postOps.bound(to: descriptor)
+            found.append(
+                Candidate(
+                    descriptor: descriptor, implementation: name, operands: operands, output: to,
+                    outputDescriptor: target, accumulates: postOps.accumulates,
+                    time: time(node, convolution, from, to, name, packed.byteCount)))
+        }
+        return found
+    }
+
+    private func time(
+        _ node: RegionNode, _ convolution: Convolution, _ from: Layout, _ to: Layout, _ name: String, _ weights: Int
+    ) -> Double {
+        let (x, y) = (graph[node.inputs[0]].dims, graph[node.output].dims)
+        var bytes = context.byteCount(x, from) + context.byteCount(y, to) + weights
+        for op in node.postOps {
+            if case .binary(_, let operand) = op.kind { bytes += graph[operand].count * 4 }
+        }
+        return context.costs.convolution(
+            name, flops: convolution.flops(x, y, graph), bytes: bytes, isDepthwise: convolution.isDepthwise(graph),
+            isPointwise: convolution.isPointwise(graph), channels: min(x[1], y[1]))
+    }
+}
+
+extension Convolution {
+    /// Multiplications and additions.
+    func flops(_ x: [Int], _ y: [Int], _ graph: RegionGraph) -> Double {
+        let kernel = graph[weights].dims.dropFirst(2).reduce(1.0) { $0 * Double($1) }
+        let places = (isTransposed ? x : y).reduce(1.0) { $0 * Double($1) }
+        return 2 * places * kernel * Double(isTransposed ? y[1] : x[1]) / Double(groups)
+    }
+}
+
+extension CostModel {
+    /// Efficiencies against the peak as measured for Debian's oneDNN on AVX-512.
+    func convolution(
+        _ implementation: String, flops: Double, bytes: Int, isDepthwise: Bool, isPointwise: Bool, channels: Int
+    ) -> Double {
+        let efficiency: Double
+        if implementation.hasPrefix("ref") {
+            efficiency = 0.005
+        } else if isDepthwise {
+            efficiency = implementation.hasPrefix("brdgmm") ? 0.25 : implementation.contains("dw") ? 0.22 : 0.05
+        } else if implementation.contains("wino") {
+            efficiency = channels >= 64 ? 1.45 : 0.9
+        } else if implementation.hasPrefix("brg") {
+            efficiency = 0.85
+        } else if implementation.contains("gemm") {
+            efficiency = 0.4
+        } else if implementation.contains("avx512") {
+            efficiency = isPointwise ? 0.8 : 0.85
+        } else if implementation.contains("avx2") {
+            efficiency = 0.45
+        } else {
+            efficiency = 0.2
+        }
+        return compute(flops: flops, bytes: bytes, efficiency: efficiency)
+    }
+}

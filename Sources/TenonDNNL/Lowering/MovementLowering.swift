@@ -1,0 +1,56 @@
+import TenonIR
+
+/// Operators that move or regroup elements.
+enum MovementLowering {
+    static let rules: [(String, Lowering.Rule)] = {
+        var rules: [(String, Lowering.Rule)] = [("concat", { op, graph in concat(op, graph) })]
+        for name in views { rules.append((name, { op, graph in view(op, graph) })) }
+        return rules
+    }()
+
+    private static func view(_ op: RegionOp, _ graph: RegionGraph) -> RegionNode.Operation? {
+        graph[op.inputs[0]].count == graph[op.outputs[0]].count ? .view : nil
+    }
+
+    /// The same elements in row-major order under other dimensions.
+    static let views = ["reshape", "flatten", "squeeze", "expand_dims"]
+
+    private static func concat(_ op: RegionOp, _ graph: RegionGraph) -> RegionNode.Operation? {
+        let rank = graph[op.outputs[0]].dims.count
+        guard let axis = op.axis(rank: rank), op.inputs.count <= 1024,
+            op.inputs.allSatisfy({ graph[$0].dims.count == rank })
+        else { return nil }
+        return .concat(axis: axis)
+    }
+
+    /// A view or permutation of a constant is another way to look at it. Nil when `op` is something else.
+    static func constantView(_ op: RegionOp, _ graph: RegionGraph) -> ConstantView? {
+        guard op.outputs.count == 1, let first = op.inputs.first, op.inputs.count == 1,
+            let view = graph[first].constant
+        else { return nil }
+        if views.contains(op.name) { return view.strides == nil ? view : nil }
+        guard op.name == "permute_dims", graph[first].dtype == .float32 else { return nil }
+        let dims = graph[first].dims
+        let strides = view.strides ?? rowMajorStrides(dims)
+        var axes = (0..<dims.count).reversed().map { $0 }
+        if let given = op.attributes.ints("axes") { axes = given.map { Int($0 < 0 ? $0 + Int64(dims.count) : $0) } }
+        guard axes.count == dims.count, axes.allSatisfy({ dims.indices.contains($0) }) else { return nil }
+        return ConstantView(constant: view.constant, strides: axes.map { strides[$0] })
+    }
+}
+
+/// Strides of a dense row-major tensor, in elements. The product of the dimensions is known to fit.
+func rowMajorStrides(_ dims: [Int]) -> [Int] {
+    var strides = [Int](repeating: 1, count: dims.count)
+    for index in dims.indices.dropLast().reversed() { strides[index] = strides[index + 1] * max(dims[index + 1], 1) }
+    return strides
+}
+
+extension RegionOp {
+    /// The attribute `axis`, counted from 0; nil when it is out of range.
+    func axis(_ name: String = "axis", rank: Int) -> Int? {
+        guard let axis = attributes.int(name) else { return nil }
+        let resolved = axis < 0 ? axis + Int64(rank) : axis
+        return resolved >= 0 && resolved < Int64(rank) ? Int(resolved) : nil
+    }
+}

@@ -1,0 +1,146 @@
+import CDNNL
+import TenonIR
+
+/// Operations that read and write about as much as they compute.
+extension CandidateMaker {
+    func pooling(_ node: RegionNode, _ pooling: Pooling) throws -> [Candidate] {
+        try perLayout(node, "pooling") { source, target, attributes in
+            var handle: OpaquePointer?
+            let status = tdnnl_pooling_create(
+                &handle, engine, Int32(pooling.algorithm.rawValue), source.handle, target.handle, pooling.strides,
+                pooling.kernel, pooling.dilations, pooling.padsBegin, pooling.padsEnd, attributes)
+            return (status, handle)
+        }
+    }
+
+    func eltwise(_ node: RegionNode, _ function: EltwiseFunction) throws -> [Candidate] {
+        try perLayout(node, "element-wise function") { source, target, attributes in
+            var handle: OpaquePointer?
+            let status = tdnnl_eltwise_create(
+                &handle, engine, Int32(function.algorithm.rawValue), source.handle, target.handle, function.alpha,
+                function.beta, attributes)
+            return (status, handle)
+        }
+    }
+
+    func softmax(_ node: RegionNode, axis: Int, isLog: Bool) throws -> [Candidate] {
+        let algorithm = isLog ? TDNNL_SOFTMAX_LOG : TDNNL_SOFTMAX_ACCURATE
+        return try perLayout(node, "softmax") { source, target, attributes in
+            var handle: OpaquePointer?
+            let status = tdnnl_softmax_create(
+                &handle, engine, Int32(algorithm.rawValue), source.handle, target.handle,
+                Int32(truncatingIfNeeded: axis), attributes)
+            return (status, handle)
+        }
+    }
+
+    func binary(_ node: RegionNode, _ algorithm: tdnnl_algorithm) throws -> [Candidate] {
+        let shape = graph[node.output].dims
+        var found: [Candidate] = []
+        for layout in context.layouts(shape) {
+            let second: BoundOperand?
+            if graph[node.inputs[1]].dims == shape {
+                second = try context.laidOut(node.inputs[1], layout, argument: TDNNL_ARG_SRC_1)
+            } else {
+                second = try context.broadcast(
+                    node.inputs[1], to: shape, argument: Int32(TDNNL_ARG_SRC_1.rawValue))
+            }
+            guard let second else { continue }
+            let bytes = context.byteCount(graph[node.inputs[1]].dims, layout)
+            found += try perLayout(node, "binary operation", layouts: [layout], extra: [second]) {
+                source, target, attributes in
+                var handle: OpaquePointer?
+                let status = tdnnl_binary_create(
+                    &handle, engine, Int32(algorithm.rawValue), source.handle, second.descriptor.handle, target.handle,
+                    attributes)
+                return (status, handle)
+            }.map { candidate in
+                var candidate = candidate
+                candidate.time += Double(bytes) / context.costs.bandwidth
+                return candidate
+            }
+        }
+        return found
+    }
+
+    func normalization(_ node: RegionNode, _ normalization: Normalization) throws -> [Candidate] {
+        let dims = graph[node.output].dims
+        switch normalization.kind {
+        case .batch:
+            var flags = TDNNL_USE_GLOBAL_STATS.rawValue
+            if normalization.usesScale { flags |= TDNNL_USE_SCALE.rawValue }
+            if normalization.usesShift { flags |= TDNNL_USE_SHIFT.rawValue }
+            var extra = try parameters(normalization, [TDNNL_ARG_SCALE, TDNNL_ARG_SHIFT, TDNNL_ARG_MEAN, TDNNL_ARG_VARIANCE])
+            if !normalization.usesShift { extra.remove(at: 1) }
+            if !normalization.usesScale { extra.remove(at: 0) }
+            return try perLayout(node, "batch normalization", extra: extra) { source, target, attributes in
+                var handle: OpaquePointer?
+                let status = tdnnl_batch_normalization_create(
+                    &handle, engine, source.handle, target.handle, normalization.epsilon, flags, attributes)
+                return (status, handle)
+            }
+        case .layer:
+            var flags: UInt32 = 0
+            if normalization.usesScale { flags |= TDNNL_USE_SCALE.rawValue }
+            if normalization.usesShift { flags |= TDNNL_USE_SHIFT.rawValue }
+            var extra = try parameters(normalization, [TDNNL_ARG_SCALE, TDNNL_ARG_SHIFT], count: dims[dims.count - 1])
+            if !normalization.usesShift { extra.remove(at: 1) }
+            if !normalization.usesScale { extra.remove(at: 0) }
+            return try perLayout(node, "layer normalization", layouts: [.plain], extra: extra) {
+                source, target, attributes in
+                var handle: OpaquePointer?
+                let status = tdnnl_layer_normalization_create(
+                    &handle, engine, source.handle, target.handle, nil, normalization.epsilon, flags, attributes)
+                return (status, handle)
+            }
+        case .localResponse(let size, let alpha, let beta, let bias):
+            return try perLayout(node, "local response normalization") { source, target, attributes in
+                var handle: OpaquePointer?
+                let status = tdnnl_lrn_create(
+                    &handle, engine, Int32(TDNNL_LRN_ACROSS_CHANNELS.rawValue), source.handle, target.handle, size,
+                    alpha, beta, bias, attributes)
+                return (status, handle)
+            }
+        }
+    }
+
+    private func parameters(
+        _ normalization: Normalization, _ arguments: [tdnnl_argument], count: Int? = nil
+    ) throws -> [BoundOperand] {
+        try zip(normalization.parameters, arguments).map { tensor, argument in
+            try context.plain(tensor, argument: argument, dims: [count ?? graph[tensor].count])
+        }
+    }
+
+    func concat(_ node: RegionNode, axis: Int) throws -> [Candidate] {
+        let shape = graph[node.output].dims
+        var found: [Candidate] = []
+        for layout in context.layouts(shape) {
+            guard node.inputs.allSatisfy({ context.layouts(graph[$0].dims).contains(layout) }) else { continue }
+            var operands: [BoundOperand] = []
+            for (index, input) in node.inputs.enumerated() {
+                var operand = try context.laidOut(input, layout, argument: TDNNL_ARG_MULTIPLE_SRC)
+                operand.argument += Int32(truncatingIfNeeded: index)
+                operands.append(operand)
+            }
+            let target = try context.descriptor(shape, layout)
+            let sources: [OpaquePointer?] = operands.map(\.descriptor.handle)
+            let create: Create = { attributes in
+                var handle: OpaquePointer?
+                let status = tdnnl_concat_create(
+                    &handle, engine, target.handle, Int32(truncatingIfNeeded: axis), sources,
+                    Int32(truncatingIfNeeded: sources.count), attributes)
+                return (status, handle)
+            }
+            try implementations(limit: 1, PostOpList(), "concat", create) { descriptor in
+                found.append(
+                    Candidate(
+                        descriptor: descriptor, implementation: descriptor.implementation, operands: operands,
+                        output: layout, outputDescriptor: target,
+                        time: context.costs.streaming(
+                            bytes: 2 * context.byteCount(shape, layout), isReference: descriptor.isReference)))
+            }
+        }
+        return found
+    }
+}

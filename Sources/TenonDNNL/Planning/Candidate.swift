@@ -1,0 +1,112 @@
+import CDNNL
+import TenonIR
+
+/// One way to run a node: an implementation with the layouts that it reads and writes.
+struct Candidate {
+    /// Nil for views and Swift kernels.
+    var descriptor: PrimitiveDescriptor?
+    var implementation: String
+    var operands: [BoundOperand]
+    var output: Layout
+    var outputDescriptor: MemoryDescriptor
+    /// The residual that the primitive adds to in place: its memory becomes the output's.
+    var accumulates: TensorID?
+    /// Expected nanoseconds.
+    var time: Double
+}
+
+/// An operand as a primitive reads it.
+struct BoundOperand {
+    enum Place {
+        /// The tensor itself in a layout.
+        case layout(Layout)
+        /// Memory of the operand's own descriptor: a constant is packed once, anything else in each run.
+        case packed
+    }
+
+    var argument: Int32
+    var tensor: TensorID
+    var place: Place
+    /// What the primitive is told.
+    var descriptor: MemoryDescriptor
+    /// How the tensor lies before packing, with as many dimensions as `descriptor`.
+    var sourceDims: [Int] = []
+    var sourceStrides: [Int]?
+}
+
+extension PlanContext {
+    /// An operand that broadcasts to `shape`, as row-major memory seen with the rank of `shape`.
+    func broadcast(
+        _ tensor: TensorID, to shape: [Int], argument: Int32
+    ) throws(TenonError) -> BoundOperand? {
+        guard let dims = Broadcasting.aligned(graph[tensor].dims, to: shape) else { return nil }
+        return BoundOperand(
+            argument: argument, tensor: tensor, place: .layout(.plain), descriptor: try .strided(dims))
+    }
+
+    /// An operand as it is, in row-major order.
+    func plain(_ tensor: TensorID, argument: tdnnl_argument, dims: [Int]? = nil) throws(TenonError) -> BoundOperand {
+        let given = dims ?? graph[tensor].dims
+        return BoundOperand(
+            argument: Int32(argument.rawValue), tensor: tensor, place: .layout(.plain),
+            descriptor: try .strided(given.isEmpty ? [1] : given))
+    }
+
+    func laidOut(_ tensor: TensorID, _ layout: Layout, argument: tdnnl_argument) throws(TenonError) -> BoundOperand {
+        BoundOperand(
+            argument: Int32(argument.rawValue), tensor: tensor, place: .layout(layout),
+            descriptor: try descriptor(tensor, layout))
+    }
+}
+
+/// The post-ops of a node in oneDNN's words, for a destination of a given shape and layout.
+struct PostOpPlan {
+    var list = PostOpList()
+    /// Operands of binary steps, with the position of their step.
+    var operands: [(position: Int, operand: BoundOperand)] = []
+    var accumulates: TensorID?
+
+    /// Nil when an operand cannot be said. With `usesSum`, a full-size addition in first place becomes a sum in place.
+    init?(
+        _ node: RegionNode, _ context: PlanContext, shape: [Int], layout: Layout, usesSum: Bool
+    ) throws(TenonError) {
+        for (position, op) in node.postOps.enumerated() {
+            switch op.kind {
+            case .eltwise(let function): list.eltwise(function)
+            case .binary(let algorithm, let tensor):
+                let dims = context.graph[tensor].dims
+                if usesSum, position == 0, PostOpPlan.isResidual(op, context, shape) {
+                    accumulates = tensor
+                    list.sum()
+                    continue
+                }
+                var operand: BoundOperand?
+                if dims == shape, context.layouts(shape).contains(layout) {
+                    operand = BoundOperand(
+                        argument: 0, tensor: tensor, place: .layout(layout),
+                        descriptor: try context.descriptor(dims, layout))
+                } else {
+                    operand = try context.broadcast(tensor, to: shape, argument: 0)
+                }
+                guard let operand else { return nil }
+                list.binary(algorithm, operand.descriptor)
+                operands.append((position, operand))
+            }
+        }
+    }
+
+    static func isResidual(_ op: PostOp, _ context: PlanContext, _ shape: [Int]) -> Bool {
+        guard case .binary(let algorithm, let tensor) = op.kind else { return false }
+        return algorithm == TDNNL_BINARY_ADD && context.graph[tensor].dims == shape
+            && !context.graph[tensor].isConstant
+    }
+
+    /// The operands with the argument numbers that a descriptor gives them.
+    func bound(to descriptor: PrimitiveDescriptor) -> [BoundOperand] {
+        operands.map { entry in
+            var operand = entry.operand
+            operand.argument = descriptor.postOpArgument(entry.position, TDNNL_ARG_SRC_1)
+            return operand
+        }
+    }
+}

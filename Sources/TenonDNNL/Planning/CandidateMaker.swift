@@ -1,0 +1,98 @@
+import CDNNL
+import TenonIR
+
+/// Finds the ways to run a node.
+struct CandidateMaker {
+    var context: PlanContext
+
+    var graph: RegionGraph { context.graph }
+    var engine: OpaquePointer { context.engine.handle }
+
+    /// Every sensible way, reference implementations only where nothing else exists. Empty when oneDNN refuses the node.
+    func candidates(_ node: RegionNode) throws -> [Candidate] {
+        var found: [Candidate] =
+            switch node.operation {
+            case .convolution(let convolution): try self.convolution(node, convolution)
+            case .product(let product): try self.product(node, product)
+            case .pooling(let pooling): try self.pooling(node, pooling)
+            case .normalization(let normalization): try self.normalization(node, normalization)
+            case .softmax(let axis, let isLog): try softmax(node, axis: axis, isLog: isLog)
+            case .eltwise(let function): try eltwise(node, function)
+            case .binary(let algorithm): try binary(node, algorithm)
+            case .concat(let axis): try concat(node, axis: axis)
+            case .view: [try standIn(node, "view", time: 0)]
+            case .kernel: [try standIn(node, "swift", time: Double(graph[node.output].count) * 2)]
+            }
+        if found.contains(where: { $0.descriptor?.isReference == false }) {
+            found.removeAll { $0.descriptor?.isReference == true }
+        }
+        return found
+    }
+
+    /// Reads and writes row-major memory.
+    private func standIn(_ node: RegionNode, _ implementation: String, time: Double) throws -> Candidate {
+        Candidate(
+            descriptor: nil, implementation: implementation,
+            operands: try node.inputs.map { try context.plain($0, argument: TDNNL_ARG_SRC) }, output: .plain,
+            outputDescriptor: try context.descriptor(node.output, .plain), time: time)
+    }
+
+    typealias Create = (UnsafePointer<tdnnl_attributes>) -> (status: Int32, handle: OpaquePointer?)
+
+    /// Walks the implementations of one description: up to `limit` that are not reference, else the reference.
+    func implementations(
+        limit: Int, _ postOps: PostOpList, _ what: String, _ create: Create,
+        accept: (PrimitiveDescriptor) throws -> Void
+    ) throws {
+        func open() throws -> PrimitiveDescriptor? {
+            let (status, handle) = postOps.withAttributes(create)
+            return try PrimitiveDescriptor.wrap(status, handle, what)
+        }
+        guard var descriptor = try open() else { return }
+        var names: [String] = []
+        while true {
+            let name = descriptor.implementation
+            if descriptor.isReference {
+                if names.isEmpty { try accept(descriptor) }
+                return
+            }
+            names.append(name)
+            try accept(descriptor)
+            if names.count >= limit { return }
+            // Each candidate keeps a descriptor of its own, so the walk starts anew and goes one further.
+            guard let next = try open() else { return }
+            for _ in names where !next.moveToNext() { return }
+            descriptor = next
+        }
+    }
+
+    /// The usual single-input candidate, one per layout.
+    func perLayout(
+        _ node: RegionNode, _ what: String, layouts: [Layout]? = nil, extra: [BoundOperand] = [],
+        usesSum: Bool = false,
+        _ create: (MemoryDescriptor, MemoryDescriptor, UnsafePointer<tdnnl_attributes>) -> (Int32, OpaquePointer?)
+    ) throws -> [Candidate] {
+        let shape = graph[node.output].dims
+        var found: [Candidate] = []
+        for layout in layouts ?? context.layouts(shape) {
+            guard context.layouts(graph[node.inputs[0]].dims).contains(layout),
+                let postOps = try PostOpPlan(node, context, shape: shape, layout: layout, usesSum: usesSum)
+            else { continue }
+            let source = try context.laidOut(node.inputs[0], layout, argument: TDNNL_ARG_SRC)
+            let target = try context.descriptor(shape, layout)
+            try implementations(
+                limit: 1, postOps.list, what, { create(source.descriptor, target, $0) },
+                accept: { descriptor in
+                    found.append(
+                        Candidate(
+                            descriptor: descriptor, implementation: descriptor.implementation,
+                            operands: [source] + extra + postOps.bound(to: descriptor), output: layout,
+                            outputDescriptor: target, accumulates: postOps.accumulates,
+                            time: context.costs.streaming(
+                                bytes: context.byteCount(graph[node.inputs[0]].dims, layout)
+                                    + context.byteCount(shape, layout), isReference: descriptor.isReference)))
+                })
+        }
+        return found
+    }
+}

@@ -1,0 +1,134 @@
+import TenonIR
+
+/// Chooses one candidate per node so that the whole region is fastest, reorders between layouts included.
+///
+/// Nodes are taken in program order. A state says in which layouts the tensors that are still needed exist, and what the
+/// best way there costs; the states worth keeping stay few because few tensors are alive at a time. With more, the cheapest
+/// are kept.
+struct LayoutPlanner {
+    let context: PlanContext
+    let nodes: [RegionNode]
+    let candidates: [[Candidate]]
+
+    private let beam = 64
+
+    private struct State {
+        /// Layouts of the live tensors, in the order of `live`.
+        var masks: [UInt8]
+        var cost: Double
+        var parent: Int
+        var choice: Int
+    }
+
+    /// Index of the last node that reads each tensor; outputs of the region are read behind the last node.
+    private func lastUses() -> [Int] {
+        var last = [Int](repeating: -1, count: context.graph.tensors.count)
+        for (index, node) in nodes.enumerated() {
+            for operand in node.operands { last[operand.index] = index }
+        }
+        for output in context.graph.outputs { last[output.index] = nodes.count }
+        return last
+    }
+
+    /// The chosen candidate of each node, and the expected nanoseconds of the whole.
+    func plan() -> (choices: [Int], time: Double) {
+        let lastUse = lastUses()
+        var history: [[State]] = []
+        var live: [TensorID] = context.graph.inputs.filter { lastUse[$0.index] >= 0 }
+        var slot = [Int](repeating: -1, count: context.graph.tensors.count)
+        var states = [
+            State(
+                masks: live.map { context.closure(Layout.plain.bit, context.graph[$0].dims) }, cost: 0, parent: -1,
+                choice: -1)
+        ]
+        for (index, node) in nodes.enumerated() {
+            for (position, tensor) in live.enumerated() { slot[tensor.index] = position }
+            let kept = live.filter { lastUse[$0.index] > index }
+            let added = node.outputs.filter { lastUse[$0.index] > index }
+            var best: [[UInt8]: Int] = [:]
+            var next: [State] = []
+            for (parent, state) in states.enumerated() {
+                for (choice, candidate) in candidates[index].enumerated() {
+                    var masks = state.masks
+                    let cost = state.cost + cost(of: candidate, node, &masks, slot, index, lastUse)
+                    var result = kept.map { masks[slot[$0.index]] }
+                    for output in added {
+                        result.append(context.closure(candidate.output.bit, context.graph[output].dims))
+                    }
+                    if let known = best[result] {
+                        if next[known].cost > cost {
+                            next[known] = State(masks: result, cost: cost, parent: parent, choice: choice)
+                        }
+                    } else {
+                        best[result] = next.count
+                        next.append(State(masks: result, cost: cost, parent: parent, choice: choice))
+                    }
+                }
+            }
+            if next.count > beam {
+                next.sort { $0.cost < $1.cost }
+                next.removeLast(next.count - beam)
+            }
+            history.append(next)
+            states = next
+            live = kept + added
+        }
+        return backtrack(history, live, states)
+    }
+
+    private func backtrack(_ history: [[State]], _ live: [TensorID], _ states: [State]) -> ([Int], Double) {
+        var best = 0
+        var lowest = Double.infinity
+        for (index, state) in states.enumerated() {
+            var cost = state.cost
+            for (position, tensor) in live.enumerated() where state.masks[position] & Layout.plain.bit == 0 {
+                cost += reorderCost(tensor, .plain)
+            }
+            if cost < lowest { (best, lowest) = (index, cost) }
+        }
+        var choices = [Int](repeating: 0, count: nodes.count)
+        for index in nodes.indices.reversed() {
+            let state = history[index][best]
+            choices[index] = state.choice
+            best = max(state.parent, 0)
+        }
+        return (choices, lowest)
+    }
+
+    private func reorderCost(_ tensor: TensorID, _ layout: Layout) -> Double {
+        context.costs.reorder(bytes: context.byteCount(context.graph[tensor].dims, layout))
+    }
+
+    /// What running `candidate` costs on top, reorders included, which stay for later readers.
+    private func cost(
+        of candidate: Candidate, _ node: RegionNode, _ masks: inout [UInt8], _ slot: [Int], _ index: Int,
+        _ lastUse: [Int]
+    ) -> Double {
+        var cost = candidate.time
+        func require(_ tensor: TensorID, _ layout: Layout) {
+            let dims = context.graph[tensor].dims
+            let position = slot[tensor.index]
+            if masks[position] & layout.bit == 0 {
+                cost += reorderCost(tensor, layout)
+                masks[position] = context.closure(masks[position] | layout.bit, dims)
+            }
+        }
+        for operand in candidate.operands where !context.graph[operand.tensor].isConstant {
+            switch operand.place {
+            case .layout(let layout): require(operand.tensor, layout)
+            case .packed:
+                require(operand.tensor, .plain)
+                if !operand.descriptor.isRowMajor { cost += reorderCost(operand.tensor, .plain) }
+            }
+        }
+        if let residual = candidate.accumulates {
+            require(residual, candidate.output)
+            var isInput = false
+            if case .input = context.graph[residual].origin { isInput = true }
+            if lastUse[residual.index] > index || isInput {
+                cost += context.costs.copy(bytes: context.byteCount(context.graph[residual].dims, candidate.output))
+            }
+        }
+        return cost
+    }
+}

@@ -1,0 +1,61 @@
+import TenonIR
+import TenonRuntime
+
+/// Names a piece of memory of a plan.
+struct BufferID: Hashable, Sendable {
+    let index: Int
+}
+
+struct PlanBuffer {
+    enum Storage {
+        /// Part of a context's workspace, at `offset`.
+        case workspace
+        case input(Int)
+        case output(Int)
+        case weights(WeightMemory)
+        /// The same memory as another buffer.
+        case alias(BufferID)
+    }
+
+    var bytes: Int
+    var storage: Storage
+    /// Bytes into the workspace; set by the memory planner.
+    var offset = 0
+    /// Steps that touch the buffer first and last.
+    var firstStep = Int.max
+    var lastStep = -1
+}
+
+/// One thing that a run does.
+struct PlanStep {
+    enum Action {
+        case primitive(Primitive, operands: [(argument: Int32, buffer: BufferID, descriptor: MemoryDescriptor)])
+        case kernel(PreparedKernel, inputs: [BufferID], outputs: [BufferID])
+        case copy(from: BufferID, to: BufferID, bytes: Int)
+    }
+
+    var action: Action
+    /// Scratch memory; for primitives with the descriptor that oneDNN gives it.
+    var scratchBytes: Int
+    var scratch: MemoryDescriptor?
+    var description: StepDescription
+}
+
+/// A region as steps over buffers.
+struct Plan {
+    var buffers: [PlanBuffer] = []
+    var steps: [PlanStep] = []
+    /// Bytes of the intermediates, then of the scratch behind them.
+    var arenaBytes = 0
+    var scratchBytes = 0
+    var packedWeightBytes = 0
+    /// What the planner expects.
+    var expectedNanoseconds = 0.0
+
+    /// The buffer whose memory this is.
+    func root(_ id: BufferID) -> BufferID {
+        var id = id
+        while case .alias(let other) = buffers[id.index].storage { id = other }
+        return id
+    }
+}

@@ -1,0 +1,285 @@
+import CDNNL
+import TenonIR
+import TenonRuntime
+
+/// Turns chosen candidates into steps over buffers: reorders where a layout is missing, weights packed, residuals and
+/// outputs in place.
+struct PlanBuilder {
+    private let context: PlanContext
+    private let nodes: [RegionNode]
+    private var plan = Plan()
+    private var places: [[BufferID?]]
+    private var lastUse: [Int]
+    private var weights: [WeightKey: BufferID] = [:]
+
+    private struct WeightKey: Hashable {
+        var tensor: TensorID
+        var hash: UInt64
+        var dims: [Int]
+    }
+
+    private var graph: RegionGraph { context.graph }
+
+    static func build(_ context: PlanContext, _ nodes: [RegionNode], _ choices: [Candidate]) throws -> Plan {
+        var builder = PlanBuilder(context, nodes)
+        return try builder.build(choices)
+    }
+
+    private init(_ context: PlanContext, _ nodes: [RegionNode]) {
+        self.context = context
+        self.nodes = nodes
+        places = context.graph.tensors.map { _ in [BufferID?](repeating: nil, count: Layout.allCases.count) }
+        lastUse = [Int](repeating: -1, count: context.graph.tensors.count)
+        for (index, node) in nodes.enumerated() {
+            for operand in node.operands { lastUse[operand.index] = index }
+        }
+        for output in context.graph.outputs { lastUse[output.index] = nodes.count }
+    }
+
+    private mutating func build(_ choices: [Candidate]) throws -> Plan {
+        for (number, tensor) in graph.inputs.enumerated() {
+            places[tensor.index][Int(Layout.plain.rawValue)] = addBuffer(graph[tensor].bytes, .input(number))
+        }
+        for (index, node) in nodes.enumerated() {
+            do {
+                try emit(node, choices[index], index)
+            } catch let error as TenonError {
+                throw error.located(at: node.binding)
+            }
+        }
+        try writeOutputs()
+        try MemoryPlanner.place(&plan)
+        return plan
+    }
+
+    private mutating func addBuffer(_ bytes: Int, _ storage: PlanBuffer.Storage) -> BufferID {
+        plan.buffers.append(PlanBuffer(bytes: bytes, storage: storage))
+        return BufferID(index: plan.buffers.count - 1)
+    }
+
+    // MARK: - Nodes
+
+    private mutating func emit(_ node: RegionNode, _ candidate: Candidate, _ index: Int) throws {
+        switch node.operation {
+        case .view:
+            let source = try buffer(node.inputs[0], .plain)
+            let alias = addBuffer(plan.buffers[source.index].bytes, .alias(source))
+            places[node.output.index][Int(Layout.plain.rawValue)] = alias
+        case .kernel(let op): try emitKernel(node, op)
+        default: try emitPrimitive(node, candidate, index)
+        }
+    }
+
+    private mutating func emitKernel(_ node: RegionNode, _ op: RegionOp) throws {
+        let inputs = try node.inputs.map { try buffer($0, .plain) }
+        let kernel = try Kernels.prepare(
+            KernelCall(
+                op: op.op, inputs: op.inputs.map { TensorSpec(graph[$0].dtype, graph[$0].dims) },
+                constants: op.inputs.map { graph[$0].constant.flatMap { $0.strides == nil ? $0.constant : nil } },
+                outputs: op.outputs.map { TensorSpec(graph[$0].dtype, graph[$0].dims) }, attributes: op.attributes,
+                arguments: op.arguments))
+        var outputs: [BufferID] = []
+        for output in op.outputs {
+            let buffer = addBuffer(graph[output].bytes, .workspace)
+            places[output.index][Int(Layout.plain.rawValue)] = buffer
+            outputs.append(buffer)
+        }
+        let bytes = (op.inputs + op.outputs).reduce(0) { $0 &+ graph[$1].bytes }
+        plan.steps.append(
+            PlanStep(
+                action: .kernel(kernel, inputs: inputs, outputs: outputs), scratchBytes: kernel.scratchBytes,
+                description: StepDescription(
+                    binding: node.binding, composite: node.composite, implementation: "swift", bytes: bytes)))
+    }
+
+    private mutating func emitPrimitive(_ node: RegionNode, _ candidate: Candidate, _ index: Int) throws {
+        guard let descriptor = candidate.descriptor else {
+            throw TenonError(.internal, "\(node.composite) has no primitive")
+        }
+        var operands: [(argument: Int32, buffer: BufferID, descriptor: MemoryDescriptor)] = []
+        for operand in candidate.operands {
+            operands.append((operand.argument, try buffer(for: operand), operand.descriptor))
+        }
+        let output: BufferID
+        if let residual = candidate.accumulates {
+            output = try accumulator(residual, candidate, index, operands.map(\.buffer))
+        } else {
+            output = addBuffer(candidate.outputDescriptor.byteCount, .workspace)
+        }
+        places[node.output.index][Int(candidate.output.rawValue)] = output
+        operands.append((Int32(TDNNL_ARG_DST.rawValue), output, candidate.outputDescriptor))
+        let layouts = candidate.operands.first.map { $0.descriptor.layoutText() } ?? ""
+        let bytes = operands.reduce(0) { $0 &+ $1.descriptor.byteCount }
+        try append(
+            descriptor, operands,
+            StepDescription(
+                binding: node.binding, composite: node.composite, implementation: candidate.implementation,
+                layouts: layouts + ":" + candidate.outputDescriptor.layoutText(), bytes: bytes, flops: node.flops(graph)))
+    }
+
+    private mutating func append(
+        _ descriptor: PrimitiveDescriptor,
+        _ operands: [(argument: Int32, buffer: BufferID, descriptor: MemoryDescriptor)], _ description: StepDescription
+    ) throws {
+        let scratch = try descriptor.descriptor(TDNNL_QUERY_SCRATCHPAD)
+        plan.steps.append(
+            PlanStep(
+                action: .primitive(try Primitive(descriptor), operands: operands),
+                scratchBytes: scratch?.byteCount ?? 0, scratch: scratch, description: description))
+    }
+
+    /// The memory that a sum in place reads and overwrites: the residual's own when nothing else needs it, else a copy.
+    private mutating func accumulator(
+        _ residual: TensorID, _ candidate: Candidate, _ index: Int, _ others: [BufferID]
+    ) throws -> BufferID {
+        let source = try buffer(residual, candidate.output)
+        let root = plan.root(source)
+        var isOwn = false
+        if case .workspace = plan.buffers[root.index].storage { isOwn = true }
+        // A view shares the memory with tensors that may live on, and the convolution must not read what it overwrites.
+        let isShared = isAliased(root, by: residual, index) || others.contains { plan.root($0) == root }
+        if isOwn, lastUse[residual.index] <= index, !isShared {
+            return addBuffer(plan.buffers[source.index].bytes, .alias(source))
+        }
+        let copy = addBuffer(plan.buffers[source.index].bytes, .workspace)
+        addCopy(from: source, to: copy, graph[residual].name)
+        return copy
+    }
+
+    /// Whether memory holds another tensor that is needed at node `index` or behind it.
+    private func isAliased(_ root: BufferID, by tensor: TensorID, _ index: Int) -> Bool {
+        for (other, buffers) in places.enumerated() where other != tensor.index && lastUse[other] >= index {
+            for case let buffer? in buffers where plan.root(buffer) == root { return true }
+        }
+        return false
+    }
+
+    private mutating func addCopy(from source: BufferID, to target: BufferID, _ name: String) {
+        let bytes = plan.buffers[target.index].bytes
+        plan.steps.append(
+            PlanStep(
+                action: .copy(from: source, to: target, bytes: bytes), scratchBytes: 0,
+                description: StepDescription(
+                    binding: name, composite: "copy", implementation: "memcpy", bytes: bytes &* 2)))
+    }
+
+    // MARK: - Operands
+
+    private mutating func buffer(for operand: BoundOperand) throws -> BufferID {
+        if let view = graph[operand.tensor].constant { return try packedWeights(operand, view) }
+        switch operand.place {
+        case .layout(let layout): return try buffer(operand.tensor, layout)
+        case .packed:
+            let plain = try buffer(operand.tensor, .plain)
+            let source = try MemoryDescriptor.strided(operand.sourceDims, operand.sourceStrides)
+            if source.isEqual(to: operand.descriptor) { return plain }
+            let target = addBuffer(operand.descriptor.byteCount, .workspace)
+            try addReorder(plain, source, target, operand.descriptor, graph[operand.tensor].name)
+            return target
+        }
+    }
+
+    private mutating func packedWeights(_ operand: BoundOperand, _ view: ConstantView) throws -> BufferID {
+        let dims = operand.sourceDims
+        let key = WeightKey(tensor: operand.tensor, hash: operand.descriptor.hash, dims: dims)
+        if let known = weights[key] { return known }
+        let source: MemoryDescriptor
+        switch operand.place {
+        case .packed: source = try .strided(dims, operand.sourceStrides ?? view.strides)
+        // Row-major, so leading dimensions of 1 make no difference; folding leaves strides to weights only.
+        case .layout(.plain): source = operand.descriptor
+        case .layout: source = try .strided(graph[operand.tensor].dims)
+        }
+        let memory = try WeightMemory.pack(view.constant, from: source, to: operand.descriptor, context.engine)
+        plan.packedWeightBytes &+= memory.bytes
+        let buffer = addBuffer(max(memory.bytes, graph[operand.tensor].bytes), .weights(memory))
+        weights[key] = buffer
+        return buffer
+    }
+
+    /// The tensor in a layout, moved there if it is not yet.
+    private mutating func buffer(_ tensor: TensorID, _ layout: Layout) throws -> BufferID {
+        if let buffer = places[tensor.index][Int(layout.rawValue)] { return buffer }
+        if let view = graph[tensor].constant {
+            guard layout == .plain else {
+                return try packedWeights(
+                    BoundOperand(
+                        argument: 0, tensor: tensor, place: .layout(layout),
+                        descriptor: try context.descriptor(tensor, layout)), view)
+            }
+            let buffer = addBuffer(graph[tensor].bytes, .weights(try WeightMemory(borrowing: view.constant)))
+            places[tensor.index][Int(layout.rawValue)] = buffer
+            return buffer
+        }
+        let dims = graph[tensor].dims
+        for other in Layout.allCases {
+            guard let existing = places[tensor.index][Int(other.rawValue)], context.coincide(other, layout, dims) else {
+                continue
+            }
+            let alias = addBuffer(plan.buffers[existing.index].bytes, .alias(existing))
+            places[tensor.index][Int(layout.rawValue)] = alias
+            return alias
+        }
+        for other in Layout.allCases {
+            guard let existing = places[tensor.index][Int(other.rawValue)] else { continue }
+            let (from, to) = (try context.descriptor(tensor, other), try context.descriptor(tensor, layout))
+            let target = addBuffer(to.byteCount, .workspace)
+            try addReorder(existing, from, target, to, graph[tensor].name)
+            places[tensor.index][Int(layout.rawValue)] = target
+            return target
+        }
+        throw TenonError(.internal, "'\(graph[tensor].name)' is used before it is computed")
+    }
+
+    private mutating func addReorder(
+        _ source: BufferID, _ from: MemoryDescriptor, _ target: BufferID, _ to: MemoryDescriptor, _ name: String
+    ) throws {
+        var handle: OpaquePointer?
+        let status = tdnnl_reorder_create(&handle, context.engine.handle, from.handle, to.handle, nil)
+        guard let descriptor = try PrimitiveDescriptor.wrap(status, handle, "reorder") else {
+            throw TenonError(
+                .unsupported, "reorder: oneDNN has none from \(from.layoutText(.plain)) to \(to.layoutText(.plain))")
+        }
+        try append(
+            descriptor,
+            [(Int32(TDNNL_ARG_SRC.rawValue), source, from), (Int32(TDNNL_ARG_DST.rawValue), target, to)],
+            StepDescription(
+                binding: name, composite: "reorder", implementation: descriptor.implementation,
+                layouts: from.layoutText() + ":" + to.layoutText(), bytes: from.byteCount &+ to.byteCount))
+    }
+
+    // MARK: - Outputs
+
+    /// The last step of an output writes the caller's memory where it can.
+    private mutating func writeOutputs() throws {
+        for (number, tensor) in graph.outputs.enumerated() {
+            let source = try buffer(tensor, .plain)
+            let root = plan.root(source)
+            if case .workspace = plan.buffers[root.index].storage, plan.buffers[root.index].bytes == graph[tensor].bytes {
+                plan.buffers[root.index].storage = .output(number)
+                continue
+            }
+            let target = addBuffer(graph[tensor].bytes, .output(number))
+            addCopy(from: source, to: target, graph[tensor].name)
+        }
+    }
+}
+
+extension RegionTensor {
+    /// Cannot overflow: the reader has checked the size.
+    var bytes: Int { count * dtype.byteCount }
+}
+
+extension RegionNode {
+    /// Multiplications and additions, for reports.
+    func flops(_ graph: RegionGraph) -> Int {
+        let value: Double
+        switch operation {
+        case .convolution(let convolution):
+            value = convolution.flops(graph[inputs[0]].dims, graph[output].dims, graph)
+        case .product: value = 2 * Double(graph[output].count) * Double(graph[inputs[0]].dims.last ?? 1)
+        default: value = 0
+        }
+        return Int(exactly: value.rounded()) ?? Int.max
+    }
+}
