@@ -33,7 +33,8 @@ final class DNNLInstance: RegionInstance {
 
     private enum Action {
         case primitive(OpaquePointer, OpaquePointer)
-        case kernel(PreparedKernel, UnsafeMutablePointer<UnsafeRawPointer>, UnsafeMutablePointer<UnsafeMutableRawPointer>)
+        case kernel(
+            PreparedKernel, UnsafeMutablePointer<UnsafeRawPointer>, UnsafeMutablePointer<UnsafeMutableRawPointer>)
         case copy(UnsafeMutablePointer<UnsafeRawPointer>, UnsafeMutablePointer<UnsafeMutableRawPointer>, Int)
     }
 
@@ -164,7 +165,8 @@ final class DNNLInstance: RegionInstance {
 
     private static func point(_ follower: Follower, to pointer: UnsafeMutableRawPointer) throws(TenonError) {
         switch follower {
-        case .memory(let memory): try DNNLStatus.check(tdnnl_memory_set_handle(memory, pointer), "address of an operand")
+        case .memory(let memory):
+            try DNNLStatus.check(tdnnl_memory_set_handle(memory, pointer), "address of an operand")
         case .input(let place): place.pointee = UnsafeRawPointer(pointer)
         case .output(let place): place.pointee = pointer
         }

@@ -14,11 +14,12 @@ import Testing
         #expect(run.composites == ["dnnl.conv2d_post_ops"])
     }
 
-    @Test(arguments: [
-        [1, 3, 17, 19, 16, 7, 2, 3, 1], [2, 16, 12, 12, 32, 3, 1, 1, 1], [1, 32, 9, 11, 48, 1, 1, 0, 1],
-        [1, 32, 13, 13, 32, 3, 2, 1, 32], [1, 20, 10, 9, 12, 3, 1, 0, 4], [3, 1, 1, 6, 1, 1, 1, 0, 1],
-        [1, 64, 14, 14, 64, 3, 1, 1, 1], [1, 5, 8, 8, 7, 5, 3, 2, 1],
-    ] as [[Int64]])
+    @Test(
+        arguments: [
+            [1, 3, 17, 19, 16, 7, 2, 3, 1], [2, 16, 12, 12, 32, 3, 1, 1, 1], [1, 32, 9, 11, 48, 1, 1, 0, 1],
+            [1, 32, 13, 13, 32, 3, 2, 1, 32], [1, 20, 10, 9, 12, 3, 1, 0, 4], [3, 1, 1, 6, 1, 1, 1, 0, 1],
+            [1, 64, 14, 14, 64, 3, 1, 1, 1], [1, 5, 8, 8, 7, 5, 3, 2, 1],
+        ] as [[Int64]])
     func convolution(_ c: [Int64]) throws {
         var net = Net()
         let x = net.input([c[0], c[1], c[2], c[3]])
@@ -266,7 +267,8 @@ import Testing
         var net = Net()
         let x = net.input([2, 20, 5, 6])
         let parameters = [
-            try net.constant([20]), try net.constant([20]), try net.constant([20]), try net.constant([20], scale: 0.4, offset: 1),
+            try net.constant([20]), try net.constant([20]), try net.constant([20]),
+            try net.constant([20], scale: 0.4, offset: 1),
         ]
         let y = try net.call("nn.batch_norm", [x] + parameters)
         let first = try net.builder.tupleGetItem(y, 0)

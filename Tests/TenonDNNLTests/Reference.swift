@@ -106,7 +106,9 @@ struct Reference {
                 $0 + (dims[$1] == 1 ? 0 : index[$1 + index.count - dims.count]) * strides[$1]
             }
         }
-        values[op.outputs[0].index] = indices(shape).map { f(inputs[0][place($0, dims[0])], inputs[1][place($0, dims[1])]) }
+        values[op.outputs[0].index] = indices(shape).map {
+            f(inputs[0][place($0, dims[0])], inputs[1][place($0, dims[1])])
+        }
     }
 
     private func indices(_ shape: [Int]) -> [[Int]] {
@@ -152,7 +154,8 @@ struct Reference {
                 for j in 0..<n {
                     var sum = 0.0
                     for p in 0..<k {
-                        sum += inputs[0][(batch * m + i) * k + p] * inputs[1][offset + (isDense ? j * k + p : p * n + j)]
+                        sum +=
+                            inputs[0][(batch * m + i) * k + p] * inputs[1][offset + (isDense ? j * k + p : p * n + j)]
                     }
                     result.append(sum)
                 }
@@ -191,7 +194,9 @@ struct Reference {
         let padding = (op.attributes.ints("padding") ?? []).map(Int.init)
         let dilation = (op.attributes.ints("dilation") ?? []).map(Int.init)
         let groups = Int(op.attributes.int("groups") ?? 1)
-        let (xStrides, wStrides, yStrides) = (rowMajorStrides(dims[0]), rowMajorStrides(dims[1]), rowMajorStrides(shape))
+        let (xStrides, wStrides, yStrides) = (
+            rowMajorStrides(dims[0]), rowMajorStrides(dims[1]), rowMajorStrides(shape)
+        )
         let (inPerGroup, outPerGroup) = (dims[0][1] / groups, shape[1] / groups)
         let kernels = indices(Array(dims[1].dropFirst(2)))
         var result = [Double](repeating: 0, count: shape.reduce(1, *))

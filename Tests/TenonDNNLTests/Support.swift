@@ -36,7 +36,8 @@ struct Net {
         return .constant(try .floats(dims, numbers.list(count).map { $0 * scale + offset }))
     }
 
-    mutating func call(_ op: String, _ arguments: [Operand], _ attributes: Attributes = Attributes()) throws -> Operand {
+    mutating func call(_ op: String, _ arguments: [Operand], _ attributes: Attributes = Attributes()) throws -> Operand
+    {
         .value(try builder.call(op, arguments, attributes, name: "v\(builder.function.values.count)"))
     }
 
@@ -91,7 +92,9 @@ final class RegionRun {
         }
         for input in inputs {
             let memory = UnsafeMutableRawPointer.allocate(byteCount: max(input.count, 1) * 4, alignment: 64)
-            input.withUnsafeBytes { if let base = $0.baseAddress { memory.copyMemory(from: base, byteCount: $0.count) } }
+            input.withUnsafeBytes {
+                if let base = $0.baseAddress { memory.copyMemory(from: base, byteCount: $0.count) }
+            }
             sources.append(UnsafeRawPointer(memory))
         }
         for count in counts { targets.append(.allocate(byteCount: max(count, 1) * 4, alignment: 64)) }

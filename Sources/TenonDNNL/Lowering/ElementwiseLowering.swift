@@ -37,7 +37,9 @@ enum ElementwiseLowering {
         "round": constant(TDNNL_ELTWISE_ROUND),
         "negative": constant(TDNNL_ELTWISE_LINEAR, -1),
         "clip": { op in
-            guard op.arguments.count == 3, let low = op.number(1), let high = op.number(2), low <= high else { return nil }
+            guard op.arguments.count == 3, let low = op.number(1), let high = op.number(2), low <= high else {
+                return nil
+            }
             return EltwiseFunction(algorithm: TDNNL_ELTWISE_CLIP, alpha: Float(low), beta: Float(high))
         },
     ]

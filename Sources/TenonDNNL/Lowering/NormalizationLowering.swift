@@ -53,10 +53,13 @@ enum NormalizationLowering {
     private static func localResponse(_ op: RegionOp, _ graph: RegionGraph) -> RegionNode.Operation? {
         let rank = graph[op.inputs[0]].dims.count
         // oneDNN's window is symmetric.
-        guard rank == 4, op.axis(rank: rank) == 1, let size = op.attributes.int("size"), size % 2 == 1 else { return nil }
+        guard rank == 4, op.axis(rank: rank) == 1, let size = op.attributes.int("size"), size % 2 == 1 else {
+            return nil
+        }
         return .normalization(
             Normalization(
-                kind: .localResponse(size: size, alpha: op.float("alpha"), beta: op.float("beta"), bias: op.float("bias")),
+                kind: .localResponse(
+                    size: size, alpha: op.float("alpha"), beta: op.float("beta"), bias: op.float("bias")),
                 epsilon: 0, usesScale: false, usesShift: false, parameters: []))
     }
 

@@ -15,7 +15,10 @@ enum PoolingLowering {
         [
             ("nn.max_pool\(spatial)d", { op, graph in window(op, graph, spatial, isMax: true) }),
             ("nn.avg_pool\(spatial)d", { op, graph in window(op, graph, spatial, isMax: false) }),
-            ("nn.adaptive_avg_pool\(spatial)d", { op, graph in adaptive(op, graph, TDNNL_POOLING_AVG_EXCLUDE_PADDING) }),
+            (
+                "nn.adaptive_avg_pool\(spatial)d",
+                { op, graph in adaptive(op, graph, TDNNL_POOLING_AVG_EXCLUDE_PADDING) }
+            ),
             ("nn.adaptive_max_pool\(spatial)d", { op, graph in adaptive(op, graph, TDNNL_POOLING_MAX) }),
         ]
     }
@@ -43,7 +46,8 @@ enum PoolingLowering {
         }
         let algorithm =
             isMax
-            ? TDNNL_POOLING_MAX : includesPadding ? TDNNL_POOLING_AVG_INCLUDE_PADDING : TDNNL_POOLING_AVG_EXCLUDE_PADDING
+            ? TDNNL_POOLING_MAX
+            : includesPadding ? TDNNL_POOLING_AVG_INCLUDE_PADDING : TDNNL_POOLING_AVG_EXCLUDE_PADDING
         return .pooling(
             Pooling(
                 algorithm: algorithm, kernel: kernel, strides: strides, dilations: dilations,

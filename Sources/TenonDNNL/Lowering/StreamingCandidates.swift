@@ -70,7 +70,8 @@ extension CandidateMaker {
             var flags = TDNNL_USE_GLOBAL_STATS.rawValue
             if normalization.usesScale { flags |= TDNNL_USE_SCALE.rawValue }
             if normalization.usesShift { flags |= TDNNL_USE_SHIFT.rawValue }
-            var extra = try parameters(normalization, [TDNNL_ARG_SCALE, TDNNL_ARG_SHIFT, TDNNL_ARG_MEAN, TDNNL_ARG_VARIANCE])
+            var extra = try parameters(
+                normalization, [TDNNL_ARG_SCALE, TDNNL_ARG_SHIFT, TDNNL_ARG_MEAN, TDNNL_ARG_VARIANCE])
             if !normalization.usesShift { extra.remove(at: 1) }
             if !normalization.usesScale { extra.remove(at: 0) }
             return try perLayout(node, "batch normalization", extra: extra) { source, target, attributes in

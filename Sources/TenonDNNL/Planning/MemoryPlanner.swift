@@ -26,7 +26,9 @@ enum MemoryPlanner {
 
     static func rounded(_ bytes: Int) throws(TenonError) -> Int {
         let (sum, overflow) = bytes.addingReportingOverflow(alignment - 1)
-        guard !overflow, bytes >= 0 else { throw TenonError(.limitExceeded, "the region needs more memory than there is") }
+        guard !overflow, bytes >= 0 else {
+            throw TenonError(.limitExceeded, "the region needs more memory than there is")
+        }
         return sum / alignment * alignment
     }
 

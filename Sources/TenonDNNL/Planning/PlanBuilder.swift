@@ -114,7 +114,8 @@ struct PlanBuilder {
             descriptor, operands,
             StepDescription(
                 binding: node.binding, composite: node.composite, implementation: candidate.implementation,
-                layouts: layouts + ":" + candidate.outputDescriptor.layoutText(), bytes: bytes, flops: node.flops(graph)))
+                layouts: layouts + ":" + candidate.outputDescriptor.layoutText(), bytes: bytes, flops: node.flops(graph)
+            ))
     }
 
     private mutating func append(
@@ -255,7 +256,8 @@ struct PlanBuilder {
         for (number, tensor) in graph.outputs.enumerated() {
             let source = try buffer(tensor, .plain)
             let root = plan.root(source)
-            if case .workspace = plan.buffers[root.index].storage, plan.buffers[root.index].bytes == graph[tensor].bytes {
+            if case .workspace = plan.buffers[root.index].storage, plan.buffers[root.index].bytes == graph[tensor].bytes
+            {
                 plan.buffers[root.index].storage = .output(number)
                 continue
             }

@@ -47,7 +47,8 @@ final class WeightMemory: @unchecked Sendable {
         guard let descriptor = try PrimitiveDescriptor.wrap(status, handle, "packing weights") else {
             throw TenonError(
                 .unsupported,
-                "packing weights: oneDNN has no reorder from \(source.layoutText(.plain)) to \(target.layoutText(.plain))")
+                "packing weights: oneDNN has no reorder from \(source.layoutText(.plain)) to \(target.layoutText(.plain))"
+            )
         }
         let primitive = try Primitive(descriptor)
         var entries = [

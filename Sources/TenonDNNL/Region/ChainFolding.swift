@@ -40,7 +40,8 @@ struct ChainFolding {
 
     /// Only weights may be constants that lie in another order than row-major: packing them costs nothing more.
     private mutating func straighten(_ op: RegionOp) throws {
-        let hasWeights = op.inputs.count == 2 && (op.name == "matmul" || op.name == "nn.dense" || op.name.hasPrefix("nn.conv"))
+        let hasWeights =
+            op.inputs.count == 2 && (op.name == "matmul" || op.name == "nn.dense" || op.name.hasPrefix("nn.conv"))
         for (position, input) in op.inputs.enumerated() where !(hasWeights && position == 1) { try straighten(input) }
     }
 
@@ -125,7 +126,9 @@ struct ChainFolding {
     private mutating func recogniseGates() {
         var gates: [Int: Int] = [:]
         for (index, op) in graph.ops.enumerated() where op.composite != nil {
-            if op.name == "sigmoid" || isHalfSixth(op), uses[op.outputs[0].index] == 1 { gates[op.outputs[0].index] = index }
+            if op.name == "sigmoid" || isHalfSixth(op), uses[op.outputs[0].index] == 1 {
+                gates[op.outputs[0].index] = index
+            }
         }
         guard !gates.isEmpty else { return }
         var removed: Set<Int> = []
@@ -133,7 +136,8 @@ struct ChainFolding {
             let op = graph.ops[index]
             guard op.name == "multiply", op.inputs.count == 2 else { continue }
             for (value, gate) in [(op.inputs[0], op.inputs[1]), (op.inputs[1], op.inputs[0])] {
-                guard let at = gates[gate.index], graph.ops[at].inputs == [value], graph.ops[at].composite == op.composite,
+                guard let at = gates[gate.index], graph.ops[at].inputs == [value],
+                    graph.ops[at].composite == op.composite,
                     let id = Operators.named(graph.ops[at].name == "sigmoid" ? "nn.silu" : "nn.hard_swish")
                 else { continue }
                 graph.ops[index].op = id
