@@ -41,7 +41,8 @@ public enum DefaultPipeline {
     public static func make() -> Sequential {
         Sequential(
             [
-                FoldConstant(), RecomposeActivations(), FoldBatchNorm(), FoldConstant(), EliminateDeadCode(),
+                FoldConstant(), RecomposeActivations(), RecomposeNormalization(), FoldBatchNorm(), FoldConstant(),
+                EliminateDeadCode(),
                 FuseOpsForDNNL(),
                 MergeCompositeFunctions(),
             ], name: "DefaultPipeline")

@@ -17,6 +17,7 @@ public struct PassRegistry: Sendable {
         FoldConstant(),
         MergeCompositeFunctions(),
         RecomposeActivations(),
+        RecomposeNormalization(),
     ]
 
     /// Adds a pass, or replaces the one of the same name.

@@ -1,0 +1,200 @@
+import Testing
+
+@testable import TenonDNNL
+@testable import TenonIR
+@testable import TenonRewrite
+@testable import TenonRuntime
+
+/// Passes that rewrite arithmetic must leave the numbers as they are; the Swift kernels say what those are.
+@Suite struct NormalisationPassTests {
+    private static func scalar(_ value: Double) -> String { "const f32[](\(Float(value)))" }
+
+    private func inputs(_ module: Module) throws -> [Constant] {
+        var state: UInt64 = 42
+        return try #require(module.main).parameterTypes.map { type in
+            let tensor = try #require(type.asTensor)
+            let shape = try #require(tensor.staticShape)
+            let count = try #require(tensor.elementCount)
+            let values = (0..<count).map { _ -> Double in
+                state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+                return Double(state >> 40) / Double(1 << 24) * 4 - 1.5
+            }
+            return try Constant.from(doubles: values, .float32, shape)
+        }
+    }
+
+    private func largestDifference(_ a: [Constant], _ b: [Constant]) throws -> Double {
+        #expect(a.count == b.count)
+        var largest = 0.0
+        for (x, y) in zip(a, b) {
+            #expect(x.shape == y.shape)
+            let (p, q) = (try #require(x.doubleElements), try #require(y.doubleElements))
+            for (u, v) in zip(p, q) where u != v && !(u.isNaN && v.isNaN) { largest = max(largest, abs(u - v)) }
+        }
+        return largest
+    }
+
+    /// Applies passes, checks the numbers, and returns the operators that are left.
+    private func rewrite(_ text: String, _ passes: [any ModulePass]) throws -> [String] {
+        let module = try Module(text: text)
+        try module.verify()
+        let rewritten = try Sequential(passes + [EliminateDeadCode()]).apply(to: module, PassContext(verifies: true))
+        let given = try inputs(module)
+        let before = try Interpreter(module: module).run(given)
+        let after = try Interpreter(module: rewritten).run(given)
+        #expect(try largestDifference(before, after) < 2e-5)
+        var names: [String] = []
+        rewritten.main?.forEachBinding { binding in
+            if case .call(let call) = binding.expression, case .op(let op) = call.callee { names.append(op.name) }
+        }
+        return names
+    }
+
+    private func vector(_ bindings: String) -> String {
+        """
+        fn @main(%x: f32[2,3,8], %g: f32[8], %b: f32[8]) {
+          dataflow {
+            \(bindings)
+            output %y
+          }
+          return %y
+        }
+        """
+    }
+
+    @Test(arguments: [
+        "%d2 = power(%d, \(scalar(2)))", "%d2 = multiply(%d, %d)", "%d2 = square(%d)",
+    ])
+    func layerNormIsRecomposed(square: String) throws {
+        let left = try rewrite(
+            vector(
+                """
+                %m = mean(%x) {axis=[-1], keepdims=true}
+                %d = subtract(%x, %m)
+                \(square)
+                %v = mean(%d2) {axis=[2], keepdims=true}
+                %e = add(%v, \(Self.scalar(1e-5)))
+                %s = sqrt(%e)
+                %n = divide(%d, %s)
+                %w = multiply(%n, %g)
+                %y = add(%w, %b)
+                """), [RecomposeNormalization()])
+        #expect(left == ["nn.layer_norm"])
+    }
+
+    @Test func layerNormWithoutScaleIsRecomposed() throws {
+        let left = try rewrite(
+            vector(
+                """
+                %m = mean(%x) {axis=[-1], keepdims=true}
+                %d = subtract(%x, %m)
+                %d2 = multiply(%d, %d)
+                %v = mean(%d2) {axis=[-1], keepdims=true}
+                %e = add(%v, \(Self.scalar(1e-6)))
+                %s = rsqrt(%e)
+                %y = multiply(%d, %s)
+                """), [RecomposeNormalization()])
+        #expect(left == ["nn.layer_norm"])
+    }
+
+    @Test func rmsNormIsRecomposed() throws {
+        let left = try rewrite(
+            vector(
+                """
+                %x2 = power(%x, \(Self.scalar(2)))
+                %v = mean(%x2) {axis=[-1], keepdims=true}
+                %e = add(%v, \(Self.scalar(1e-6)))
+                %s = rsqrt(%e)
+                %n = multiply(%x, %s)
+                %y = multiply(%g, %n)
+                """), [RecomposeNormalization()])
+        #expect(left == ["nn.rms_norm"])
+    }
+
+    @Test func softmaxIsRecomposed() throws {
+        let left = try rewrite(
+            vector(
+                """
+                %m = max(%x) {axis=[1], keepdims=true}
+                %d = subtract(%x, %m)
+                %e = exp(%d)
+                %s = sum(%e) {axis=[1], keepdims=true}
+                %y = divide(%e, %s)
+                """), [RecomposeNormalization()])
+        #expect(left == ["nn.softmax"])
+    }
+
+    @Test(arguments: [
+        // The mean of another axis, a variance of something else, no kept dimensions.
+        "%m = mean(%x) {axis=[1], keepdims=true}\n%d = subtract(%x, %m)\n%q = square(%d)\n%v = mean(%q) {axis=[-1], keepdims=true}",
+        "%m = mean(%x) {axis=[-1], keepdims=true}\n%d = subtract(%x, %m)\n%q = square(%x)\n%v = mean(%q) {axis=[-1], keepdims=true}",
+        "%m = mean(%x) {axis=[-1], keepdims=true}\n%d = subtract(%x, %m)\n%q = power(%d, \(scalar(4)))\n%v = mean(%q) {axis=[-1], keepdims=true}",
+    ])
+    func whatIsNoLayerNormStays(head: String) throws {
+        let left = try rewrite(
+            vector(head + "\n%e = add(%v, \(Self.scalar(1e-5)))\n%s = sqrt(%e)\n%y = divide(%d, %s)"),
+            [RecomposeNormalization()])
+        #expect(!left.contains("nn.layer_norm"))
+        #expect(!left.contains("nn.rms_norm"))
+    }
+
+    private func convolution(_ bindings: String, pad: Int = 0) -> String {
+        """
+        fn @main(%x: f32[1,2,6,6]) {
+          dataflow {
+            \(bindings)
+            output %y
+          }
+          return %y
+        }
+        """
+    }
+
+    private static let weight =
+        "const f32[3,2,2,2](0.1, -0.2, 0.3, 0.4, -0.5, 0.6, 0.7, -0.8, 0.9, 1.0, -1.1, 0.2, 0.3, 0.1, 0.5, -0.4, 0.2, 0.8, -0.3, 0.6, 0.1, -0.9, 0.4, 0.7)"
+    private static let norm3 =
+        "const f32[3](1.5, 0.5, -2.0), const f32[3](0.1, -0.2, 0.3), const f32[3](0.4, 0.5, -0.6), const f32[3](0.9, 1.2, 0.3)"
+    private static let norm2 =
+        "const f32[2](1.5, -0.5), const f32[2](0.1, -0.2), const f32[2](0.4, 0.5), const f32[2](0.9, 1.2)"
+
+    @Test(arguments: [
+        // After the convolution, with and without a bias in between.
+        "%c = nn.conv2d(%x, \(weight)) {padding=[1,1,0,0]}\n%n = nn.batch_norm(%c, \(norm3))\n%y = %n.0",
+        "%c = nn.conv2d(%x, \(weight))\n%s = add(%c, const f32[3,1,1](1.0, 2.0, 3.0))\n%n = nn.batch_norm(%s, \(norm3))\n%y = %n.0",
+        // As a multiplication and an addition.
+        "%c = nn.conv2d(%x, \(weight))\n%m = multiply(%c, const f32[1,3,1,1](2.0, -1.0, 0.5))\n%y = add(%m, const f32[1,3,1,1](0.1, 0.2, 0.3))",
+        // Before the convolution, where nothing is padded.
+        "%n = nn.batch_norm(%x, \(norm2))\n%b = %n.0\n%y = nn.conv2d(%b, \(weight))",
+    ])
+    func batchNormIsFolded(bindings: String) throws {
+        let left = try rewrite(convolution(bindings), [FoldBatchNorm()])
+        #expect(left == ["nn.conv2d", "reshape", "add"])
+    }
+
+    @Test func batchNormBeforeAPaddedConvolutionStays() throws {
+        let left = try rewrite(
+            convolution(
+                "%n = nn.batch_norm(%x, \(Self.norm2))\n%b = %n.0\n%y = nn.conv2d(%b, \(Self.weight)) {padding=[1,1,1,1]}"),
+            [FoldBatchNorm()])
+        #expect(left == ["multiply", "add", "nn.conv2d"])
+    }
+
+    @Test func batchNormOfASharedConvolutionStays() throws {
+        let left = try rewrite(
+            convolution(
+                "%c = nn.conv2d(%x, \(Self.weight))\n%n = nn.batch_norm(%c, \(Self.norm3))\n%b = %n.0\n%y = add(%b, %c)"),
+            [FoldBatchNorm()])
+        #expect(left == ["nn.conv2d", "multiply", "add", "add"])
+    }
+
+    @Test func batchNormIsFoldedIntoATransposedConvolution() throws {
+        let left = try rewrite(
+            convolution(
+                """
+                %c = nn.conv2d_transpose(%x, const f32[2,2,2,2](0.1, -0.2, 0.3, 0.4, -0.5, 0.6, 0.7, -0.8, 0.9, 1.0, -1.1, 0.2, 0.3, 0.1, 0.5, -0.4))
+                %n = nn.batch_norm(%c, \(Self.norm2))
+                %y = %n.0
+                """), [FoldBatchNorm()])
+        #expect(left == ["nn.conv2d_transpose", "reshape", "add"])
+    }
+}
