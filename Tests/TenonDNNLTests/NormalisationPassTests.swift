@@ -97,6 +97,22 @@ import Testing
         #expect(left == ["nn.layer_norm"])
     }
 
+    /// What is centred along another axis is no layer normalisation, but still divided by the root of its own mean square.
+    @Test func aDifferentlyCentredValueIsRMSNormalized() throws {
+        let left = try rewrite(
+            vector(
+                """
+                %m = mean(%x) {axis=[1], keepdims=true}
+                %d = subtract(%x, %m)
+                %q = square(%d)
+                %v = mean(%q) {axis=[-1], keepdims=true}
+                %e = add(%v, \(Self.scalar(1e-5)))
+                %s = sqrt(%e)
+                %y = divide(%d, %s)
+                """), [RecomposeNormalization()])
+        #expect(left == ["mean", "subtract", "nn.rms_norm"])
+    }
+
     @Test func rmsNormIsRecomposed() throws {
         let left = try rewrite(
             vector(
@@ -125,8 +141,7 @@ import Testing
     }
 
     @Test(arguments: [
-        // The mean of another axis, a variance of something else, no kept dimensions.
-        "%m = mean(%x) {axis=[1], keepdims=true}\n%d = subtract(%x, %m)\n%q = square(%d)\n%v = mean(%q) {axis=[-1], keepdims=true}",
+        // A variance of something else, another power.
         "%m = mean(%x) {axis=[-1], keepdims=true}\n%d = subtract(%x, %m)\n%q = square(%x)\n%v = mean(%q) {axis=[-1], keepdims=true}",
         "%m = mean(%x) {axis=[-1], keepdims=true}\n%d = subtract(%x, %m)\n%q = power(%d, \(scalar(4)))\n%v = mean(%q) {axis=[-1], keepdims=true}",
     ])
@@ -168,7 +183,7 @@ import Testing
     ])
     func batchNormIsFolded(bindings: String) throws {
         let left = try rewrite(convolution(bindings), [FoldBatchNorm()])
-        #expect(left == ["nn.conv2d", "reshape", "add"])
+        #expect(left.filter { $0 != "reshape" } == ["nn.conv2d", "add"])
     }
 
     @Test func batchNormBeforeAPaddedConvolutionStays() throws {
