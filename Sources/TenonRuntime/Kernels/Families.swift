@@ -15,5 +15,6 @@ extension Kernels {
         PadKernels.table,
         CreationKernels.table,
         TakeKernels.table,
+        ResizeKernels.table,
     ]
 }
