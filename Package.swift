@@ -49,7 +49,8 @@ let package = Package(
             dependencies: ["TenonIR", "TenonONNX", .product(name: "SwiftProtobuf", package: "swift-protobuf")]),
         .systemLibrary(name: "CTenon", path: "include"),
         .target(
-            name: "TenonC", dependencies: ["CTenon", "TenonIR", "TenonRewrite", "TenonRuntime", "TenonDNNL", "TenonONNX"],
+            name: "TenonC",
+            dependencies: ["CTenon", "TenonIR", "TenonRewrite", "TenonRuntime", "TenonDNNL", "TenonONNX"],
             exclude: ["tenon.map"], linkerSettings: libraryFlags),
         .testTarget(name: "TenonIRTests", dependencies: ["TenonIR"]),
         .testTarget(name: "TenonRuntimeTests", dependencies: ["TenonRuntime"]),

@@ -173,7 +173,8 @@ typedef struct tenon_tensor {
     const int64_t *strides;
     /* The first element, aligned to the size of an element. Inputs are not written to. */
     void *data;
-    /* Bytes from `data` that belong to the tensor, checked against what shape and strides need; 0 when not stated. */
+    /* Bytes from `data` that belong to the tensor, checked against what shape and strides need; 0 when not stated, as it
+     * must be with negative strides. */
     size_t byte_count;
 } tenon_tensor;
 
@@ -354,7 +355,8 @@ typedef struct tenon_onnx_options {
     const char *const *dimension_names;
     const int64_t *dimension_values;
     size_t dimension_count;
-    /* Shapes that replace those declared: for input `input_names[i]` the `input_ranks[i]` sizes `input_shapes[i]`. */
+    /* Shapes of inputs whose declared sizes are symbolic or unknown; fixed ones must agree: for input `input_names[i]`
+     * the `input_ranks[i]` sizes `input_shapes[i]`. */
     const char *const *input_names;
     const int64_t *const *input_shapes;
     const uint32_t *input_ranks;

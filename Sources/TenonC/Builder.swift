@@ -133,7 +133,8 @@ public func tenon_builder_add_borrowed_constant(
 
 @implementation @_cdecl("tenon_builder_add_shape")
 public func tenon_builder_add_shape(
-    _ builder: OpaquePointer!, _ rank: UInt32, _ shape: UnsafePointer<Int64>!, _ value: UnsafeMutablePointer<tenon_value>!
+    _ builder: OpaquePointer!, _ rank: UInt32, _ shape: UnsafePointer<Int64>!,
+    _ value: UnsafeMutablePointer<tenon_value>!
 ) -> tenon_status {
     add(builder, value) { _ in .shape(try sizes(shape, rank, least: .min, "shape").map { .fixed($0) }) }
 }

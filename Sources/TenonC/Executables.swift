@@ -90,7 +90,9 @@ public func tenon_executable_output_count(_ executable: OpaquePointer!) -> Int {
 }
 
 private func write(_ ports: [tenon_port], _ index: Int, to port: UnsafeMutablePointer<tenon_port>?) throws {
-    guard ports.indices.contains(index) else { throw invalid("index \(index) is out of range; there are \(ports.count)") }
+    guard ports.indices.contains(index) else {
+        throw invalid("index \(index) is out of range; there are \(ports.count)")
+    }
     try Sized.write(ports[index], to: port, "tenon_port")
 }
 

@@ -25,7 +25,9 @@ enum Handle {
         return OpaquePointer(header)
     }
 
-    private static func header<T: HandleObject>(_ pointer: OpaquePointer, _: T.Type) -> UnsafeMutablePointer<HandleHeader>? {
+    private static func header<T: HandleObject>(_ pointer: OpaquePointer, _: T.Type) -> UnsafeMutablePointer<
+        HandleHeader
+    >? {
         guard UInt(bitPattern: pointer) % UInt(MemoryLayout<HandleHeader>.alignment) == 0 else { return nil }
         let header = UnsafeMutablePointer<HandleHeader>(pointer)
         return header.pointee.tag == T.tag ? header : nil
@@ -34,7 +36,8 @@ enum Handle {
     /// The object behind a required handle.
     static func object<T: HandleObject>(_ pointer: OpaquePointer?, _: T.Type = T.self) throws -> T {
         guard let pointer else { throw invalid("the \(T.name) is NULL") }
-        guard let header = header(pointer, T.self), let object = header.pointee.object.takeUnretainedValue() as? T else {
+        guard let header = header(pointer, T.self), let object = header.pointee.object.takeUnretainedValue() as? T
+        else {
             throw invalid("the \(T.name) is a handle of another kind, or was released")
         }
         return object

@@ -8,7 +8,9 @@ enum Report {
         var rows = [["step", "binding", "composite", "implementation", "layouts", "microseconds"]]
         for (index, step) in steps.enumerated() {
             var time = ""
-            if let profile, profile.nanoseconds.indices.contains(index) { time = microseconds(profile.nanoseconds[index]) }
+            if let profile, profile.nanoseconds.indices.contains(index) {
+                time = microseconds(profile.nanoseconds[index])
+            }
             rows.append(["\(index)", step.binding, step.composite, step.implementation, step.layouts, time])
         }
         if let profile {

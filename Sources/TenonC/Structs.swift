@@ -24,7 +24,8 @@ enum Sized {
     }
 
     /// As above, where NULL means defaults.
-    static func options<T: BitwiseCopyable>(_ pointer: UnsafePointer<T>?, _ empty: T, _ name: StaticString) throws -> T {
+    static func options<T: BitwiseCopyable>(_ pointer: UnsafePointer<T>?, _ empty: T, _ name: StaticString) throws -> T
+    {
         guard let pointer else { return empty }
         return try read(pointer, empty, name)
     }
@@ -68,7 +69,9 @@ func dtype(_ number: UInt32, _ what: @autoclosure () -> String) throws -> DataTy
 }
 
 /// Sizes given by pointer and rank, each at least `least`.
-func sizes(_ pointer: UnsafePointer<Int64>?, _ rank: UInt32, least: Int64, _ what: @autoclosure () -> String) throws -> [Int64] {
+func sizes(_ pointer: UnsafePointer<Int64>?, _ rank: UInt32, least: Int64, _ what: @autoclosure () -> String) throws
+    -> [Int64]
+{
     guard rank <= UInt32(TENON_MAX_RANK) else {
         throw TenonError(.invalidShape, "\(what()): rank \(rank) is more than \(TENON_MAX_RANK)")
     }

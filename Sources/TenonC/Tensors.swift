@@ -58,13 +58,16 @@ enum Tensors {
         guard let tensors else { throw invalid("\(what)s is NULL, but its count is \(count)") }
         let base = UnsafeRawPointer(tensors)
         let step = try Sized.size(of: base, known: MemoryLayout<tenon_tensor>.size, "tenon_tensor")
-        guard step % MemoryLayout<tenon_tensor>.alignment == 0 else { throw invalid("tenon_tensor has struct_size \(step)") }
+        guard step % MemoryLayout<tenon_tensor>.alignment == 0 else {
+            throw invalid("tenon_tensor has struct_size \(step)")
+        }
         return try withUnsafeTemporaryAllocation(of: TensorView.self, capacity: count) { views in
             for index in 0..<count {
                 let pointer = (base + index * step).assumingMemoryBound(to: tenon_tensor.self)
                 let tensor = try Sized.read(pointer, tenon_tensor(), "tenon_tensor")
                 guard Int(tensor.struct_size) == step else {
-                    throw invalid("\(what) \(index): struct_size \(tensor.struct_size) differs from the first's \(step)")
+                    throw invalid(
+                        "\(what) \(index): struct_size \(tensor.struct_size) differs from the first's \(step)")
                 }
                 try check(tensor, "\(what) \(index)")
                 views.initializeElement(at: index, to: view(tensor))

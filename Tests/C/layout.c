@@ -1,0 +1,130 @@
+/* Prints the layout of every public structure and the number of every enumerator. Compared with abi/layout.txt. */
+#include <stdio.h>
+#include <tenon.h>
+
+#define STRUCT(type) printf("struct %s size %zu\n", #type, sizeof(type))
+#define FIELD(type, field) \
+    printf("  %s offset %zu size %zu\n", #field, offsetof(type, field), sizeof(((type *)0)->field))
+#define NUMBER(name) printf("%s %lld\n", #name, (long long)name)
+
+int main(void)
+{
+    STRUCT(tenon_tensor);
+    FIELD(tenon_tensor, struct_size);
+    FIELD(tenon_tensor, dtype);
+    FIELD(tenon_tensor, rank);
+    FIELD(tenon_tensor, flags);
+    FIELD(tenon_tensor, shape);
+    FIELD(tenon_tensor, strides);
+    FIELD(tenon_tensor, data);
+    FIELD(tenon_tensor, byte_count);
+    STRUCT(tenon_print_options);
+    FIELD(tenon_print_options, struct_size);
+    FIELD(tenon_print_options, inline_elements);
+    FIELD(tenon_print_options, with_data);
+    STRUCT(tenon_onnx_options);
+    FIELD(tenon_onnx_options, struct_size);
+    FIELD(tenon_onnx_options, max_rank);
+    FIELD(tenon_onnx_options, max_nesting);
+    FIELD(tenon_onnx_options, max_nodes);
+    FIELD(tenon_onnx_options, max_file_bytes);
+    FIELD(tenon_onnx_options, max_structure_bytes);
+    FIELD(tenon_onnx_options, max_tensor_bytes);
+    FIELD(tenon_onnx_options, directory);
+    FIELD(tenon_onnx_options, dimension_names);
+    FIELD(tenon_onnx_options, dimension_values);
+    FIELD(tenon_onnx_options, dimension_count);
+    FIELD(tenon_onnx_options, input_names);
+    FIELD(tenon_onnx_options, input_shapes);
+    FIELD(tenon_onnx_options, input_ranks);
+    FIELD(tenon_onnx_options, input_count);
+    STRUCT(tenon_pass_options);
+    FIELD(tenon_pass_options, struct_size);
+    FIELD(tenon_pass_options, optimization_level);
+    FIELD(tenon_pass_options, disabled_passes);
+    FIELD(tenon_pass_options, disabled_pass_count);
+    FIELD(tenon_pass_options, required_passes);
+    FIELD(tenon_pass_options, required_pass_count);
+    FIELD(tenon_pass_options, disabled_rules);
+    FIELD(tenon_pass_options, disabled_rule_count);
+    STRUCT(tenon_executable_options);
+    FIELD(tenon_executable_options, struct_size);
+    FIELD(tenon_executable_options, flags);
+    FIELD(tenon_executable_options, threads);
+    FIELD(tenon_executable_options, concurrent_runs);
+    FIELD(tenon_executable_options, tuning_milliseconds);
+    FIELD(tenon_executable_options, cached_shapes);
+    FIELD(tenon_executable_options, cached_bytes);
+    FIELD(tenon_executable_options, memory_limit);
+    STRUCT(tenon_port);
+    FIELD(tenon_port, struct_size);
+    FIELD(tenon_port, dtype);
+    FIELD(tenon_port, rank);
+    FIELD(tenon_port, reserved);
+    FIELD(tenon_port, name);
+    FIELD(tenon_port, type);
+    FIELD(tenon_port, shape);
+    STRUCT(tenon_memory);
+    FIELD(tenon_memory, struct_size);
+    FIELD(tenon_memory, reserved);
+    FIELD(tenon_memory, packed_weights);
+    FIELD(tenon_memory, constants);
+    FIELD(tenon_memory, arena);
+    FIELD(tenon_memory, scratch);
+    FIELD(tenon_memory, in_use);
+    STRUCT(tenon_run_options);
+    FIELD(tenon_run_options, struct_size);
+    FIELD(tenon_run_options, flags);
+    FIELD(tenon_run_options, timeout_nanoseconds);
+    FIELD(tenon_run_options, cancel);
+    NUMBER(TENON_ABI_VERSION);
+    NUMBER(TENON_MAX_RANK);
+    NUMBER(TENON_DIM_UNKNOWN);
+    NUMBER(TENON_NO_VALUE);
+    NUMBER(TENON_COMPILE_REPRODUCIBLE);
+    NUMBER(TENON_COMPILE_REFERENCE);
+    NUMBER(TENON_RUN_PROFILE);
+    NUMBER(TENON_OK);
+    NUMBER(TENON_ERROR_INVALID_ARGUMENT);
+    NUMBER(TENON_ERROR_NOT_FOUND);
+    NUMBER(TENON_ERROR_INVALID_STATE);
+    NUMBER(TENON_ERROR_INVALID_GRAPH);
+    NUMBER(TENON_ERROR_PARSE);
+    NUMBER(TENON_ERROR_INVALID_MODEL);
+    NUMBER(TENON_ERROR_INVALID_SHAPE);
+    NUMBER(TENON_ERROR_INVALID_TYPE);
+    NUMBER(TENON_ERROR_UNSUPPORTED);
+    NUMBER(TENON_ERROR_OUT_OF_MEMORY);
+    NUMBER(TENON_ERROR_LIMIT_EXCEEDED);
+    NUMBER(TENON_ERROR_IO);
+    NUMBER(TENON_ERROR_CANCELLED);
+    NUMBER(TENON_ERROR_DEADLINE_EXCEEDED);
+    NUMBER(TENON_ERROR_BACKEND);
+    NUMBER(TENON_ERROR_CALLBACK);
+    NUMBER(TENON_ERROR_INTERNAL);
+    NUMBER(TENON_DTYPE_NONE);
+    NUMBER(TENON_F32);
+    NUMBER(TENON_U8);
+    NUMBER(TENON_I8);
+    NUMBER(TENON_U16);
+    NUMBER(TENON_I16);
+    NUMBER(TENON_I32);
+    NUMBER(TENON_I64);
+    NUMBER(TENON_STRING);
+    NUMBER(TENON_BOOL);
+    NUMBER(TENON_F16);
+    NUMBER(TENON_F64);
+    NUMBER(TENON_U32);
+    NUMBER(TENON_U64);
+    NUMBER(TENON_BF16);
+    NUMBER(TENON_ATTRIBUTE_NONE);
+    NUMBER(TENON_ATTRIBUTE_INT);
+    NUMBER(TENON_ATTRIBUTE_FLOAT);
+    NUMBER(TENON_ATTRIBUTE_BOOL);
+    NUMBER(TENON_ATTRIBUTE_STRING);
+    NUMBER(TENON_ATTRIBUTE_DTYPE);
+    NUMBER(TENON_ATTRIBUTE_INTS);
+    NUMBER(TENON_ATTRIBUTE_FLOATS);
+    NUMBER(TENON_ATTRIBUTE_STRINGS);
+    return 0;
+}

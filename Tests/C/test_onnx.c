@@ -1,0 +1,126 @@
+/* Models from files and from memory. The first argument is the folder of fixtures. */
+#include "support.h"
+
+static char path[4096];
+static unsigned char *bytes;
+static size_t byte_count;
+
+static void parse_from_memory(void **state)
+{
+    (void)state;
+    tenon_module *from_file = NULL, *from_memory = NULL;
+    int32_t equal = 0;
+    assert_ok(tenon_module_load_onnx(path, NULL, &from_file));
+    assert_ok(tenon_module_parse_onnx(bytes, byte_count, NULL, &from_memory));
+    assert_ok(tenon_module_equal(from_file, from_memory, &equal));
+    assert_int_equal(equal, 1);
+    char *text = NULL;
+    assert_ok(tenon_module_print(from_file, NULL, &text));
+    assert_non_null(strstr(text, "nn.conv2d"));
+    tenon_string_release(text);
+    tenon_module_release(from_file);
+    tenon_module_release(from_memory);
+}
+
+static void files_that_are_none(void **state)
+{
+    (void)state;
+    tenon_module *module = (tenon_module *)1;
+    assert_fails(tenon_module_load_onnx("/nowhere/at-all.onnx", NULL, &module), TENON_ERROR_IO, "/nowhere/at-all.onnx");
+    assert_null(module);
+    assert_fails(tenon_module_load_onnx(NULL, NULL, &module), TENON_ERROR_INVALID_ARGUMENT, "path is NULL");
+    assert_fails(tenon_module_load_onnx(path, NULL, NULL), TENON_ERROR_INVALID_ARGUMENT, "module is NULL");
+    assert_fails(tenon_module_parse_onnx(NULL, 0, NULL, &module), TENON_ERROR_INVALID_MODEL, "empty");
+    assert_fails(tenon_module_parse_onnx(NULL, 1, NULL, &module), TENON_ERROR_INVALID_ARGUMENT, "data is NULL");
+    assert_fails(tenon_module_parse_onnx(bytes, SIZE_MAX, NULL, &module), TENON_ERROR_INVALID_ARGUMENT, "out of range");
+}
+
+static void options(void **state)
+{
+    (void)state;
+    tenon_module *module = NULL;
+    tenon_onnx_options options = TENON_ONNX_OPTIONS_INIT;
+    options.max_nodes = 1;
+    assert_fails(tenon_module_load_onnx(path, &options, &module), TENON_ERROR_LIMIT_EXCEEDED, "limit");
+    options.max_nodes = 0;
+    options.input_count = 1;
+    assert_fails(tenon_module_load_onnx(path, &options, &module), TENON_ERROR_INVALID_ARGUMENT, "input_names");
+    const char *const names[] = {"image"};
+    const int64_t shape[] = {1, 1, 8, 8}, other[] = {2, 1, 8, 8}, wrong[] = {1, -1, 8, 8};
+    const int64_t *shapes[] = {shape};
+    const uint32_t ranks[] = {4};
+    options.input_names = names;
+    options.input_shapes = shapes;
+    options.input_ranks = ranks;
+    assert_ok(tenon_module_load_onnx(path, &options, &module));
+    char *text = NULL;
+    assert_ok(tenon_module_print(module, NULL, &text));
+    assert_non_null(strstr(text, "%image: f32[1,1,8,8]"));
+    tenon_string_release(text);
+    tenon_module_release(module);
+    shapes[0] = other;
+    assert_fails(tenon_module_load_onnx(path, &options, &module), TENON_ERROR_INVALID_SHAPE, "'image'");
+    shapes[0] = wrong;
+    assert_fails(tenon_module_load_onnx(path, &options, &module), TENON_ERROR_INVALID_SHAPE, "dimension 1 is -1");
+    options.input_count = 0;
+    const char *const dimensions[] = {"batch"};
+    const int64_t sizes[] = {-4};
+    options.dimension_names = dimensions;
+    options.dimension_values = sizes;
+    options.dimension_count = 1;
+    assert_fails(tenon_module_load_onnx(path, &options, &module), TENON_ERROR_INVALID_ARGUMENT, "'batch' is -4");
+}
+
+/* Cut off anywhere, or with a byte changed: read or refused, and when read it can be used. */
+static void damaged_models(void **state)
+{
+    (void)state;
+    unsigned seed = 12345;
+    for (size_t length = 0; length < byte_count; length += byte_count / 100 + 1) {
+        tenon_module *module = NULL;
+        if (tenon_module_parse_onnx(bytes, length, NULL, &module) == TENON_OK)
+            tenon_module_release(module);
+        else
+            assert_null(module);
+    }
+    for (int i = 0; i < 150; i++) {
+        seed = seed * 1664525u + 1013904223u;
+        size_t index = (seed >> 4) % (i < 75 ? byte_count : byte_count / 50 + 1);
+        unsigned char kept = bytes[index];
+        bytes[index] = (unsigned char)(seed >> 20);
+        tenon_module *module = NULL;
+        if (tenon_module_parse_onnx(bytes, byte_count, NULL, &module) == TENON_OK) {
+            if (tenon_module_optimize(module, NULL) == TENON_OK)
+                assert_ok(tenon_module_verify(module));
+            tenon_module_release(module);
+        }
+        bytes[index] = kept;
+    }
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 2) {
+        fprintf(stderr, "usage: %s FIXTURES\n", argv[0]);
+        return 2;
+    }
+    snprintf(path, sizeof path, "%s/digits/digits.onnx", argv[1]);
+    FILE *file = fopen(path, "rb");
+    if (file == NULL || fseek(file, 0, SEEK_END) != 0)
+        return 2;
+    byte_count = (size_t)ftell(file);
+    bytes = malloc(byte_count);
+    rewind(file);
+    if (bytes == NULL || fread(bytes, 1, byte_count, file) != byte_count)
+        return 2;
+    fclose(file);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(parse_from_memory),
+        cmocka_unit_test(files_that_are_none),
+        cmocka_unit_test(options),
+        cmocka_unit_test(damaged_models),
+    };
+    int result = cmocka_run_group_tests(tests, NULL, NULL);
+    free(bytes);
+    return result;
+}
