@@ -11,6 +11,7 @@ enum Library {
         registry.register(FuseConv2dReshapeAddRelu())
         registry.register(FuseOpsForDNNL())
         registry.register(OffloadOpsToDNNL())
+        registry.register(OffloadOpsToDNNL())
         registry.register(pipeline)
         return registry
     }()
@@ -22,7 +23,8 @@ enum Library {
 
     static let operatorNames = StaticText.table(Operators.all.map(\.name))
 
-    static let backends: [any Backend] = [ReferenceBackend(name: "dnnl")]
+    /// What runs functions that carry `Codegen`, by the name there.
+    static let backends: [any Backend] = [DNNLBackend(), ReferenceBackend()]
 
     /// Folds a call of known inputs with the Swift kernels; nil where there is none for it.
     @Sendable static func evaluate(_ call: Call, _ type: ValueType) throws -> [Constant]? {
