@@ -8,18 +8,25 @@ SWIFTFLAGS ?=
 BUILD := build
 LOCAL := $(abspath $(BUILD)/prefix)
 
-.PHONY: help setup build install local demo test format lint proto bench-fusion clean
+.PHONY: help setup setup-test build install local examples demo test test-c test-python valgrind dnnl3 abi format lint proto \
+        bench-fusion clean
 
 help:
 	@echo 'make demo                      install what is missing, build, classify digits, compare fused with unfused'
 	@echo 'make test                      the same set-up, then all tests'
 	@echo 'make install PREFIX= DESTDIR=  header, library, pkg-config file, CMake package'
+	@echo 'make test-c, test-python      parts of it, against build/prefix; also valgrind'
+	@echo 'make dnnl3                     build and test against oneDNN 3.2 from PyPI'
+	@echo 'make abi                       write the export list and abi/ again after a change of the header'
 	@echo 'make bench-fusion              fused against unfused on the convolutions of ResNet-50'
 	@echo 'make format, make lint         swift format with the committed configuration'
 	@echo 'make proto                     generate the Swift of the ONNX messages again'
 
 setup:
 	scripts/setup.sh demo
+
+setup-test:
+	scripts/setup.sh test
 
 build:
 	$(SWIFT) build -c release --product tenon --disable-local-rpath $(SWIFTFLAGS)
@@ -30,6 +37,38 @@ install: build
 # What examples and tests are built against.
 local: build
 	PREFIX='$(LOCAL)' DESTDIR= scripts/install.sh "$$($(SWIFT) build -c release --show-bin-path)/libtenon.so"
+
+examples: local
+	scripts/examples.sh '$(LOCAL)' $(BUILD)/examples
+
+demo: setup
+	@$(MAKE) --no-print-directory examples
+	@scripts/demo.sh '$(LOCAL)' $(BUILD)/examples
+
+test: setup-test
+	@$(MAKE) --no-print-directory local
+	@SWIFT='$(SWIFT)' scripts/test.sh '$(LOCAL)'
+
+test-c: local
+	@scripts/test.sh '$(LOCAL)' c
+
+valgrind: local
+	@scripts/test.sh '$(LOCAL)' valgrind
+
+test-python: setup-test
+	@$(MAKE) --no-print-directory local
+	@scripts/test.sh '$(LOCAL)' python
+
+# Another oneDNN, in build folders of its own.
+DNNL3 := $(abspath $(BUILD)/dnnl3)
+dnnl3: setup
+	scripts/dnnl3.sh '$(DNNL3)/onednn'
+	TENON_DNNL_ROOT='$(DNNL3)/onednn' $(SWIFT) build -c release --product tenon --scratch-path $(BUILD)/dnnl3/swift $(SWIFTFLAGS)
+	PREFIX='$(DNNL3)/prefix' DESTDIR= DNNL_LIBS='-L$(DNNL3)/onednn/lib -ldnnl' scripts/install.sh $(BUILD)/dnnl3/swift/release/libtenon.so
+	LD_LIBRARY_PATH='$(DNNL3)/onednn/lib' scripts/test.sh '$(DNNL3)/prefix' c examples
+
+abi:
+	scripts/abi.sh
 
 format:
 	$(SWIFT) format -i -r -p Package.swift Sources Tests

@@ -1,0 +1,35 @@
+#!/bin/bash
+# Every test, one part after another, and a summary. usage: test.sh PREFIX [PART...]
+# Parts: swift c valgrind examples python lint.
+set -uo pipefail
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+prefix=$1
+shift
+parts=("$@")
+[ "${#parts[@]}" -gt 0 ] || parts=(c examples python valgrind swift lint)
+cd "$root"
+summary=()
+status=0
+
+run_swift() { "${SWIFT:-swift}" test; }
+run_c() { Tests/C/run.sh "$prefix"; }
+run_valgrind() { Tests/C/run.sh "$prefix" valgrind; }
+run_examples() { scripts/examples.sh "$prefix" build/examples && scripts/demo.sh "$prefix" build/examples; }
+run_python() {
+    PYTHONPATH="$root/python" TENON_LIBRARY="$prefix/lib/libtenon.so" .venv/bin/python -m pytest -q python
+}
+run_lint() { make --no-print-directory lint; }
+
+for part in "${parts[@]}"; do
+    echo
+    echo "== $part"
+    start=$(date +%s)
+    if "run_$part"; then result=passed; else result=FAILED status=1; fi
+    summary+=("$(printf '%-10s %-7s %4d s' "$part" "$result" $(($(date +%s) - start)))")
+done
+echo
+echo "== Summary"
+printf '%s\n' "${summary[@]}"
+if [ "$status" = 0 ]; then echo "test: everything passed"; else echo "test: something failed" >&2; fi
+exit "$status"
