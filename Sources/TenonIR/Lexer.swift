@@ -1,6 +1,6 @@
 /// One word of the text form: a kind and where it stands.
-struct Token {
-    enum Kind {
+package struct Token {
+    package enum Kind {
         case identifier
         /// Digits only.
         case integer
@@ -28,21 +28,21 @@ struct Token {
         case invalid
     }
 
-    var kind: Kind
-    var start: Int
-    var end: Int
+    package var kind: Kind
+    package var start: Int
+    package var end: Int
 }
 
 /// Cuts UTF-8 into tokens. Never reads outside of `bytes`.
-struct Lexer {
-    let bytes: UnsafeBufferPointer<UInt8>
-    private(set) var position = 0
+package struct Lexer {
+    package let bytes: UnsafeBufferPointer<UInt8>
+    package private(set) var position = 0
 
     init(_ bytes: UnsafeBufferPointer<UInt8>) { self.bytes = bytes }
 
     private func byte(_ index: Int) -> UInt8 { index < bytes.count ? bytes[index] : 0 }
 
-    mutating func next() -> Token {
+    package mutating func next() -> Token {
         skipBlanks()
         guard position < bytes.count else { return Token(kind: .end, start: bytes.count, end: bytes.count) }
         let start = position

@@ -1,7 +1,7 @@
 /// Types, numbers, dimensions and attributes as text.
-enum Literals {
+package enum Literals {
     /// Shortest digits that read back to the same number; always with a point, an exponent or a word.
-    static func text(_ number: Double) -> String {
+    package static func text(_ number: Double) -> String {
         if number.isNaN {
             return number.bitPattern == Double.nan.bitPattern
                 ? "nan" : "nan(0x\(String(number.bitPattern, radix: 16)))"
@@ -17,7 +17,7 @@ enum Literals {
         return number.description
     }
 
-    static func text(_ value: AttributeValue) -> String {
+    package static func text(_ value: AttributeValue) -> String {
         switch value {
         case .int(let number): "\(number)"
         case .float(let number): text(number)
@@ -32,7 +32,7 @@ enum Literals {
         }
     }
 
-    static func text(_ type: ValueType) -> String {
+    package static func text(_ type: ValueType) -> String {
         switch type {
         case .tensor(let tensor):
             let name = tensor.dtype?.name ?? "?"
@@ -50,7 +50,7 @@ enum Literals {
         }
     }
 
-    static func text(_ dims: [Dim]) -> String {
+    package static func text(_ dims: [Dim]) -> String {
         var text = "["
         for (index, dim) in dims.enumerated() {
             if index > 0 { text += "," }
@@ -85,7 +85,7 @@ enum Literals {
     }
 
     /// Each element as text that reads back to the same bits.
-    static func elements(_ constant: Constant) -> [String] {
+    package static func elements(_ constant: Constant) -> [String] {
         func load<T: BitwiseCopyable>(_: T.Type, _ text: (T) -> String) -> [String] {
             (0..<constant.count).map { index in
                 text(constant.bytes.loadUnaligned(fromByteOffset: index * MemoryLayout<T>.stride, as: T.self))

@@ -130,7 +130,7 @@ extension Parser {
 
     // MARK: - Operands
 
-    mutating func operand() throws -> Operand {
+    package mutating func operand() throws -> Operand {
         switch token.kind {
         case .value, .numberedValue, .quotedValue: return .value(try value())
         case .global, .quotedGlobal: return .global(try name())
@@ -175,7 +175,7 @@ extension Parser {
     }
 
     /// A number, `inf`, `nan` or `nan(0x…)` as a double.
-    mutating func double(isNegative: Bool) throws -> Double {
+    package mutating func double(isNegative: Bool) throws -> Double {
         if isWord("nan") {
             advance()
             guard try skip("(") else { return isNegative ? -.nan : .nan }

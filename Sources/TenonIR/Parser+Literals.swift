@@ -1,6 +1,6 @@
 /// Attributes and constants.
 extension Parser {
-    mutating func attributes() throws -> Attributes {
+    package mutating func attributes() throws -> Attributes {
         try require("{")
         return try attributesAfterBrace()
     }
@@ -108,7 +108,7 @@ extension Parser {
     }
 
     /// `const f32[2](1, 2)` or `const#3: f32[64]`.
-    mutating func constant() throws -> Constant {
+    package mutating func constant() throws -> Constant {
         advance()
         guard try skip("#") else {
             let start = token

@@ -1,12 +1,12 @@
 /// Moving through tokens, and saying what is wrong with them.
 extension Parser {
-    mutating func advance() { token = lexer.next() }
+    package mutating func advance() { token = lexer.next() }
 
-    func isNext(_ punctuation: Unicode.Scalar) -> Bool {
+    package func isNext(_ punctuation: Unicode.Scalar) -> Bool {
         token.kind == .punctuation && lexer.bytes[token.start] == UInt8(ascii: punctuation)
     }
 
-    func isWord(_ word: StaticString) -> Bool {
+    package func isWord(_ word: StaticString) -> Bool {
         guard token.kind == .identifier, token.end - token.start == word.utf8CodeUnitCount else { return false }
         return word.withUTF8Buffer { buffer in
             for index in 0..<buffer.count where buffer[index] != lexer.bytes[token.start + index] { return false }
@@ -14,19 +14,19 @@ extension Parser {
         }
     }
 
-    mutating func require(_ punctuation: Unicode.Scalar) throws {
+    package mutating func require(_ punctuation: Unicode.Scalar) throws {
         guard isNext(punctuation) else { throw expected("'\(punctuation)'") }
         advance()
     }
 
-    mutating func skip(_ punctuation: Unicode.Scalar) throws -> Bool {
+    package mutating func skip(_ punctuation: Unicode.Scalar) throws -> Bool {
         guard isNext(punctuation) else { return false }
         advance()
         return true
     }
 
     /// Counts a level of nesting; the caller takes it back.
-    mutating func enter() throws {
+    package mutating func enter() throws {
         guard depth < TextForm.nestingLimit else {
             throw TenonError(
                 .limitExceeded, "\(place(token.start)): nested deeper than \(TextForm.nestingLimit) levels")
@@ -35,12 +35,12 @@ extension Parser {
     }
 
     /// The bytes as they stand.
-    func string(_ start: Int, _ end: Int) -> String {
+    package func string(_ start: Int, _ end: Int) -> String {
         String(decoding: UnsafeBufferPointer(rebasing: lexer.bytes[start..<end]), as: UTF8.self)
     }
 
     /// The name or string that a token means, with quotes and escapes removed.
-    func text(of token: Token) throws -> String {
+    package func text(of token: Token) throws -> String {
         switch token.kind {
         case .string, .quotedValue, .quotedGlobal: return try unescaped(token)
         default: return string(token.start, token.end)
@@ -48,7 +48,7 @@ extension Parser {
     }
 
     /// A name, bare or quoted.
-    mutating func name() throws -> String {
+    package mutating func name() throws -> String {
         switch token.kind {
         case .identifier, .string, .global, .quotedGlobal:
             let text = try self.text(of: token)
@@ -96,14 +96,14 @@ extension Parser {
 
     // MARK: - Errors
 
-    func expected(_ what: String) -> TenonError { error("expected \(what), found \(found(token))", at: token) }
+    package func expected(_ what: String) -> TenonError { error("expected \(what), found \(found(token))", at: token) }
 
-    func error(_ message: String, at token: Token) -> TenonError {
+    package func error(_ message: String, at token: Token) -> TenonError {
         TenonError(.parseError, "\(place(token.start)): \(message)")
     }
 
     /// Line and column, from 1; columns count characters (Unicode scalars).
-    func place(_ offset: Int) -> String {
+    package func place(_ offset: Int) -> String {
         var line = 1
         var column = 1
         for index in 0..<min(offset, lexer.bytes.count) {
@@ -118,7 +118,7 @@ extension Parser {
         return "line \(line), column \(column)"
     }
 
-    func found(_ token: Token) -> String {
+    package func found(_ token: Token) -> String {
         if token.kind == .end { return "the end of the text" }
         let end = min(token.end, token.start + 40)
         // Quotes and line breaks of the text must not break the message's one line.

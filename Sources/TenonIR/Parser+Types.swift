@@ -1,6 +1,6 @@
 /// Types and dimensions.
 extension Parser {
-    mutating func type() throws -> ValueType {
+    package mutating func type() throws -> ValueType {
         try enter()
         defer { depth -= 1 }
         if isNext("(") { return .tuple(try types()) }
@@ -45,7 +45,7 @@ extension Parser {
         return types
     }
 
-    mutating func dtype() throws -> DataType {
+    package mutating func dtype() throws -> DataType {
         guard token.kind == .identifier, let dtype = DataType(name: string(token.start, token.end)) else {
             throw expected("an element type, as f32")
         }
@@ -82,7 +82,7 @@ extension Parser {
         return TensorType(dtype, try dims())
     }
 
-    mutating func dims() throws -> [Dim] {
+    package mutating func dims() throws -> [Dim] {
         try require("[")
         var dims: [Dim] = []
         while !isNext("]") {
@@ -171,7 +171,7 @@ extension Parser {
     private func overflow(_ token: Token) -> TenonError { error("a dimension overflows", at: token) }
 
     /// The integer token that is next.
-    mutating func integer(isNegative: Bool) throws -> Int64 {
+    package mutating func integer(isNegative: Bool) throws -> Int64 {
         let text = string(token.start, token.end)
         guard token.kind == .integer else { throw expected("an integer") }
         guard let value = Int64(isNegative ? "-" + text : text) else {

@@ -1,8 +1,8 @@
 /// Reads the text form. Checks everything that the text says; what the text means is checked by the verifier.
-struct Parser {
-    var lexer: Lexer
-    var token: Token
-    var depth = 0
+package struct Parser {
+    package var lexer: Lexer
+    package var token: Token
+    package var depth = 0
     /// The module so far.
     private var result = Module()
     /// The function whose body is being read.
@@ -16,7 +16,7 @@ struct Parser {
         var numbered: [Int: ValueID] = [:]
     }
 
-    init(_ bytes: UnsafeBufferPointer<UInt8>, constants: [Constant]) {
+    package init(_ bytes: UnsafeBufferPointer<UInt8>, constants: [Constant]) {
         lexer = Lexer(bytes)
         token = lexer.next()
         self.constants = ConstantTable(given: constants)

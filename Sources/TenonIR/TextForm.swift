@@ -100,8 +100,8 @@ extension Parser {
 }
 
 /// What printer and parser agree on.
-enum TextForm {
-    static let nestingLimit = 64
+package enum TextForm {
+    package static let nestingLimit = 64
     /// Numbers and symbols in one dimension.
     static let dimensionLimit = 1024
 
@@ -113,7 +113,7 @@ enum TextForm {
 
     /// Letters, digits and `_`, not beginning with a digit; also several such words joined by dots. A dot in front of a
     /// digit is the projection of a tuple, so names like `layer.0` are quoted.
-    static func isIdentifier(_ name: String) -> Bool {
+    package static func isIdentifier(_ name: String) -> Bool {
         var expectsLetter = true
         for byte in name.utf8 {
             if isLetter(byte) {
@@ -130,9 +130,9 @@ enum TextForm {
     }
 
     /// The name, quoted unless it is an identifier.
-    static func name(_ name: String) -> String { isIdentifier(name) ? name : quoted(name) }
+    package static func name(_ name: String) -> String { isIdentifier(name) ? name : quoted(name) }
 
-    static func quoted(_ text: String) -> String {
+    package static func quoted(_ text: String) -> String {
         var result = "\""
         for scalar in text.unicodeScalars {
             switch scalar {

@@ -31,25 +31,55 @@ import Testing
     @Test(arguments: [
         ("nn.silu", "%s = sigmoid(%x)\n%y = multiply(%x, %s)"),
         ("nn.silu", "%s = sigmoid(%x)\n%y = multiply(%s, %x)"),
-        ("nn.hard_swish", "%a = add(%x, \(scalar(3)))\n%c = clip(%a, 0.0, 6.0)\n%m = multiply(%x, %c)\n%y = divide(%m, \(scalar(6)))"),
-        ("nn.hard_swish", "%a = add(%x, \(scalar(3)))\n%c = nn.relu6(%a)\n%m = multiply(%c, \(scalar(1.0 / 6)))\n%y = multiply(%x, %m)"),
+        (
+            "nn.hard_swish",
+            "%a = add(%x, \(scalar(3)))\n%c = clip(%a, 0.0, 6.0)\n%m = multiply(%x, %c)\n%y = divide(%m, \(scalar(6)))"
+        ),
+        (
+            "nn.hard_swish",
+            "%a = add(%x, \(scalar(3)))\n%c = nn.relu6(%a)\n%m = multiply(%c, \(scalar(1.0 / 6)))\n%y = multiply(%x, %m)"
+        ),
         ("nn.hard_swish", "%h = nn.hard_sigmoid(%x) {alpha=0.16666667, beta=0.5}\n%y = multiply(%h, %x)"),
         ("nn.hard_sigmoid", "%a = add(\(scalar(3)), %x)\n%c = clip(%a, 0.0, 6.0)\n%y = divide(%c, \(scalar(6)))"),
         ("nn.hard_sigmoid", "%m = multiply(%x, \(scalar(0.2)))\n%a = add(%m, \(scalar(0.5)))\n%y = clip(%a, 0.0, 1.0)"),
         ("nn.softplus", "%e = exp(%x)\n%a = add(%e, \(scalar(1)))\n%y = log(%a)"),
         ("nn.softplus", "%e = exp(%x)\n%y = log1p(%e)"),
         ("nn.mish", "%s = nn.softplus(%x)\n%t = tanh(%s)\n%y = multiply(%x, %t)"),
-        ("nn.gelu", "%d = divide(%x, \(scalar(1.4142135)))\n%e = erf(%d)\n%a = add(%e, \(scalar(1)))\n%m = multiply(%x, %a)\n%y = multiply(%m, \(scalar(0.5)))"),
-        ("nn.gelu", "%d = multiply(%x, \(scalar(0.70710677)))\n%e = erf(%d)\n%a = add(\(scalar(1)), %e)\n%h = multiply(%x, \(scalar(0.5)))\n%y = multiply(%h, %a)"),
-        ("nn.gelu", "%d = divide(%x, \(scalar(1.4142135)))\n%e = erf(%d)\n%a = add(%e, \(scalar(1)))\n%h = multiply(\(scalar(0.5)), %a)\n%y = multiply(%x, %h)"),
-        ("nn.gelu", "%d = divide(%x, \(scalar(1.4142135)))\n%e = erf(%d)\n%a = add(%e, \(scalar(1)))\n%h = multiply(%x, %a)\n%y = divide(%h, \(scalar(2)))"),
-        ("nn.gelu", "%d = divide(%x, \(scalar(1.4142135)))\n%e = erf(%d)\n%a = add(%e, \(scalar(1)))\n%h = divide(%a, \(scalar(2)))\n%y = multiply(%h, %x)"),
-        ("nn.gelu_tanh", "%p = power(%x, \(scalar(3)))\n%q = multiply(%p, \(scalar(0.044715)))\n%r = add(%x, %q)\n%s = multiply(%r, \(scalar(0.7978846)))\n%t = tanh(%s)\n%a = add(%t, \(scalar(1)))\n%h = multiply(%x, \(scalar(0.5)))\n%y = multiply(%h, %a)"),
-        ("nn.gelu_tanh", "%p = multiply(%x, %x)\n%p3 = multiply(%p, %x)\n%q = multiply(\(scalar(0.044715)), %p3)\n%r = add(%q, %x)\n%s = multiply(%r, \(scalar(0.7978846)))\n%t = tanh(%s)\n%a = add(%t, \(scalar(1)))\n%m = multiply(%x, %a)\n%y = multiply(\(scalar(0.5)), %m)"),
+        (
+            "nn.gelu",
+            "%d = divide(%x, \(scalar(1.4142135)))\n%e = erf(%d)\n%a = add(%e, \(scalar(1)))\n%m = multiply(%x, %a)\n%y = multiply(%m, \(scalar(0.5)))"
+        ),
+        (
+            "nn.gelu",
+            "%d = multiply(%x, \(scalar(0.70710677)))\n%e = erf(%d)\n%a = add(\(scalar(1)), %e)\n%h = multiply(%x, \(scalar(0.5)))\n%y = multiply(%h, %a)"
+        ),
+        (
+            "nn.gelu",
+            "%d = divide(%x, \(scalar(1.4142135)))\n%e = erf(%d)\n%a = add(%e, \(scalar(1)))\n%h = multiply(\(scalar(0.5)), %a)\n%y = multiply(%x, %h)"
+        ),
+        (
+            "nn.gelu",
+            "%d = divide(%x, \(scalar(1.4142135)))\n%e = erf(%d)\n%a = add(%e, \(scalar(1)))\n%h = multiply(%x, %a)\n%y = divide(%h, \(scalar(2)))"
+        ),
+        (
+            "nn.gelu",
+            "%d = divide(%x, \(scalar(1.4142135)))\n%e = erf(%d)\n%a = add(%e, \(scalar(1)))\n%h = divide(%a, \(scalar(2)))\n%y = multiply(%h, %x)"
+        ),
+        (
+            "nn.gelu_tanh",
+            "%p = power(%x, \(scalar(3)))\n%q = multiply(%p, \(scalar(0.044715)))\n%r = add(%x, %q)\n%s = multiply(%r, \(scalar(0.7978846)))\n%t = tanh(%s)\n%a = add(%t, \(scalar(1)))\n%h = multiply(%x, \(scalar(0.5)))\n%y = multiply(%h, %a)"
+        ),
+        (
+            "nn.gelu_tanh",
+            "%p = multiply(%x, %x)\n%p3 = multiply(%p, %x)\n%q = multiply(\(scalar(0.044715)), %p3)\n%r = add(%q, %x)\n%s = multiply(%r, \(scalar(0.7978846)))\n%t = tanh(%s)\n%a = add(%t, \(scalar(1)))\n%m = multiply(%x, %a)\n%y = multiply(\(scalar(0.5)), %m)"
+        ),
         ("clip", "%a = maximum(%x, \(scalar(0)))\n%y = minimum(%a, \(scalar(6)))"),
         ("clip", "%a = nn.relu(%x)\n%y = minimum(%a, \(scalar(6)))"),
         ("clip", "%a = minimum(%x, \(scalar(6)))\n%y = maximum(%a, \(scalar(0)))"),
-        ("nn.leakyrelu", "%p = nn.relu(%x)\n%n = negative(%x)\n%q = nn.relu(%n)\n%s = multiply(%q, \(scalar(0.1)))\n%y = subtract(%p, %s)"),
+        (
+            "nn.leakyrelu",
+            "%p = nn.relu(%x)\n%n = negative(%x)\n%q = nn.relu(%n)\n%s = multiply(%q, \(scalar(0.1)))\n%y = subtract(%p, %s)"
+        ),
     ])
     func recomposes(name: String, bindings: String) throws {
         #expect(try operators(bindings) == [name])

@@ -13,21 +13,25 @@ public struct CompiledPattern: Sendable {
     public init(_ pattern: Pattern, nodeLimit: Int = 100_000, depthLimit: Int = 256) throws {
         var nodes: [Pattern] = []
         var indices: [ObjectIdentifier: Int] = [:]
-        var stack: [(Pattern, Int)] = [(pattern, 1)]
-        while let (node, depth) = stack.popLast() {
+        guard pattern.depth <= depthLimit else {
+            throw TenonError(
+                .limitExceeded, "pattern: nested \(pattern.depth) levels deep; expected at most \(depthLimit)")
+        }
+        var stack: [Pattern] = [pattern]
+        while let node = stack.popLast() {
             guard indices[ObjectIdentifier(node)] == nil else { continue }
-            guard depth <= depthLimit, nodes.count < nodeLimit else {
-                throw TenonError(
-                    .limitExceeded, "pattern: more than \(nodeLimit) nodes or nested deeper than \(depthLimit)")
+            guard nodes.count < nodeLimit else {
+                throw TenonError(.limitExceeded, "pattern: more than \(nodeLimit) nodes")
             }
             indices[ObjectIdentifier(node)] = nodes.count
             nodes.append(node)
-            for child in node.children.reversed() { stack.append((child, depth + 1)) }
+            stack.append(contentsOf: node.children.reversed())
         }
         self.nodes = nodes
         self.indices = indices
         root = pattern
-        rootOperators = CompiledPattern.operators(of: pattern)
+        var known: [ObjectIdentifier: Set<OperatorID>?] = [:]
+        rootOperators = CompiledPattern.operators(of: pattern, &known)
     }
 
     /// Whether the block has a call that the root could match.
@@ -41,34 +45,34 @@ public struct CompiledPattern: Sendable {
 
     func index(_ node: Pattern) -> Int { indices[ObjectIdentifier(node)] ?? 0 }
 
-    private static func operators(of pattern: Pattern) -> Set<OperatorID>? {
+    /// What is shared in the pattern is looked at once.
+    private static func operators(
+        of pattern: Pattern, _ known: inout [ObjectIdentifier: Set<OperatorID>?]
+    ) -> Set<OperatorID>? {
+        if let found = known[ObjectIdentifier(pattern)] { return found }
+        let found: Set<OperatorID>?
         switch pattern.kind {
-        case .call(let callee, _, _, _): return callees(of: callee)
+        case .call(let callee, _, _, _): found = operators(of: callee, &known)
+        case .op(let id): found = [id]
         case .or(let a, let b):
-            guard let x = operators(of: a), let y = operators(of: b) else { return nil }
-            return x.union(y)
+            if let x = operators(of: a, &known), let y = operators(of: b, &known) {
+                found = x.union(y)
+            } else {
+                found = nil
+            }
         case .and(let a, let b):
-            switch (operators(of: a), operators(of: b)) {
-            case (let x?, let y?): return x.intersection(y)
-            case (let x, let y): return x ?? y
+            switch (operators(of: a, &known), operators(of: b, &known)) {
+            case (let x?, let y?): found = x.intersection(y)
+            case (let x, let y): found = x ?? y
             }
         case .attributes(let inner, _), .dtype(let inner, _), .shape(let inner, _), .type(let inner, _):
-            return operators(of: inner)
+            found = operators(of: inner, &known)
         case .chain(let base, let steps, let minimum, _):
             let tails = Set(steps.map(\.op))
-            if minimum > 0 { return tails }
-            return operators(of: base).map { $0.union(tails) }
-        default: return nil
+            found = minimum > 0 ? tails : operators(of: base, &known).map { $0.union(tails) }
+        default: found = nil
         }
-    }
-
-    private static func callees(of pattern: Pattern) -> Set<OperatorID>? {
-        switch pattern.kind {
-        case .op(let id): return [id]
-        case .or(let a, let b):
-            guard let x = callees(of: a), let y = callees(of: b) else { return nil }
-            return x.union(y)
-        default: return nil
-        }
+        known[ObjectIdentifier(pattern)] = .some(found)
+        return found
     }
 }

@@ -48,10 +48,13 @@ public final class Pattern: Sendable {
     public let kind: Kind
     /// What text form, annotations and explanations call this node; empty for none.
     public let name: String
+    /// Nodes on the longest way down, this one included.
+    public let depth: Int
 
     public init(_ kind: Kind, name: String = "") {
         self.kind = kind
         self.name = name
+        depth = 1 + (Pattern.children(of: kind).map(\.depth).max() ?? 0)
     }
 
     /// A node of the same kind, with a name and an identity of its own.
@@ -88,7 +91,8 @@ public struct ChainStep: Sendable {
     /// What is asked of the step's attributes.
     public var attributes: Attributes
 
-    public init(_ op: OperatorID, other: Pattern? = nil, chainOperand: Int? = 0, attributes: Attributes = Attributes()) {
+    public init(_ op: OperatorID, other: Pattern? = nil, chainOperand: Int? = 0, attributes: Attributes = Attributes())
+    {
         self.op = op
         self.other = other
         self.chainOperand = chainOperand
@@ -98,7 +102,9 @@ public struct ChainStep: Sendable {
 
 extension Pattern {
     /// Nodes directly below this one, in the order in which the matcher visits them.
-    public var children: [Pattern] {
+    public var children: [Pattern] { Pattern.children(of: kind) }
+
+    private static func children(of kind: Kind) -> [Pattern] {
         switch kind {
         case .wildcard, .variable, .dataflowVariable, .globalVariable, .constant, .expression, .op, .external,
             .shapeLiteral:
