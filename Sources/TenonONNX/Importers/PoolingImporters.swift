@@ -11,13 +11,31 @@ enum PoolingImporters {
         "AveragePool": OperatorImporter { node in
             try pool(node, "avg", ["count_include_pad": .bool(try node.bool("count_include_pad", false))])
         },
+        "LpPool": OperatorImporter(since: 2, lpPool),
+        "GlobalLpPool": OperatorImporter(since: 2) { node in
+            let x = try ArithmeticImporters.single(node)
+            let p = try node.int("p", 2)
+            let rank = try node.rank(0)
+            guard rank > 2 else {
+                throw node.error(.invalidShape, "input expects 3 dimensions at least, found \(rank)")
+            }
+            let over: Attributes = ["axis": .ints((2..<Int64(rank)).map { $0 }), "keepdims": true]
+            return try root(node, try node.call("sum", [try power(node, x, p)], over), p)
+        },
         "GlobalAveragePool": OperatorImporter { node in try global(node, "avg") },
         "GlobalMaxPool": OperatorImporter { node in try global(node, "max") },
     ]
 
-    private static func pool(_ node: Node, _ kind: String, _ extra: Attributes = Attributes()) throws -> [ImportedValue]
-    {
-        try node.requireInputs(1...1)
+    private static func pool(
+        _ node: Node, _ kind: String, _ extra: Attributes = Attributes()
+    ) throws -> [ImportedValue] {
+        [.operand(try pool(node, kind, extra, of: try ArithmeticImporters.single(node)))]
+    }
+
+    /// The pooling that the node's attributes describe, of `operand`.
+    private static func pool(
+        _ node: Node, _ kind: String, _ extra: Attributes, of operand: Operand
+    ) throws -> Operand {
         guard let kernel = try node.ints("kernel_shape") else {
             throw node.error(.invalidArgument, "attribute 'kernel_shape' is missing")
         }
@@ -36,7 +54,34 @@ enum PoolingImporters {
         attributes["padding"] = .ints(window.pads)
         attributes["dilation"] = .ints(window.dilations)
         attributes["ceil_mode"] = .bool(try node.bool("ceil_mode", false))
-        return try node.result("nn.\(kind)_pool\(kernel.count)d", [try node.operand(0)], attributes)
+        return try node.call("nn.\(kind)_pool\(kernel.count)d", [operand], attributes)
+    }
+
+    private static func power(_ node: Node, _ x: Operand, _ p: Int64) throws -> Operand {
+        guard p > 0 else { throw node.error(.invalidArgument, "p expects a number above 0, found \(p)") }
+        if p == 2 { return try node.call("square", [x]) }
+        let magnitude = try node.call("abs", [x])
+        return p == 1 ? magnitude : try node.call("power", [magnitude, try node.scalar(Double(p), like: x)])
+    }
+
+    private static func root(_ node: Node, _ x: Operand, _ p: Int64) throws -> [ImportedValue] {
+        if p == 1 { return [.operand(x)] }
+        if p == 2 { return try node.result("sqrt", [x]) }
+        return try node.result("power", [x, try node.scalar(1 / Double(p), like: x)])
+    }
+
+    /// (sum of |x|^p over the window)^(1/p), the sum as a mean that counts every position.
+    private static func lpPool(_ node: Node) throws -> [ImportedValue] {
+        guard let kernel = try node.ints("kernel_shape") else {
+            throw node.error(.invalidArgument, "attribute 'kernel_shape' is missing")
+        }
+        let p = try node.int("p", 2)
+        guard try !node.bool("ceil_mode", false) else { throw node.unsupported("ceil_mode") }
+        let x = try ArithmeticImporters.single(node)
+        let powers = try power(node, x, p)
+        let mean = try pool(node, "avg", ["count_include_pad": true], of: powers)
+        let count = kernel.reduce(1.0) { $0 * Double($1) }
+        return try root(node, try node.call("multiply", [mean, try node.scalar(count, like: x)]), p)
     }
 
     private static func global(_ node: Node, _ kind: String) throws -> [ImportedValue] {
