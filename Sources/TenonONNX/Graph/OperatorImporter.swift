@@ -23,11 +23,13 @@ enum OperatorImporters {
     private static let families: [[String: OperatorImporter]] = [
         ActivationImporters.table,
         ArithmeticImporters.table,
+        AttentionImporter.table,
         ComparisonImporters.table,
         ControlFlowImporters.table,
         ConvolutionImporters.table,
         EinsumImporter.table,
         LinearImporters.table,
+        LossImporters.table,
         ManipulationImporters.table,
         NormalizationImporters.table,
         PoolingImporters.table,

@@ -1,0 +1,87 @@
+import TenonIR
+import Testing
+
+@testable import TenonONNX
+
+/// Operators that become several of ours.
+@Suite struct CompositionTests {
+    private func function(_ opset: Int64, _ inputs: [(String, [Any])], _ build: (inout ModelBuilder) -> Void) throws
+        -> Function
+    {
+        var builder = ModelBuilder(opset: opset)
+        for (name, dims) in inputs { builder.input(name, dims) }
+        build(&builder)
+        builder.output("y")
+        return try builder.function()
+    }
+
+    private func einsum(_ equation: String, _ shapes: [[Any]]) throws -> Function {
+        let names = shapes.indices.map { "x\($0)" }
+        return try function(13, Array(zip(names, shapes))) {
+            $0.node("Einsum", names, ["y"], [attribute("equation", equation)])
+        }
+    }
+
+    @Test func einsumOfOneAndTwoTerms() throws {
+        func shape(_ function: Function) -> [Int64]? { function.resultType.asTensor?.staticShape }
+        #expect(shape(try einsum("ij->ji", [[2, 3]])) == [3, 2])
+        #expect(try einsum("ij->i", [[2, 3]]).operators == ["sum"])
+        #expect(shape(try einsum("bhid,bhjd->bhij", [[2, 4, 5, 8], [2, 4, 7, 8]])) == [2, 4, 5, 7])
+        #expect(shape(try einsum("...ij,...jk", [[2, 3, 4], [2, 4, 5]])) == [2, 3, 5])
+        #expect(shape(try einsum("i,j,k->kij", [[2], [3], [4]])) == [4, 2, 3])
+        #expect(try einsum("ij,jk->ik", [[2, 3], [3, 4]]).operators.contains("matmul"))
+        #expect(
+            try einsum("bi,ij->bj", [["n", 3], [3, 4]]).resultType.asTensor?.shape == [.symbol("n"), 4])
+    }
+
+    @Test(arguments: [
+        ("ij-ji", [[2, 3]]), ("ij->k", [[2, 3]]), ("ijk->i", [[2, 3]]), ("i,j->ij", [[2]]), ("i1->i", [[2, 3]]),
+        ("ij,jk->ik", [[2, 3], [4, 5]]), ("ii->i", [[3, 3]]), ("", [[2]]), ("......->", [[2, 3]]),
+    ]) func equationsThatDoNotFitAreErrors(equation: String, shapes: [[Int]]) throws {
+        let error = try #require(failure { _ = try einsum(equation, shapes) })
+        #expect([.invalidArgument, .invalidShape, .unsupported].contains(error.status))
+        #expect(error.message.contains("Einsum"))
+    }
+
+    @Test func attentionOfSharedHeadsWithAPast() throws {
+        let main = try function(
+            24,
+            [("q", [2, 5, 32]), ("k", [2, 5, 16]), ("v", [2, 5, 16]), ("pk", [2, 2, 3, 8]), ("pv", [2, 2, 3, 8])]
+        ) {
+            $0.node(
+                "Attention", ["q", "k", "v", "", "pk", "pv"], ["y", "key", "value"],
+                [attribute("q_num_heads", 4), attribute("kv_num_heads", 2), attribute("is_causal", 1)])
+            $0.output("key")
+        }
+        // The declared order of outputs is "key" and "y": the helper adds "y" last.
+        #expect(
+            main.resultType
+                == .tuple([.tensor(.float32, [2, 2, 8, 8] as [Int64]), .tensor(.float32, [2, 5, 32] as [Int64])]))
+        #expect(main.call("triu")?.attributes.int("k") == 4)
+        #expect(main.call("repeat")?.attributes.int("repeats") == 2)
+    }
+
+    @Test func attentionOverSymbolicSequences() throws {
+        let main = try function(23, [("q", ["b", 4, "s", 8]), ("k", ["b", 4, "t", 8]), ("v", ["b", 4, "t", 8])]) {
+            $0.node("Attention", ["q", "k", "v"], ["y"], [attribute("is_causal", 1)])
+        }
+        #expect(main.resultType.asTensor?.shape?.map(\.description) == ["b", "4", "s", "8"])
+    }
+
+    @Test func quantisationPerChannel() throws {
+        let main = try function(13, [("x", [2, 3, 4])]) { builder in
+            builder.constant(ModelBuilder.floats("scale", [3], [1, 2, 4]))
+            var zero = ONNXTensorProto()
+            zero.name = "zero"
+            zero.dataType = 3
+            zero.dims = [3]
+            zero.int32Data = [-1, 0, 1]
+            builder.constant(zero)
+            builder.node("QuantizeLinear", ["x", "scale", "zero"], ["q"])
+            builder.node("DequantizeLinear", ["q", "scale", "zero"], ["y"])
+        }
+        #expect(main.resultType == .tensor(.float32, [2, 3, 4] as [Int64]))
+        #expect(main.call("clip")?.arguments.dropFirst() == [.float(-128), .float(127)])
+        #expect(main.call("reshape")?.arguments[1] == .shape([1, 3, 1]))
+    }
+}
