@@ -46,9 +46,15 @@ private func add(
     _ pointer: OpaquePointer?, _ value: UnsafeMutablePointer<tenon_value>?, _ body: (BuilderHandle) throws -> Operand
 ) -> tenon_status {
     withStatus {
-        let result = try output(value, UInt32.max, "value")
-        let handle = try Handle.object(pointer, BuilderHandle.self)
-        result.pointee = try handle.add(try body(handle))
+        guard let value else { throw invalid("value is NULL") }
+        // The inputs may lie where the output goes, so it is written last.
+        do {
+            let handle = try Handle.object(pointer, BuilderHandle.self)
+            value.pointee = try handle.add(try body(handle))
+        } catch {
+            value.pointee = UInt32.max
+            throw error
+        }
     }
 }
 
