@@ -55,7 +55,7 @@ enum BinaryKernels {
             { call in
                 try check(call)
                 guard call.inputs[0].dtype == .bool else { throw call.unsupported(call.inputs[0].dtype) }
-                return BinaryLoop.kernel(try loop(call)) { (a: UInt8, b: UInt8) -> UInt8 in O.apply(a, b) }
+                return BinaryLoop.kernel(try loop(call), BitElement<O, UInt8>())
             }
         )
     }
@@ -67,7 +67,7 @@ enum BinaryKernels {
                 try check(call)
                 let loop = try loop(call)
                 func kernel<T: FixedWidthInteger & BitwiseCopyable & Sendable>(_: T.Type) -> PreparedKernel {
-                    BinaryLoop.kernel(loop) { (a: T, b: T) -> T in O.apply(a, b) }
+                    BinaryLoop.kernel(loop, BitElement<O, T>())
                 }
                 switch call.inputs[0].dtype {
                 case .int8: return kernel(Int8.self)
@@ -102,66 +102,90 @@ enum BinaryKernels {
     }
 }
 
+/// A function of two elements in memory, as a type of its own so that each gets its own loop.
+protocol BinaryElement: Sendable {
+    associatedtype A: BitwiseCopyable
+    associatedtype B: BitwiseCopyable
+    associatedtype R: BitwiseCopyable
+    static func apply(_ a: A, _ b: B) -> R
+}
+
 /// Runs a function of two elements over a broadcast loop.
 enum BinaryLoop {
-    @inline(__always) static func kernel<A: BitwiseCopyable, B: BitwiseCopyable, R: BitwiseCopyable>(
-        _ loop: BroadcastLoop, _ function: @escaping @Sendable (A, B) -> R
-    ) -> PreparedKernel {
+    static func kernel<F: BinaryElement>(_ loop: BroadcastLoop, _: F) -> PreparedKernel {
         PreparedKernel { arguments in
-            let (a, b, result) = (arguments.input(0, A.self), arguments.input(1, B.self), arguments.output(0, R.self))
+            let (a, b, result) = (
+                arguments.input(0, F.A.self), arguments.input(1, F.B.self), arguments.output(0, F.R.self)
+            )
             let (inner, stepA, stepB) = (loop.inner, loop.innerStep(0), loop.innerStep(1))
             loop.forEachPart(arguments.parallel) { rows, elements in
                 loop.forEachRow(rows) { row, startA, startB in
                     let first = elements.lowerBound
                     run(
-                        elements.count, a + startA + first * stepA, stepA, b + startB + first * stepB, stepB,
-                        result + row * inner + first, function)
+                        F.self, elements.count, a + startA + first * stepA, stepA, b + startB + first * stepB, stepB,
+                        result + row * inner + first)
                 }
             }
         }
     }
 
     /// One row. The usual steps get loops that the compiler vectorises.
-    @inline(__always) private static func run<A, B, R>(
-        _ count: Int, _ a: UnsafePointer<A>, _ stepA: Int, _ b: UnsafePointer<B>, _ stepB: Int,
-        _ result: UnsafeMutablePointer<R>, _ function: (A, B) -> R
+    @inline(never) private static func run<F: BinaryElement>(
+        _: F.Type, _ count: Int, _ a: UnsafePointer<F.A>, _ stepA: Int, _ b: UnsafePointer<F.B>, _ stepB: Int,
+        _ result: UnsafeMutablePointer<F.R>
     ) {
         if stepA == 1, stepB == 1 {
-            for index in 0..<count { result[index] = function(a[index], b[index]) }
+            for index in 0..<count { result[index] = F.apply(a[index], b[index]) }
         } else if stepA == 1, stepB == 0 {
             let right = b[0]
-            for index in 0..<count { result[index] = function(a[index], right) }
+            for index in 0..<count { result[index] = F.apply(a[index], right) }
         } else if stepA == 0, stepB == 1 {
             let left = a[0]
-            for index in 0..<count { result[index] = function(left, b[index]) }
+            for index in 0..<count { result[index] = F.apply(left, b[index]) }
         } else {
-            for index in 0..<count { result[index] = function(a[index &* stepA], b[index &* stepB]) }
+            for index in 0..<count { result[index] = F.apply(a[index &* stepA], b[index &* stepB]) }
         }
     }
+}
+
+private struct BitElement<O: BitOperation, T: FixedWidthInteger & BitwiseCopyable & Sendable>: BinaryElement {
+    @inline(__always) static func apply(_ a: T, _ b: T) -> T { O.apply(a, b) }
+}
+
+private struct ArithmeticElement<O: ArithmeticOperation, S: Storage>: BinaryElement {
+    @inline(__always) static func apply(_ a: S, _ b: S) -> S { S(storing: O.apply(a.value, b.value)) }
+}
+
+private struct RealElement<O: RealOperation, S: Storage>: BinaryElement where S.Value: RealNumber {
+    @inline(__always) static func apply(_ a: S, _ b: S) -> S { S(storing: O.apply(a.value, b.value)) }
+}
+
+private struct ComparisonElement<O: Comparison, S: Storage>: BinaryElement {
+    @inline(__always) static func apply(_ a: S, _ b: S) -> UInt8 { O.holds(a.value, b.value) ? 1 : 0 }
+}
+
+private struct PowerElement<S: Storage, E: Storage>: BinaryElement {
+    static func apply(_ a: S, _ b: E) -> S { S(storing: S.Value.power(a.value, real: b.value.double)) }
 }
 
 private struct ArithmeticVisitor<O: ArithmeticOperation>: StorageVisitor {
     let loop: BroadcastLoop
 
-    func visit<S: Storage>(_: S.Type) throws -> PreparedKernel {
-        BinaryLoop.kernel(loop) { (a: S, b: S) -> S in S(storing: O.apply(a.value, b.value)) }
-    }
+    func visit<S: Storage>(_: S.Type) throws -> PreparedKernel { BinaryLoop.kernel(loop, ArithmeticElement<O, S>()) }
 }
 
 private struct RealOperationVisitor<O: RealOperation>: RealVisitor {
     let loop: BroadcastLoop
 
     func visit<S: Storage>(_: S.Type) throws -> PreparedKernel where S.Value: RealNumber {
-        BinaryLoop.kernel(loop) { (a: S, b: S) -> S in S(storing: O.apply(a.value, b.value)) }
+        BinaryLoop.kernel(loop, RealElement<O, S>())
     }
 }
 
 private struct ComparisonVisitor<O: Comparison>: StorageVisitor {
     let loop: BroadcastLoop
 
-    func visit<S: Storage>(_: S.Type) throws -> PreparedKernel {
-        BinaryLoop.kernel(loop) { (a: S, b: S) -> UInt8 in O.holds(a.value, b.value) ? 1 : 0 }
-    }
+    func visit<S: Storage>(_: S.Type) throws -> PreparedKernel { BinaryLoop.kernel(loop, ComparisonElement<O, S>()) }
 }
 
 /// `power`, whose exponent may have another element type than the base and the result.
@@ -182,8 +206,7 @@ private enum PowerKernel {
 
         func visit<S: Storage>(_: S.Type) throws -> PreparedKernel {
             func kernel<E: Storage>(_: E.Type) -> PreparedKernel {
-                BinaryLoop.kernel(loop) { (a: S, b: E) -> S in S(storing: S.Value.power(a.value, real: b.value.double))
-                }
+                BinaryLoop.kernel(loop, PowerElement<S, E>())
             }
             switch call.inputs[1].dtype {
             case .float32: return kernel(Float.self)

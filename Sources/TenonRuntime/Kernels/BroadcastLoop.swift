@@ -64,12 +64,12 @@ struct BroadcastLoop: Sendable {
     func innerStep(_ operand: Int) -> Int { steps[operand][sizes.count - 1] }
 
     /// Calls `body` for every row in `range` with the row's first element of each of two operands.
-    @inline(__always) func forEachRow(_ range: Range<Int>, _ body: (_ row: Int, _ a: Int, _ b: Int) -> Void) {
+    @inline(never) func forEachRow(_ range: Range<Int>, _ body: (_ row: Int, _ a: Int, _ b: Int) -> Void) {
         forEachRow3(range, operandC: nil) { row, a, b, _ in body(row, a, b) }
     }
 
     /// As above with three operands, the third only if given.
-    @inline(__always) func forEachRow3(
+    @inline(never) func forEachRow3(
         _ range: Range<Int>, operandC: Int?, _ body: (_ row: Int, _ a: Int, _ b: Int, _ c: Int) -> Void
     ) {
         guard !range.isEmpty else { return }
@@ -116,7 +116,7 @@ struct BroadcastLoop: Sendable {
     }
 
     /// Rows and elements for a parallel loop: one long row is cut into parts as well.
-    @inline(__always) func forEachPart(
+    @inline(never) func forEachPart(
         _ parallel: Parallel, _ body: (_ rows: Range<Int>, _ elements: Range<Int>) -> Void
     ) {
         let (rows, inner) = (rows, inner)

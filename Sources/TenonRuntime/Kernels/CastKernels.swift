@@ -18,17 +18,25 @@ enum CastKernels {
 
         func visit<S: Storage>(_: S.Type) throws -> PreparedKernel {
             if to == .bool {
-                return UnaryLoop.kernel(count) { (x: S) -> UInt8 in x.value == .zero ? 0 : 1 }
+                return UnaryLoop.kernel(count, TruthElement<S>())
             }
             return try call.dispatch(to, Target<S>(count: count))
         }
+    }
+
+    private struct TruthElement<S: Storage>: UnaryElement {
+        @inline(__always) func apply(_ x: S) -> UInt8 { x.value == .zero ? 0 : 1 }
+    }
+
+    private struct CastElement<S: Storage, R: Storage>: UnaryElement {
+        @inline(__always) func apply(_ x: S) -> R { R(storing: convert(x.value)) }
     }
 
     private struct Target<S: Storage>: StorageVisitor {
         let count: Int
 
         func visit<R: Storage>(_: R.Type) throws -> PreparedKernel {
-            UnaryLoop.kernel(count) { (x: S) -> R in R(storing: convert(x.value)) }
+            UnaryLoop.kernel(count, CastElement<S, R>())
         }
     }
 
@@ -66,13 +74,26 @@ enum CastKernels {
             let (inner, stepC, stepA, stepB) = (loop.inner, loop.innerStep(0), loop.innerStep(1), loop.innerStep(2))
             loop.forEachPart(arguments.parallel) { rows, elements in
                 loop.forEachRow3(rows, operandC: 2) { row, startC, startA, startB in
-                    let to = result + row * inner
-                    let (c, x, y) = (condition + startC, a + startA, b + startB)
-                    for index in elements {
-                        let (left, right) = (x[index &* stepA], y[index &* stepB])
-                        to[index] = c[index &* stepC] != 0 ? left : right
-                    }
+                    select(
+                        elements, condition + startC, stepC, a + startA, stepA, b + startB, stepB, result + row * inner)
                 }
+            }
+        }
+    }
+
+    @inline(never) private static func select<T>(
+        _ elements: Range<Int>, _ condition: UnsafePointer<UInt8>, _ stepC: Int, _ a: UnsafePointer<T>, _ stepA: Int,
+        _ b: UnsafePointer<T>, _ stepB: Int, _ result: UnsafeMutablePointer<T>
+    ) {
+        if stepC == 1, stepA == 1, stepB == 1 {
+            for index in elements {
+                let (x, y) = (a[index], b[index])
+                result[index] = condition[index] != 0 ? x : y
+            }
+        } else {
+            for index in elements {
+                let (x, y) = (a[index &* stepA], b[index &* stepB])
+                result[index] = condition[index &* stepC] != 0 ? x : y
             }
         }
     }

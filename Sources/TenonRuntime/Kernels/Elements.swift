@@ -107,7 +107,16 @@ extension IntegerNumber {
         if b >= 0, let exponent = Self(exactly: b) { return power(a, exponent) }
         return Self(converting: pow(Double(a), b))
     }
-    @inline(__always) init(converting value: Double) { self.init(clamping: value) }
+    @inline(__always) init(converting value: Double) {
+        // The bounds as doubles: the upper one is rounded up, and just out of range.
+        if value >= Double(Self.max) {
+            self = .max
+        } else if value <= Double(Self.min) {
+            self = .min
+        } else {
+            self = value == value ? Self(value) : 0
+        }
+    }
     @inline(__always) init(converting value: Int64) { self.init(truncatingIfNeeded: value) }
     @inline(__always) var double: Double { Double(self) }
     @inline(__always) var bits: Int64 { Int64(truncatingIfNeeded: self) }
@@ -145,20 +154,6 @@ extension UInt8: Storage { typealias Value = UInt8 }
 extension UInt16: Storage { typealias Value = UInt16 }
 extension UInt32: Storage { typealias Value = UInt32 }
 extension UInt64: Storage { typealias Value = UInt64 }
-
-/// IEEE 754 binary16 in memory.
-struct Half: Storage {
-    var bits: UInt16
-    @inline(__always) init(storing value: Float) { bits = HalfPrecision.half(from: value) }
-    @inline(__always) var value: Float { HalfPrecision.float(fromHalf: bits) }
-}
-
-/// The upper half of a binary32 in memory.
-struct BFloat16: Storage {
-    var bits: UInt16
-    @inline(__always) init(storing value: Float) { bits = HalfPrecision.bfloat16(from: value) }
-    @inline(__always) var value: Float { HalfPrecision.float(fromBFloat16: bits) }
-}
 
 /// A generic piece of work; `dispatch` calls it with the Swift type of a dtype, so that each type gets its own loop.
 protocol StorageVisitor {

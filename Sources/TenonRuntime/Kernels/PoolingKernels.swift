@@ -86,90 +86,79 @@ enum PoolingKernels {
             spans: [[Span]](repeating: [one], count: missing) + spans,
             steps: [Int](repeating: 1, count: missing) + steps)
         return isMax
-            ? try call.dispatch(call.inputs[0].dtype, MaxVisitor(plan: plan))
-            : try call.dispatch(call.inputs[0].dtype, MeanVisitor(plan: plan))
+            ? try call.dispatch(call.inputs[0].dtype, Visitor<MaxReduction>(plan: plan))
+            : try call.dispatch(call.inputs[0].dtype, Visitor<SumReduction>(plan: plan))
     }
 
-    /// Calls `body` for each row of the result with the plane's first element and the spans of depth and height.
-    @inline(__always) private static func forEachRow<S: Storage>(
-        _ plan: Plan, _ x: UnsafePointer<S>, _ y: UnsafeMutablePointer<S>, _ parallel: Parallel,
-        _ body: (_ plane: UnsafePointer<S>, _ d: Span, _ h: Span, _ row: UnsafeMutablePointer<S>) -> Void
+    private struct Visitor<R: Reduction>: StorageVisitor {
+        let plan: Plan
+
+        func visit<S: Storage>(_: S.Type) throws -> PreparedKernel {
+            let plan = plan
+            let (depth, height, width) = (plan.spans[0].count, plan.spans[1].count, plan.spans[2].count)
+            let line = plan.source[2]
+            let area = plan.source[0] * plan.source[1] * line
+            // Lines rounded up to cache lines, so that pieces do not share one.
+            let lineElements = (line + 63) / 64 * 64
+            let work = max(1, line * (plan.spans[1].first?.count ?? 1))
+            return PreparedKernel(scratchBytes: lineElements * Pieces.most * MemoryLayout<S.Value>.stride) {
+                arguments in
+                let (x, y) = (arguments.input(0, S.self), arguments.output(0, S.self))
+                let scratch = arguments.scratch.assumingMemoryBound(to: S.Value.self)
+                Pieces.forEach(
+                    arguments.parallel, plan.planes * depth * height, grain: max(1, 16_384 / work)
+                ) { piece, range in
+                    for index in range {
+                        let (plane, position) = (index / (depth * height), index % (depth * height))
+                        let (d, h) = (plan.spans[0][position / height], plan.spans[1][position % height])
+                        let sums = scratch + piece * lineElements
+                        PoolingKernels.gather(R.self, plan, x + plane * area, d, h, sums)
+                        plan.spans[2].withUnsafeBufferPointer { spans in
+                            PoolingKernels.finish(
+                                R.self, spans, plan.steps[2], d.divisor * h.divisor, sums, y + index * width)
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// All lines that a row of windows meets, combined into one.
+    @inline(never) private static func gather<R: Reduction, S: Storage>(
+        _: R.Type, _ plan: Plan, _ plane: UnsafePointer<S>, _ d: Span, _ h: Span, _ sums: UnsafeMutablePointer<S.Value>
     ) {
-        let (depth, height, width) = (plan.spans[0].count, plan.spans[1].count, plan.spans[2].count)
-        let area = plan.source[0] * plan.source[1] * plan.source[2]
-        let work = max(1, plan.source[2] * (plan.spans[1].first?.count ?? 1))
-        parallel.forEach(plan.planes * depth * height, grain: max(1, 16_384 / work)) { range in
-            for index in range {
-                let (plane, line) = (index / (depth * height), index % (depth * height))
-                body(
-                    x + plane * area, plan.spans[0][line / height], plan.spans[1][line % height], y + index * width)
+        let (height, width) = (plan.source[1], plan.source[2])
+        var isFirst = true
+        for i in 0..<d.count {
+            for j in 0..<h.count {
+                let line = plane + ((d.first + i * plan.steps[0]) * height + h.first + j * plan.steps[1]) * width
+                if isFirst {
+                    for index in 0..<width { sums[index] = line[index].value }
+                } else {
+                    for index in 0..<width { sums[index] = R.combine(sums[index], line[index].value) }
+                }
+                isFirst = false
             }
+        }
+        if isFirst {
+            for index in 0..<width { sums[index] = R.start(S.Value.self) }
         }
     }
 
-    private struct MaxVisitor: StorageVisitor {
-        let plan: Plan
-
-        func visit<S: Storage>(_: S.Type) throws -> PreparedKernel {
-            let plan = plan
-            return PreparedKernel { arguments in
-                let (x, y) = (arguments.input(0, S.self), arguments.output(0, S.self))
-                let (height, width) = (plan.source[1], plan.source[2])
-                forEachRow(plan, x, y, arguments.parallel) { plane, d, h, row in
-                    plan.spans[2].withUnsafeBufferPointer { spans in
-                        for position in 0..<spans.count {
-                            let w = spans[position]
-                            var best = S.Value.lowest
-                            for i in 0..<d.count {
-                                for j in 0..<h.count {
-                                    let line =
-                                        plane
-                                        + ((d.first &+ i &* plan.steps[0]) &* height &+ h.first &+ j &* plan.steps[1])
-                                        &* width
-                                    for k in 0..<w.count {
-                                        best = S.Value.larger(line[w.first &+ k &* plan.steps[2]].value, best)
-                                    }
-                                }
-                            }
-                            row[position] = S(storing: best)
-                        }
-                    }
-                }
+    /// The windows of one row. The maximum is exact; a sum becomes a mean.
+    @inline(never) private static func finish<R: Reduction, S: Storage>(
+        _: R.Type, _ spans: UnsafeBufferPointer<Span>, _ step: Int, _ divisor: Int, _ sums: UnsafePointer<S.Value>,
+        _ row: UnsafeMutablePointer<S>
+    ) {
+        for position in 0..<spans.count {
+            let span = spans[position]
+            var total = R.start(S.Value.self)
+            for k in 0..<span.count { total = R.combine(total, sums[span.first &+ k &* step]) }
+            if R.self == SumReduction.self {
+                // A window that meets nothing has the mean 0.
+                total = S.Value.divide(total, S.Value(converting: Int64(max(1, divisor &* span.divisor))))
             }
-        }
-    }
-
-    private struct MeanVisitor: StorageVisitor {
-        let plan: Plan
-
-        func visit<S: Storage>(_: S.Type) throws -> PreparedKernel {
-            let plan = plan
-            return PreparedKernel { arguments in
-                let (x, y) = (arguments.input(0, S.self), arguments.output(0, S.self))
-                let (height, width) = (plan.source[1], plan.source[2])
-                forEachRow(plan, x, y, arguments.parallel) { plane, d, h, row in
-                    plan.spans[2].withUnsafeBufferPointer { spans in
-                        for position in 0..<spans.count {
-                            let w = spans[position]
-                            var sum = S.Value.zero
-                            for i in 0..<d.count {
-                                for j in 0..<h.count {
-                                    let line =
-                                        plane
-                                        + ((d.first &+ i &* plan.steps[0]) &* height &+ h.first &+ j &* plan.steps[1])
-                                        &* width
-                                    for k in 0..<w.count {
-                                        sum = S.Value.add(sum, line[w.first &+ k &* plan.steps[2]].value)
-                                    }
-                                }
-                            }
-                            // A window that meets nothing has the mean 0.
-                            let divisor = max(1, d.divisor &* h.divisor &* w.divisor)
-                            row[position] = S(storing: S.Value.divide(sum, S.Value(converting: Int64(divisor))))
-                        }
-                    }
-                }
-            }
+            row[position] = S(storing: total)
         }
     }
 }

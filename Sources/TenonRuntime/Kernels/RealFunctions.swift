@@ -23,12 +23,12 @@ struct LogOnePlus: RealFunction {
 }
 
 struct SquareRoot: RealFunction {
-    @inline(__always) func apply(_ x: Vector) -> Vector { x.squareRoot() }
+    @inline(__always) func apply(_ x: Vector) -> Vector { M.squareRoot(x) }
     func apply(_ x: Double) -> Double { x.squareRoot() }
 }
 
 struct ReciprocalSquareRoot: RealFunction {
-    @inline(__always) func apply(_ x: Vector) -> Vector { 1 / x.squareRoot() }
+    @inline(__always) func apply(_ x: Vector) -> Vector { 1 / M.squareRoot(x) }
     func apply(_ x: Double) -> Double { 1 / x.squareRoot() }
 }
 
@@ -151,4 +151,27 @@ struct Shrink: RealFunction {
         return M.select(x .< Float(-lambda), x + Float(bias), upper)
     }
     func apply(_ x: Double) -> Double { x < -lambda ? x + bias : x > lambda ? x - bias : 0 }
+}
+
+/// Functions that leave integers as they are.
+protocol RoundingFunction: RealFunction {}
+
+struct Floor: RoundingFunction {
+    @inline(__always) func apply(_ x: Vector) -> Vector { M.floor(x) }
+    func apply(_ x: Double) -> Double { x.rounded(.down) }
+}
+
+struct Ceil: RoundingFunction {
+    @inline(__always) func apply(_ x: Vector) -> Vector { -M.floor(-x) }
+    func apply(_ x: Double) -> Double { x.rounded(.up) }
+}
+
+struct RoundEven: RoundingFunction {
+    @inline(__always) func apply(_ x: Vector) -> Vector { M.roundEven(x) }
+    func apply(_ x: Double) -> Double { x.rounded(.toNearestOrEven) }
+}
+
+struct Truncate: RoundingFunction {
+    @inline(__always) func apply(_ x: Vector) -> Vector { M.copySign(M.floor(M.magnitude(x)), x) }
+    func apply(_ x: Double) -> Double { x.rounded(.towardZero) }
 }

@@ -7,7 +7,7 @@ enum ReductionKernels {
         reduction("sum", SumReduction.self), reduction("max", MaxReduction.self), reduction("min", MinReduction.self),
         reduction("prod", ProductReduction.self), reduction("sum_square", SquareReduction.self),
         reduction("l1_norm", MagnitudeReduction.self),
-        ("mean", { try statistic($0, .mean) }), ("variance", { try statistic($0, .variance) }),
+        ("mean", mean), ("variance", { try statistic($0, .variance) }),
         ("std", { try statistic($0, .deviation) }), ("l2_norm", { try statistic($0, .l2) }),
         ("log_sum", { try statistic($0, .logSum) }), ("log_sum_exp", { try statistic($0, .logSumExp) }),
         boolean("all", MinReduction.self), boolean("any", MaxReduction.self),
@@ -29,6 +29,15 @@ enum ReductionKernels {
         )
     }
 
+    private static func mean(_ call: KernelCall) throws -> PreparedKernel {
+        // Integers and halves need more room for the sum than they have.
+        switch call.inputs.first?.dtype {
+        case .float32: return Visitor<SumReduction>(loops: try loops(call), dividesByCount: true).kernel(Float.self)
+        case .float64: return Visitor<SumReduction>(loops: try loops(call), dividesByCount: true).kernel(Double.self)
+        default: return try statistic(call, .mean)
+        }
+    }
+
     private static func statistic(_ call: KernelCall, _ kind: Statistic) throws -> PreparedKernel {
         try call.dispatch(call.inputs.first?.dtype ?? .string, StatisticVisitor(loops: try loops(call), kind: kind))
     }
@@ -40,8 +49,10 @@ enum ReductionKernels {
         var reduced: BroadcastLoop
         var count: Int
         var length: Int
-        /// Elements of a dense block of several neighbouring results, for sums over an outer axis.
-        var inner: Int { kept.innerStep(0) == 1 ? kept.inner : 1 }
+        /// Results whose values lie side by side while those of one lie apart, as in sums over an outer axis.
+        var reducesRows: Bool { kept.innerStep(0) == 1 && kept.inner >= 4 && reduced.innerStep(0) != 1 }
+        /// Results computed side by side; as many doubles are 1 kB of stack.
+        static var blockLength: Int { 128 }
     }
 
     static func loops(_ call: KernelCall) throws -> Loops {
@@ -81,10 +92,36 @@ enum ReductionKernels {
         }
     }
 
+    /// Calls `body` for blocks of neighbouring results with their place, the place of their first values and their number.
+    @inline(__always) static func forEachBlock(
+        _ loops: Loops, _ parallel: Parallel, _ body: (_ result: Int, _ start: Int, _ count: Int) -> Void
+    ) {
+        guard loops.count > 0 else { return }
+        let (inner, block) = (loops.kept.inner, Loops.blockLength)
+        if loops.kept.rows == 1 {
+            let blocks = (inner + block - 1) / block
+            parallel.forEach(blocks, grain: max(1, 16_384 / block / max(loops.length, 1))) { range in
+                for index in range { body(index * block, index * block, min(block, inner - index * block)) }
+            }
+        } else {
+            parallel.forEach(loops.kept.rows, grain: max(1, 16_384 / inner / max(loops.length, 1))) { rows in
+                loops.kept.forEachRow(rows) { row, start, _ in
+                    var first = 0
+                    while first < inner {
+                        body(row * inner + first, start + first, min(block, inner - first))
+                        first += block
+                    }
+                }
+            }
+        }
+    }
+
     private struct Visitor<R: Reduction>: StorageVisitor {
         let loops: Loops
         /// What takes the place of the bounds of the type.
         var limit: (Double, Double)?
+        /// Turns sums into means.
+        var dividesByCount = false
 
         func visit<S: Storage>(_: S.Type) throws -> PreparedKernel { kernel(S.self) }
 
@@ -97,6 +134,15 @@ enum ReductionKernels {
                     ? S.Value(converting: limit.0) : start == .highest ? S.Value(converting: limit.1) : start
             }
             let identity = start
+            let divisor = dividesByCount ? S.Value(converting: Int64(loops.length)) : nil
+            if loops.reducesRows {
+                return PreparedKernel { arguments in
+                    let (x, y) = (arguments.input(0, S.self), arguments.output(0, S.self))
+                    ReductionKernels.forEachBlock(loops, arguments.parallel) { result, start, count in
+                        columns(loops, x + start, y + result, count, identity, divisor)
+                    }
+                }
+            }
             return PreparedKernel { arguments in
                 let (x, y) = (arguments.input(0, S.self), arguments.output(0, S.self))
                 let (length, step) = (loops.reduced.inner, loops.reduced.innerStep(0))
@@ -106,13 +152,35 @@ enum ReductionKernels {
                     loops.reduced.forEachRow(0..<rows) { _, offset, _ in
                         total = R.combine(total, run(x + first + offset, length, step, identity))
                     }
-                    y[result] = S(storing: total)
+                    y[result] = S(storing: divisor.map { S.Value.divide(total, $0) } ?? total)
+                }
+            }
+        }
+
+        /// Neighbouring results side by side, row after row of the source.
+        @inline(never) private func columns<S: Storage>(
+            _ loops: Loops, _ x: UnsafePointer<S>, _ y: UnsafeMutablePointer<S>, _ count: Int, _ identity: S.Value,
+            _ divisor: S.Value?
+        ) {
+            withUnsafeTemporaryAllocation(of: S.Value.self, capacity: Loops.blockLength) { buffer in
+                guard let totals = buffer.baseAddress else { return }
+                for index in 0..<count { totals[index] = identity }
+                let (length, step) = (loops.reduced.inner, loops.reduced.innerStep(0))
+                loops.reduced.forEachRow(0..<(loops.length == 0 ? 0 : loops.reduced.rows)) { _, offset, _ in
+                    var line = x + offset
+                    for _ in 0..<length {
+                        for index in 0..<count { totals[index] = R.combine(totals[index], R.map(line[index].value)) }
+                        line += step
+                    }
+                }
+                for index in 0..<count {
+                    y[index] = S(storing: divisor.map { S.Value.divide(totals[index], $0) } ?? totals[index])
                 }
             }
         }
 
         /// Eight running values side by side: fast, and sums lose less than with one.
-        @inline(__always) private func run<S: Storage>(
+        @inline(never) private func run<S: Storage>(
             _ x: UnsafePointer<S>, _ count: Int, _ step: Int, _ identity: S.Value
         ) -> S.Value {
             var (a, b, c, d) = (identity, identity, identity, identity)

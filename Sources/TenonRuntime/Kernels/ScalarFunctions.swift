@@ -18,15 +18,19 @@ enum ScalarFunctions {
             { call in
                 let count = try UnaryKernels.check(call)
                 switch call.inputs[0].dtype {
-                case .float32: return UnaryLoop.kernel(count) { (x: Float) -> Float in single(x) }
-                case .float64: return UnaryLoop.kernel(count) { (x: Double) -> Double in double(x) }
-                case .float16: return UnaryLoop.kernel(count) { (x: Half) -> Half in Half(storing: single(x.value)) }
-                case .bfloat16:
-                    return UnaryLoop.kernel(count) { (x: BFloat16) -> BFloat16 in BFloat16(storing: single(x.value)) }
+                case .float32: return UnaryLoop.kernel(count, Element<Float>(function: single))
+                case .float64: return UnaryLoop.kernel(count, Element<Double>(function: double))
+                case .float16: return UnaryLoop.kernel(count, Element<Half>(function: single))
+                case .bfloat16: return UnaryLoop.kernel(count, Element<BFloat16>(function: single))
                 default: throw call.unsupported(call.inputs[0].dtype)
                 }
             }
         )
+    }
+
+    private struct Element<S: Storage>: UnaryElement {
+        let function: @Sendable (S.Value) -> S.Value
+        func apply(_ x: S) -> S { S(storing: function(x.value)) }
     }
 }
 
@@ -35,8 +39,6 @@ enum AnyTypeFunctions {
     static let table: [(String, Kernels.Prepare)] = [
         arithmetic("nn.relu", Relu()), arithmetic("negative", Negative()), arithmetic("abs", Magnitude()),
         arithmetic("sign", Sign()), arithmetic("square", Square()),
-        rounding("floor", .down), rounding("ceil", .up), rounding("round", .toNearestOrEven),
-        rounding("trunc", .towardZero),
         ("nn.relu6", { try clip($0, 0, 6) }),
         ("clip", { try clip($0, try $0.number(1), try $0.number(2)) }),
         ("isnan", { try test($0, Test(nan: true, positive: false, negative: false, finite: false)) }),
@@ -56,7 +58,7 @@ enum AnyTypeFunctions {
             { call in
                 let count = try UnaryKernels.check(call)
                 guard call.inputs[0].dtype == .bool else { throw call.unsupported(call.inputs[0].dtype) }
-                return UnaryLoop.kernel(count) { (x: UInt8) -> UInt8 in x == 0 ? 1 : 0 }
+                return UnaryLoop.kernel(count, NotElement())
             }
         ),
         ("bitwise_not", invert),
@@ -79,41 +81,32 @@ enum AnyTypeFunctions {
         return try call.dispatch(call.inputs[0].dtype, allowingBool: true, TestVisitor(count: count, test: test))
     }
 
-    private static func rounding(_ name: String, _ rule: FloatingPointRoundingRule) -> (String, Kernels.Prepare) {
-        (
-            name,
-            { call in
-                let count = try UnaryKernels.check(call)
-                switch call.inputs[0].dtype {
-                case .float32: return UnaryLoop.kernel(count) { (x: Float) -> Float in x.rounded(rule) }
-                case .float64: return UnaryLoop.kernel(count) { (x: Double) -> Double in x.rounded(rule) }
-                case .float16:
-                    return UnaryLoop.kernel(count) { (x: Half) -> Half in Half(storing: x.value.rounded(rule)) }
-                case .bfloat16:
-                    return UnaryLoop.kernel(count) { (x: BFloat16) -> BFloat16 in
-                        BFloat16(storing: x.value.rounded(rule))
-                    }
-                default:
-                    // Integers are round already.
-                    return try CopyKernels.bytes(call)
-                }
-            }
-        )
-    }
-
     private static func invert(_ call: KernelCall) throws -> PreparedKernel {
         let count = try UnaryKernels.check(call)
         func kernel<T: FixedWidthInteger & BitwiseCopyable & Sendable>(_: T.Type) -> PreparedKernel {
-            UnaryLoop.kernel(count) { (x: T) -> T in ~x }
+            UnaryLoop.kernel(count, InvertElement<T>())
         }
         switch call.inputs[0].dtype {
         case .int8, .uint8: return kernel(UInt8.self)
         case .int16, .uint16: return kernel(UInt16.self)
         case .int32, .uint32: return kernel(UInt32.self)
         case .int64, .uint64: return kernel(UInt64.self)
-        case .bool: return UnaryLoop.kernel(count) { (x: UInt8) -> UInt8 in x ^ 1 }
+        case .bool: return UnaryLoop.kernel(count, NotElement())
         default: throw call.unsupported(call.inputs[0].dtype)
         }
+    }
+
+    private struct NotElement: UnaryElement {
+        @inline(__always) func apply(_ x: UInt8) -> UInt8 { x == 0 ? 1 : 0 }
+    }
+
+    private struct InvertElement<T: FixedWidthInteger & BitwiseCopyable & Sendable>: UnaryElement {
+        @inline(__always) func apply(_ x: T) -> T { ~x }
+    }
+
+    private struct Element<F: ArithmeticFunction, S: Storage>: UnaryElement {
+        let function: F
+        @inline(__always) func apply(_ x: S) -> S { S(storing: function.apply(x.value)) }
     }
 
     private struct Visitor<F: ArithmeticFunction>: StorageVisitor {
@@ -121,7 +114,16 @@ enum AnyTypeFunctions {
         let function: F
 
         func visit<S: Storage>(_: S.Type) throws -> PreparedKernel {
-            UnaryLoop.kernel(count) { (x: S) -> S in S(storing: function.apply(x.value)) }
+            UnaryLoop.kernel(count, Element<F, S>(function: function))
+        }
+    }
+
+    private struct ClipElement<S: Storage>: UnaryElement {
+        let low: S.Value
+        let high: S.Value
+        @inline(__always) func apply(_ x: S) -> S {
+            let raised = x.value < low ? low : x.value
+            return S(storing: raised > high ? high : raised)
         }
     }
 
@@ -131,11 +133,8 @@ enum AnyTypeFunctions {
         let high: Double
 
         func visit<S: Storage>(_: S.Type) throws -> PreparedKernel {
-            let (low, high) = (S.Value(converting: low), S.Value(converting: high))
-            return UnaryLoop.kernel(count) { (x: S) -> S in
-                let raised = x.value < low ? low : x.value
-                return S(storing: raised > high ? high : raised)
-            }
+            UnaryLoop.kernel(
+                count, ClipElement<S>(low: S.Value(converting: low), high: S.Value(converting: high)))
         }
     }
 
@@ -146,19 +145,24 @@ enum AnyTypeFunctions {
         var finite: Bool
     }
 
+    private struct TestElement<S: Storage>: UnaryElement {
+        let test: Test
+        @inline(__always) func apply(_ x: S) -> UInt8 {
+            let value = x.value
+            if value.isNotANumber { return test.nan ? 1 : 0 }
+            // Only floating-point types reach their bounds as infinities.
+            if S.Value.isFloating, value == .highest { return test.positive ? 1 : 0 }
+            if S.Value.isFloating, value == .lowest { return test.negative ? 1 : 0 }
+            return test.finite ? 1 : 0
+        }
+    }
+
     private struct TestVisitor: StorageVisitor {
         let count: Int
         let test: Test
 
         func visit<S: Storage>(_: S.Type) throws -> PreparedKernel {
-            UnaryLoop.kernel(count) { (x: S) -> UInt8 in
-                let value = x.value
-                if value.isNotANumber { return test.nan ? 1 : 0 }
-                // Only floating-point types reach their bounds as infinities.
-                if S.Value.isFloating, value == .highest { return test.positive ? 1 : 0 }
-                if S.Value.isFloating, value == .lowest { return test.negative ? 1 : 0 }
-                return test.finite ? 1 : 0
-            }
+            UnaryLoop.kernel(count, TestElement<S>(test: test))
         }
     }
 }

@@ -64,25 +64,19 @@ enum SoftmaxKernels {
         let highest = Vector(repeating: largest)
         var sums = Vector.zero
         var index = 0
-        while index < count {
-            let lanes = min(8, count &- index)
-            // Lanes beyond the end add exp(-∞) = 0.
-            var part = Vector(repeating: -.infinity)
-            if lanes == 8 {
-                part = Vector(loading: x + index)
-            } else {
-                for lane in 0..<lanes { part[lane] = x[index &+ lane] }
-            }
-            let distance = part - highest
+        while index &+ 8 <= count {
+            let distance = Vector(loading: x + index) - highest
             let power = VectorMath.exp(distance)
             sums += power
-            if lanes == 8 {
-                (isLog ? distance : power).store(to: y + index)
-            } else {
-                let kept = isLog ? distance : power
-                for lane in 0..<lanes { y[index &+ lane] = kept[lane] }
-            }
+            (isLog ? distance : power).store(to: y + index)
             index &+= 8
+        }
+        if index < count {
+            let distance = Float.load(x + index, lanes: count &- index, filling: -.infinity) - highest
+            let isInside = Vector(0, 1, 2, 3, 4, 5, 6, 7) .< Float(count &- index)
+            let power = VectorMath.exp(distance)
+            sums += VectorMath.select(isInside, power, .zero)
+            Float.store(isLog ? distance : power, to: y + index, lanes: count &- index)
         }
         let sum = sums.sum()
         if isLog {

@@ -7,10 +7,21 @@ struct StridedCopy: Sendable {
     /// The element of the source that goes first, in elements.
     let start: Int
     let elementBytes: Int
+    /// The dimensions outside of a transposition of the two innermost ones; nil when there is none.
+    private let planes: BroadcastLoop?
 
     /// `sizes` in order of the result, `steps` of the source in elements.
     init(sizes: [Int], steps: [Int], start: Int = 0, elementBytes: Int) {
-        loop = BroadcastLoop(sizes: sizes, steps: [steps])
+        let loop = BroadcastLoop(sizes: sizes, steps: [steps])
+        let last = loop.sizes.count - 1
+        // Neighbours in the source are one row apart in the result.
+        let transposes =
+            last > 0 && loop.steps[0][last - 1] == 1 && loop.steps[0][last] > 1 && loop.sizes[last - 1] >= 8
+            && loop.sizes[last] >= 8
+        planes =
+            transposes
+            ? BroadcastLoop(sizes: Array(loop.sizes[..<(last - 1)]), steps: [Array(loop.steps[0][..<(last - 1)])]) : nil
+        self.loop = loop
         self.start = start
         self.elementBytes = elementBytes
     }
@@ -33,12 +44,54 @@ struct StridedCopy: Sendable {
         }
     }
 
+    /// Squares of 16 × 16, so that every cache line that is read is used up before it is lost.
+    private func transpose<T: BitwiseCopyable>(
+        _ planes: BroadcastLoop, _ source: UnsafePointer<T>, _ result: UnsafeMutablePointer<T>, _ parallel: Parallel
+    ) {
+        let last = loop.sizes.count - 1
+        let (height, width, step) = (loop.sizes[last - 1], loop.sizes[last], loop.steps[0][last])
+        let bands = (height + 15) / 16
+        let count = planes.rows * planes.inner * bands
+        parallel.forEach(count, grain: max(1, 1024 / width)) { range in
+            for unit in range {
+                let (plane, band) = (unit / bands, unit % bands)
+                let from = source + offset(planes, plane) + band * 16
+                let to = result + (plane * height + band * 16) * width
+                StridedCopy.band(from, to, min(16, height - band * 16), width, step)
+            }
+        }
+    }
+
+    private func offset(_ loop: BroadcastLoop, _ index: Int) -> Int {
+        var rest = index
+        var offset = 0
+        for dimension in stride(from: loop.sizes.count - 1, through: 0, by: -1) {
+            offset += rest % loop.sizes[dimension] * loop.steps[0][dimension]
+            rest /= loop.sizes[dimension]
+        }
+        return offset
+    }
+
+    @inline(never) private static func band<T: BitwiseCopyable>(
+        _ from: UnsafePointer<T>, _ to: UnsafeMutablePointer<T>, _ height: Int, _ width: Int, _ step: Int
+    ) {
+        var first = 0
+        while first < width {
+            let last = min(first &+ 16, width)
+            for row in 0..<height {
+                for column in first..<last { to[row &* width &+ column] = from[column &* step &+ row] }
+            }
+            first = last
+        }
+    }
+
     private func run<T: BitwiseCopyable>(
         _ source: UnsafeRawPointer, _ result: UnsafeMutableRawPointer, _ parallel: Parallel, _: T.Type
     ) {
         let source = source.assumingMemoryBound(to: T.self) + start
         let result = result.assumingMemoryBound(to: T.self)
         let (inner, step) = (loop.inner, loop.innerStep(0))
+        if let planes { return transpose(planes, source, result, parallel) }
         loop.forEachPart(parallel) { rows, elements in
             let (first, count) = (elements.lowerBound, elements.count)
             loop.forEachRow(rows) { row, offset, _ in

@@ -14,7 +14,9 @@ enum UnaryKernels {
             plain("rsqrt", ReciprocalSquareRoot()), plain("erf", ErrorFunction()), plain("sigmoid", Sigmoid()),
             plain("tanh", HyperbolicTangent()), plain("reciprocal", Reciprocal()), plain("log1p", LogOnePlus()),
             plain("nn.gelu", Gelu()), plain("nn.gelu_tanh", GeluTanh()), plain("nn.silu", Silu()),
-            plain("nn.mish", Mish()), plain("nn.softsign", Softsign()), plain("nn.hard_swish", HardSwish()),
+            plain("nn.mish", Mish()), plain("floor", Floor()), plain("ceil", Ceil()),
+            plain("round", RoundEven()), plain("trunc", Truncate()), plain("nn.softsign", Softsign()),
+            plain("nn.hard_swish", HardSwish()),
             real("nn.leakyrelu") { LeakyRelu(alpha: try $0.float("alpha")) },
             real("nn.elu") { Elu(alpha: try $0.float("alpha"), gamma: 1) },
             real("nn.selu") { Elu(alpha: try $0.float("alpha"), gamma: try $0.float("gamma")) },
@@ -41,8 +43,13 @@ enum UnaryKernels {
                 case .float32: return RealLoop.single(count, function)
                 case .float16: return RealLoop.converted(count, function, Half.self)
                 case .bfloat16: return RealLoop.converted(count, function, BFloat16.self)
-                case .float64: return UnaryLoop.kernel(count) { (x: Double) -> Double in function.apply(x) }
-                default: throw call.unsupported(call.inputs[0].dtype)
+                case .float64: return UnaryLoop.kernel(count, DoubleElement(function: function))
+                default:
+                    // Integers are round already.
+                    if F.self is any RoundingFunction.Type, call.inputs[0].dtype.isInteger {
+                        return try CopyKernels.bytes(call)
+                    }
+                    throw call.unsupported(call.inputs[0].dtype)
                 }
             }
         )
@@ -57,17 +64,33 @@ enum UnaryKernels {
     }
 }
 
+/// A function of one element in memory, as a type of its own so that each gets its own loop.
+protocol UnaryElement: Sendable {
+    associatedtype A: BitwiseCopyable
+    associatedtype R: BitwiseCopyable
+    func apply(_ x: A) -> R
+}
+
+private struct DoubleElement<F: RealFunction>: UnaryElement {
+    let function: F
+    @inline(__always) func apply(_ x: Double) -> Double { function.apply(x) }
+}
+
 /// Runs a scalar function over all elements.
 enum UnaryLoop {
-    @inline(__always) static func kernel<A: BitwiseCopyable, R: BitwiseCopyable>(
-        _ count: Int, _ function: @escaping @Sendable (A) -> R
-    ) -> PreparedKernel {
+    static func kernel<F: UnaryElement>(_ count: Int, _ function: F) -> PreparedKernel {
         PreparedKernel { arguments in
-            let (x, result) = (arguments.input(0, A.self), arguments.output(0, R.self))
+            let (x, result) = (arguments.input(0, F.A.self), arguments.output(0, F.R.self))
             arguments.parallel.forEach(count, grain: 16_384) { range in
-                for index in range { result[index] = function(x[index]) }
+                run(function, range.count, x + range.lowerBound, result + range.lowerBound)
             }
         }
+    }
+
+    @inline(never) private static func run<F: UnaryElement>(
+        _ function: F, _ count: Int, _ x: UnsafePointer<F.A>, _ result: UnsafeMutablePointer<F.R>
+    ) {
+        for index in 0..<count { result[index] = function.apply(x[index]) }
     }
 }
 
@@ -75,45 +98,29 @@ enum UnaryLoop {
 /// result does not depend on its place.
 enum RealLoop {
     static func single<F: RealFunction>(_ count: Int, _ function: F) -> PreparedKernel {
+        converted(count, function, Float.self)
+    }
+
+    static func converted<F: RealFunction, S: FloatStorage>(_ count: Int, _ function: F, _: S.Type) -> PreparedKernel {
         PreparedKernel { arguments in
-            let (x, result) = (arguments.input(0, Float.self), arguments.output(0, Float.self))
+            let (x, result) = (arguments.input(0, S.self), arguments.output(0, S.self))
             arguments.parallel.forEach(count, grain: 4096) { range in
                 run(function, range.count, x + range.lowerBound, result + range.lowerBound)
             }
         }
     }
 
-    @inline(__always) static func run<F: RealFunction>(
-        _ function: F, _ count: Int, _ x: UnsafePointer<Float>, _ result: UnsafeMutablePointer<Float>
+    @inline(never) private static func run<F: RealFunction, S: FloatStorage>(
+        _ function: F, _ count: Int, _ x: UnsafePointer<S>, _ result: UnsafeMutablePointer<S>
     ) {
         var index = 0
         while index &+ 8 <= count {
-            function.apply(Vector(loading: x + index)).store(to: result + index)
+            S.store(function.apply(S.load(x + index)), to: result + index)
             index &+= 8
         }
         if index < count {
-            var rest = Vector.zero
-            for lane in 0..<(count &- index) { rest[lane] = x[index &+ lane] }
-            rest = function.apply(rest)
-            for lane in 0..<(count &- index) { result[index &+ lane] = rest[lane] }
-        }
-    }
-
-    static func converted<F: RealFunction, S: Storage>(_ count: Int, _ function: F, _: S.Type) -> PreparedKernel
-    where S.Value == Float {
-        PreparedKernel { arguments in
-            let (x, result) = (arguments.input(0, S.self), arguments.output(0, S.self))
-            arguments.parallel.forEach(count, grain: 4096) { range in
-                var index = range.lowerBound
-                while index < range.upperBound {
-                    let lanes = min(8, range.upperBound &- index)
-                    var part = Vector.zero
-                    for lane in 0..<lanes { part[lane] = x[index &+ lane].value }
-                    part = function.apply(part)
-                    for lane in 0..<lanes { result[index &+ lane] = S(storing: part[lane]) }
-                    index &+= lanes
-                }
-            }
+            let rest = function.apply(S.load(x + index, lanes: count &- index, filling: 0))
+            S.store(rest, to: result + index, lanes: count &- index)
         }
     }
 }

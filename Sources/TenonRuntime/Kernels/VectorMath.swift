@@ -15,6 +15,23 @@ enum VectorMath {
         Vector(bits: magnitude.bits | (sign.bits & SIMD8<UInt32>(repeating: 0x8000_0000)))
     }
 
+    /// To the nearest integer, halves to even. Beyond 2^23 every float is an integer.
+    @inline(__always) static func roundEven(_ x: Vector) -> Vector {
+        let t = magnitude(x)
+        return select(t .< 8_388_608, copySign((t + 8_388_608) - 8_388_608, x), x)
+    }
+
+    @inline(__always) static func floor(_ x: Vector) -> Vector {
+        let rounded = roundEven(x)
+        return select(rounded .> x, rounded - 1, rounded)
+    }
+
+    @inline(__always) static func squareRoot(_ x: Vector) -> Vector {
+        Vector(
+            x[0].squareRoot(), x[1].squareRoot(), x[2].squareRoot(), x[3].squareRoot(), x[4].squareRoot(),
+            x[5].squareRoot(), x[6].squareRoot(), x[7].squareRoot())
+    }
+
     /// (e^r - 1 - r) / r² for |r| ≤ 0.36.
     @inline(__always) private static func tail(_ r: Vector) -> Vector {
         var p = Vector(repeating: 1.9923958e-4)
