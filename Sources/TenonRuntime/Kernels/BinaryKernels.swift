@@ -119,7 +119,7 @@ enum BinaryLoop {
             )
             let (inner, stepA, stepB) = (loop.inner, loop.innerStep(0), loop.innerStep(1))
             loop.forEachPart(arguments.parallel) { rows, elements in
-                loop.forEachRow(rows) { row, startA, startB in
+                loop.forEachRow(rows) { row, startA, startB, _ in
                     let first = elements.lowerBound
                     run(
                         F.self, elements.count, a + startA + first * stepA, stepA, b + startB + first * stepB, stepB,

@@ -63,68 +63,58 @@ struct BroadcastLoop: Sendable {
     var rows: Int { sizes.dropLast().reduce(1, *) }
     func innerStep(_ operand: Int) -> Int { steps[operand][sizes.count - 1] }
 
-    /// Calls `body` for every row in `range` with the row's first element of each of two operands.
-    @inline(never) func forEachRow(_ range: Range<Int>, _ body: (_ row: Int, _ a: Int, _ b: Int) -> Void) {
-        forEachRow3(range, operandC: nil) { row, a, b, _ in body(row, a, b) }
+    /// Neighbouring rows: where the first one begins in up to three operands, and how far apart they are.
+    struct Rows {
+        var count: Int
+        var starts: (a: Int, b: Int, c: Int)
+        var steps: (a: Int, b: Int, c: Int)
     }
 
-    /// As above with three operands, the third only if given.
-    @inline(never) func forEachRow3(
-        _ range: Range<Int>, operandC: Int?, _ body: (_ row: Int, _ a: Int, _ b: Int, _ c: Int) -> Void
-    ) {
-        guard !range.isEmpty else { return }
+    /// Rows from `row` on that are evenly spaced, at most up to `end`.
+    @inline(never) func rows(from row: Int, upTo end: Int) -> Rows {
         let outer = sizes.count - 1
-        if outer == 0 { return body(0, 0, 0, 0) }
-        let second = steps.count > 1 ? 1 : 0
-        let third = operandC ?? 0
-        withUnsafeTemporaryAllocation(of: Int.self, capacity: outer) { position in
-            sizes.withUnsafeBufferPointer { sizes in
-                var rest = range.lowerBound
-                var (a, b, c) = (0, 0, 0)
-                for dimension in stride(from: outer - 1, through: 0, by: -1) {
-                    let index = rest % sizes[dimension]
-                    rest /= sizes[dimension]
-                    position[dimension] = index
-                    a += index * steps[0][dimension]
-                    b += index * steps[second][dimension]
-                    c += index * steps[third][dimension]
-                }
-                steps[0].withUnsafeBufferPointer { stepA in
-                    steps[second].withUnsafeBufferPointer { stepB in
-                        steps[third].withUnsafeBufferPointer { stepC in
-                            for row in range {
-                                body(row, a, b, c)
-                                var dimension = outer - 1
-                                while dimension >= 0 {
-                                    position[dimension] &+= 1
-                                    a &+= stepA[dimension]
-                                    b &+= stepB[dimension]
-                                    c &+= stepC[dimension]
-                                    if position[dimension] < sizes[dimension] { break }
-                                    a &-= stepA[dimension] &* sizes[dimension]
-                                    b &-= stepB[dimension] &* sizes[dimension]
-                                    c &-= stepC[dimension] &* sizes[dimension]
-                                    position[dimension] = 0
-                                    dimension &-= 1
-                                }
-                            }
-                        }
-                    }
-                }
+        guard outer > 0 else { return Rows(count: 1, starts: (0, 0, 0), steps: (0, 0, 0)) }
+        let (second, third) = (steps.count > 1 ? 1 : 0, steps.count > 2 ? 2 : 0)
+        var result = Rows(
+            count: min(sizes[outer - 1] - row % sizes[outer - 1], end - row), starts: (0, 0, 0),
+            steps: (steps[0][outer - 1], steps[second][outer - 1], steps[third][outer - 1]))
+        var rest = row
+        var dimension = outer - 1
+        while dimension >= 0, rest > 0 {
+            let index = rest % sizes[dimension]
+            rest /= sizes[dimension]
+            result.starts.a += index * steps[0][dimension]
+            result.starts.b += index * steps[second][dimension]
+            result.starts.c += index * steps[third][dimension]
+            dimension -= 1
+        }
+        return result
+    }
+
+    /// Calls `body` for every row in `range` with the row's first element of each of three operands (of the first one
+    /// again where there are fewer).
+    @inline(__always) func forEachRow(_ range: Range<Int>, _ body: (_ row: Int, _ a: Int, _ b: Int, _ c: Int) -> Void) {
+        var row = range.lowerBound
+        while row < range.upperBound {
+            let rows = rows(from: row, upTo: range.upperBound)
+            for index in 0..<rows.count {
+                body(
+                    row &+ index, rows.starts.a &+ index &* rows.steps.a, rows.starts.b &+ index &* rows.steps.b,
+                    rows.starts.c &+ index &* rows.steps.c)
             }
+            row &+= rows.count
         }
     }
 
-    /// Rows and elements for a parallel loop: one long row is cut into parts as well.
-    @inline(never) func forEachPart(
-        _ parallel: Parallel, _ body: (_ rows: Range<Int>, _ elements: Range<Int>) -> Void
+    /// Rows and elements for a parallel loop, in parts worth about `grain` elements; one long row is cut as well.
+    @inline(__always) func forEachPart(
+        _ parallel: Parallel, grain: Int = 16_384, _ body: (_ rows: Range<Int>, _ elements: Range<Int>) -> Void
     ) {
         let (rows, inner) = (rows, inner)
         guard inner > 0 else { return }
-        if rows == 1 {
-            parallel.forEach(inner, grain: 16_384) { body(0..<1, $0) }
-        } else {
-            parallel.forEach(rows, grain: max(1, 16_384 / inner)) { body($0, 0..<inner) }
+        let isSingle = rows == 1
+        parallel.forEach(isSingle ? inner : rows, grain: isSingle ? max(1, grain) : max(1, grain / inner)) { range in
+            body(isSingle ? 0..<1 : range, isSingle ? range : 0..<inner)
         }
     }
 }

@@ -73,7 +73,7 @@ enum CastKernels {
             let result = arguments.output(0, T.self)
             let (inner, stepC, stepA, stepB) = (loop.inner, loop.innerStep(0), loop.innerStep(1), loop.innerStep(2))
             loop.forEachPart(arguments.parallel) { rows, elements in
-                loop.forEachRow3(rows, operandC: 2) { row, startC, startA, startB in
+                loop.forEachRow(rows) { row, startC, startA, startB in
                     select(
                         elements, condition + startC, stepC, a + startA, stepA, b + startB, stepB, result + row * inner)
                 }

@@ -44,7 +44,7 @@ enum MatMulKernels {
                     offsets: [(0, 0)]))
         }
         var offsets: [(a: Int, b: Int)] = []
-        loop.forEachRow(0..<(loop.inner == 0 ? 0 : loop.rows)) { _, startA, startB in
+        loop.forEachRow(0..<(loop.inner == 0 ? 0 : loop.rows)) { _, startA, startB, _ in
             for index in 0..<loop.inner {
                 offsets.append(
                     (

@@ -116,7 +116,7 @@ enum NormalizationKernels {
                     // Whole and part rows of the outer loop alike: a row is entered where the range begins.
                     let first = range.lowerBound / inner
                     let last = (range.upperBound - 1) / inner
-                    plan.kept.forEachRow3(first..<last + 1, operandC: 2) { row, startX, startScale, startShift in
+                    plan.kept.forEachRow(first..<last + 1) { row, startX, startScale, startShift in
                         let begin = max(range.lowerBound, row * inner) - row * inner
                         let end = min(range.upperBound, (row + 1) * inner) - row * inner
                         for index in begin..<end {
@@ -142,14 +142,14 @@ enum NormalizationKernels {
         let count = Double(plan.length)
         var mean = 0.0
         if !plan.isRMS {
-            loop.forEachRow3(0..<rows, operandC: 2) { _, a, _, _ in mean += total(x + a, inner, stepX) }
+            loop.forEachRow(0..<rows) { _, a, _, _ in mean += total(x + a, inner, stepX) }
             mean /= count
         }
         var squares = 0.0
-        loop.forEachRow3(0..<rows, operandC: 2) { _, a, _, _ in squares += squaredDistance(x + a, inner, stepX, mean) }
+        loop.forEachRow(0..<rows) { _, a, _, _ in squares += squaredDistance(x + a, inner, stepX, mean) }
         let factor = S.Value(1 / (squares / count + plan.epsilon).squareRoot())
         let center = S.Value(mean)
-        loop.forEachRow3(0..<rows, operandC: 2) { _, a, b, c in
+        loop.forEachRow(0..<rows) { _, a, b, c in
             let (from, to) = (x + a, y + a)
             if let scale, let shift, stepX == 1, stepScale == 1, stepShift == 1 {
                 let (g, s) = (scale + b, shift + c)

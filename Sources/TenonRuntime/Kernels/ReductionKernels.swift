@@ -78,16 +78,9 @@ enum ReductionKernels {
     ) {
         guard loops.count > 0 else { return }
         let (inner, step) = (loops.kept.inner, loops.kept.innerStep(0))
-        let grain = max(1, 16_384 / max(loops.length, 1))
-        if loops.kept.rows == 1 {
-            parallel.forEach(inner, grain: grain) { range in
-                for index in range { body(index, index &* step) }
-            }
-        } else {
-            parallel.forEach(loops.kept.rows, grain: max(1, grain / inner)) { rows in
-                loops.kept.forEachRow(rows) { row, start, _ in
-                    for index in 0..<inner { body(row &* inner &+ index, start &+ index &* step) }
-                }
+        loops.kept.forEachPart(parallel, grain: 16_384 / max(loops.length, 1)) { rows, elements in
+            loops.kept.forEachRow(rows) { row, start, _, _ in
+                for index in elements { body(row &* inner &+ index, start &+ index &* step) }
             }
         }
     }
@@ -98,19 +91,12 @@ enum ReductionKernels {
     ) {
         guard loops.count > 0 else { return }
         let (inner, block) = (loops.kept.inner, Loops.blockLength)
-        if loops.kept.rows == 1 {
-            let blocks = (inner + block - 1) / block
-            parallel.forEach(blocks, grain: max(1, 16_384 / block / max(loops.length, 1))) { range in
-                for index in range { body(index * block, index * block, min(block, inner - index * block)) }
-            }
-        } else {
-            parallel.forEach(loops.kept.rows, grain: max(1, 16_384 / inner / max(loops.length, 1))) { rows in
-                loops.kept.forEachRow(rows) { row, start, _ in
-                    var first = 0
-                    while first < inner {
-                        body(row * inner + first, start + first, min(block, inner - first))
-                        first += block
-                    }
+        loops.kept.forEachPart(parallel, grain: 16_384 / max(loops.length, 1)) { rows, elements in
+            loops.kept.forEachRow(rows) { row, start, _, _ in
+                var first = elements.lowerBound
+                while first < elements.upperBound {
+                    body(row * inner + first, start + first, min(block, elements.upperBound - first))
+                    first += block
                 }
             }
         }
@@ -149,7 +135,7 @@ enum ReductionKernels {
                 let rows = loops.length == 0 ? 0 : loops.reduced.rows
                 ReductionKernels.forEachResult(loops, arguments.parallel) { result, first in
                     var total = identity
-                    loops.reduced.forEachRow(0..<rows) { _, offset, _ in
+                    loops.reduced.forEachRow(0..<rows) { _, offset, _, _ in
                         total = R.combine(total, run(x + first + offset, length, step, identity))
                     }
                     y[result] = S(storing: divisor.map { S.Value.divide(total, $0) } ?? total)
@@ -166,7 +152,7 @@ enum ReductionKernels {
                 guard let totals = buffer.baseAddress else { return }
                 for index in 0..<count { totals[index] = identity }
                 let (length, step) = (loops.reduced.inner, loops.reduced.innerStep(0))
-                loops.reduced.forEachRow(0..<(loops.length == 0 ? 0 : loops.reduced.rows)) { _, offset, _ in
+                loops.reduced.forEachRow(0..<(loops.length == 0 ? 0 : loops.reduced.rows)) { _, offset, _, _ in
                     var line = x + offset
                     for _ in 0..<length {
                         for index in 0..<count { totals[index] = R.combine(totals[index], R.map(line[index].value)) }
@@ -265,35 +251,52 @@ private struct StatisticVisitor: StorageVisitor {
             let (x, y) = (arguments.input(0, S.self), arguments.output(0, S.self))
             let count = Double(loops.length)
             ReductionKernels.forEachResult(loops, arguments.parallel) { result, first in
-                func sum(_ map: (Double) -> Double) -> Double {
-                    let (length, step) = (loops.reduced.inner, loops.reduced.innerStep(0))
-                    var total = 0.0
-                    loops.reduced.forEachRow(0..<(loops.length == 0 ? 0 : loops.reduced.rows)) { _, offset, _ in
-                        let line = x + first + offset
-                        for index in 0..<length { total += map(line[index &* step].value.double) }
-                    }
-                    return total
-                }
+                let x = x + first
                 let value: Double
                 switch kind {
-                case .mean: value = sum { $0 } / count
-                case .l2: value = sum { $0 * $0 }.squareRoot()
-                case .logSum: value = log(sum { $0 })
+                case .mean: value = Moment.sum.total(loops, x) / count
+                case .l2: value = Moment.squares(from: 0).total(loops, x).squareRoot()
+                case .logSum: value = log(Moment.sum.total(loops, x))
                 case .variance, .deviation:
-                    let mean = sum { $0 } / count
-                    let variance = sum { ($0 - mean) * ($0 - mean) } / count
+                    let mean = Moment.sum.total(loops, x) / count
+                    let variance = Moment.squares(from: mean).total(loops, x) / count
                     value = kind == .variance ? variance : variance.squareRoot()
                 case .logSumExp:
-                    var largest = -Double.infinity
-                    _ = sum {
-                        largest = Double.larger($0, largest)
-                        return 0
-                    }
+                    let largest = Moment.largest.total(loops, x)
                     // All -∞, or an infinity among the values: the distance would be NaN.
-                    value = largest.isInfinite ? largest : log(sum { exp($0 - largest) }) + largest
+                    value =
+                        largest.isInfinite ? largest : log(Moment.exponentials(from: largest).total(loops, x)) + largest
                 }
                 y[result] = S(storing: S.Value(converting: value))
             }
         }
+    }
+}
+
+/// What is summed up over the values of one result.
+private enum Moment {
+    case sum
+    case squares(from: Double)
+    case exponentials(from: Double)
+    case largest
+
+    @inline(never) func total<S: Storage>(_ loops: ReductionKernels.Loops, _ x: UnsafePointer<S>) -> Double {
+        let (length, step) = (loops.reduced.inner, loops.reduced.innerStep(0))
+        var total = if case .largest = self { -Double.infinity } else { 0.0 }
+        loops.reduced.forEachRow(0..<(loops.length == 0 ? 0 : loops.reduced.rows)) { _, offset, _, _ in
+            let line = x + offset
+            switch self {
+            case .sum: for index in 0..<length { total += line[index &* step].value.double }
+            case .largest: for index in 0..<length { total = Double.larger(line[index &* step].value.double, total) }
+            case .squares(let center):
+                for index in 0..<length {
+                    let distance = line[index &* step].value.double - center
+                    total += distance * distance
+                }
+            case .exponentials(let highest):
+                for index in 0..<length { total += exp(line[index &* step].value.double - highest) }
+            }
+        }
+        return total
     }
 }

@@ -94,7 +94,7 @@ struct StridedCopy: Sendable {
         if let planes { return transpose(planes, source, result, parallel) }
         loop.forEachPart(parallel) { rows, elements in
             let (first, count) = (elements.lowerBound, elements.count)
-            loop.forEachRow(rows) { row, offset, _ in
+            loop.forEachRow(rows) { row, offset, _, _ in
                 let from = source + offset + first * step
                 let to = result + row * inner + first
                 switch step {
