@@ -619,7 +619,8 @@ void tenon_run_options_init(tenon_run_options *options, uint32_t struct_size);
 
 /* Runs on the caller's buffers, borrowed for the call: as many inputs and outputs as the executable has, in its order.
  * Elements of an array all have the struct_size of the first. Inputs may be strided; outputs are dense and overlap
- * nothing. With fixed shapes a run allocates nothing. A run that fails may have written parts of the outputs. Fails with
+ * nothing. With fixed shapes the library takes no memory from the heap for a run (oneDNN takes a few small blocks for
+ * each primitive). A run that fails may have written parts of the outputs. Fails with
  * TENON_ERROR_INVALID_ARGUMENT, _INVALID_SHAPE or _INVALID_TYPE when a tensor does not fit its port. */
 tenon_status tenon_run(
     const tenon_executable *executable, const tenon_tensor *inputs, size_t input_count, const tenon_tensor *outputs,
