@@ -16,5 +16,9 @@ extension Kernels {
         CreationKernels.table,
         TakeKernels.table,
         ResizeKernels.table,
+        LineKernels.table,
+        GatherKernels.table,
+        ScatterKernels.table,
+        TopKKernels.table,
     ]
 }
