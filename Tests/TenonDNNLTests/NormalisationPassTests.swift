@@ -212,4 +212,45 @@ import Testing
                 """), [FoldBatchNorm()])
         #expect(left == ["nn.conv2d_transpose", "reshape", "add"])
     }
+
+    @Test(arguments: [
+        "%p = nn.pad(%x) {pad_width=[0,0,0,0,1,2,0,1]}\n%y = nn.conv2d(%p, \(weight)) {padding=[1,1,0,0]}",
+        "%p = nn.pad(%x) {pad_width=[0,0,0,0,1,1,1,1]}\n%y = nn.avg_pool2d(%p) {pool_size=[3,3]}",
+        "%r = nn.relu(%x)\n%p = nn.pad(%r) {pad_width=[0,0,0,0,1,1,1,1]}\n%y = nn.max_pool2d(%p) {pool_size=[3,3], strides=[2,2]}",
+        "%p = nn.pad(%x) {pad_width=[0,0,0,0,1,1,1,1], pad_value=-inf}\n%y = nn.max_pool2d(%p) {pool_size=[2,2], strides=[2,2]}",
+    ])
+    func paddingIsFolded(bindings: String) throws {
+        #expect(try !rewrite(convolution(bindings), [FoldPadding()]).contains("nn.pad"))
+    }
+
+    @Test(arguments: [
+        // Not zero, reflected, a channel axis, cut, a window inside the padding, of what may be negative, counted otherwise.
+        "%p = nn.pad(%x) {pad_width=[0,0,0,0,1,1,1,1], pad_value=1.0}\n%y = nn.conv2d(%p, \(weight))",
+        "%p = nn.pad(%x) {pad_width=[0,0,0,0,1,1,1,1], pad_mode=\"reflect\"}\n%y = nn.conv2d(%p, \(weight))",
+        "%p = nn.pad(%x) {pad_width=[0,0,0,0,-1,1,1,1]}\n%y = nn.conv2d(%p, \(weight))",
+        "%r = nn.relu(%x)\n%p = nn.pad(%r) {pad_width=[0,0,0,0,2,2,2,2]}\n%y = nn.max_pool2d(%p) {pool_size=[2,2]}",
+        "%p = nn.pad(%x) {pad_width=[0,0,0,0,1,1,1,1]}\n%y = nn.max_pool2d(%p) {pool_size=[3,3]}",
+        "%p = nn.pad(%x) {pad_width=[0,0,0,0,1,1,1,1]}\n%y = nn.avg_pool2d(%p) {pool_size=[3,3], padding=[1,1,1,1]}",
+        "%p = nn.pad(%x) {pad_width=[0,0,0,0,1,1,1,1]}\n%c = nn.conv2d(%p, \(weight))\n%q = tanh(%p)\n%f = flatten(%q)\n%g = flatten(%c)\n%y = concat((%f, %g))",
+    ])
+    func paddingThatIsAnotherFunctionStays(bindings: String) throws {
+        #expect(try rewrite(convolution(bindings), [FoldPadding()]).contains("nn.pad"))
+    }
+
+    @Test(arguments: [
+        (["nn.dense"], "%f = reshape(%x, shape[12,6])\n%w = permute_dims(%v)\n%y = matmul(%f, %w)"),
+        ([], "%a = reshape(%x, shape[6,12])\n%y = reshape(%a, shape[1,2,6,6])"),
+        (["reshape"], "%a = squeeze(%x) {axis=[0]}\n%b = expand_dims(%a) {axis=[1]}\n%y = flatten(%b)"),
+        ([], "%a = permute_dims(%x) {axes=[0,2,3,1]}\n%y = permute_dims(%a) {axes=[0,3,1,2]}"),
+        (["permute_dims"], "%a = permute_dims(%x) {axes=[0,2,3,1]}\n%y = permute_dims(%a) {axes=[0,2,1,3]}"),
+        (["reshape"], "%y = permute_dims(%x) {axes=[1,0,2,3]}"),
+        ([], "%a = multiply(%x, const f32[](1.0))\n%y = add(const f32[1,1,1,1](0.0), %a)"),
+        (["nn.relu"], "%a = nn.relu(%x)\n%y = nn.relu(%a)"),
+        (["multiply"], "%y = multiply(%x, const f32[](2.0))"),
+        (["add"], "%y = add(%x, const f32[2,1,1,1](0.0, 0.0))"),
+    ])
+    func whatChangesNothingGoes(left: [String], bindings: String) throws {
+        let text = convolution(bindings).replacing("%x: f32[1,2,6,6]", with: "%x: f32[1,2,6,6], %v: f32[5,6]")
+        #expect(try rewrite(text, [SimplifyExpressions()]).filter { $0 != "reshape" || left == ["reshape"] } == left)
+    }
 }

@@ -41,10 +41,8 @@ public enum DefaultPipeline {
     public static func make() -> Sequential {
         Sequential(
             [
-                FoldConstant(), RecomposeActivations(), RecomposeNormalization(), FoldBatchNorm(), FoldConstant(),
-                EliminateDeadCode(),
-                FuseOpsForDNNL(),
-                MergeCompositeFunctions(),
+                FoldConstant(), SimplifyExpressions(), RecomposeActivations(), RecomposeNormalization(), FoldPadding(),
+                FoldBatchNorm(), FoldConstant(), EliminateDeadCode(), FuseOpsForDNNL(), MergeCompositeFunctions(),
             ], name: "DefaultPipeline")
     }
 }

@@ -15,9 +15,11 @@ public struct PassRegistry: Sendable {
         EliminateDeadCode(),
         FoldBatchNorm(),
         FoldConstant(),
+        FoldPadding(),
         MergeCompositeFunctions(),
         RecomposeActivations(),
         RecomposeNormalization(),
+        SimplifyExpressions(),
     ]
 
     /// Adds a pass, or replaces the one of the same name.

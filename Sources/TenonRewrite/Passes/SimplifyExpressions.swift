@@ -1,0 +1,124 @@
+import TenonIR
+
+/// Removes operations that change nothing and merges those that only move elements, so that patterns meet one spelling.
+///
+/// - A reshape, `flatten`, `squeeze`, `expand_dims`, `broadcast_to`, `astype` or `permute_dims` to the type and order it
+///   already has is its operand.
+/// - `flatten`, `squeeze`, `expand_dims` to a known shape, and a `permute_dims` that moves only sizes of 1, are a `reshape`;
+///   a reshape of a reshape is one.
+/// - Two `permute_dims` in a row are one.
+/// - `x · 1`, `x / 1`, `x + 0`, `x - 0` are x; `relu(relu(x))` is `relu(x)`.
+/// - `matmul(x, permute_dims(w))` with the last two axes of a matrix exchanged is `dense(x, w)`.
+public struct SimplifyExpressions: BindingPass {
+    public init() {}
+
+    public var name: String { "SimplifyExpressions" }
+    public var optimisationLevel: Int { 1 }
+
+    func begin(_ function: Function, _ context: PassContext) throws {}
+
+    func visit(
+        _ binding: Binding, _ transformer: inout BindingTransformer, _ state: inout Void, _ context: PassContext
+    ) throws -> Operand? {
+        guard case .call(let call) = binding.expression, case .op(let op) = call.callee, let x = call.arguments.first else {
+            return nil
+        }
+        let type = transformer.type(of: .value(binding.id))
+        switch op.name {
+        case "reshape", "flatten", "squeeze", "expand_dims":
+            return try reshape(op.name, x, type, &transformer, binding)
+        case "broadcast_to", "astype": return transformer.type(of: x) == type && isKnown(type) ? x : nil
+        case "permute_dims": return try permute(call, x, type, &transformer, binding)
+        case "multiply", "divide", "add", "subtract": return neutral(op.name, call, type, transformer)
+        case "nn.relu": return transformer.call(x)?.op.name == "nn.relu" ? x : nil
+        case "matmul": return try dense(call, type, &transformer, binding)
+        default: return nil
+        }
+    }
+
+    private func isKnown(_ type: ValueType) -> Bool { type.asTensor?.shape != nil && type.asTensor?.dtype != nil }
+
+    private func name(_ binding: Binding, _ transformer: BindingTransformer) -> String {
+        transformer.function.values[binding.id.int].name
+    }
+
+    private func reshape(
+        _ op: String, _ x: Operand, _ type: ValueType, _ transformer: inout BindingTransformer, _ binding: Binding
+    ) throws -> Operand? {
+        guard isKnown(type), let shape = type.asTensor?.shape else { return nil }
+        if transformer.type(of: x) == type { return x }
+        // Of a constant it is left to folding.
+        if let inner = transformer.call(x), ["reshape", "flatten", "squeeze", "expand_dims"].contains(inner.op.name),
+            let source = inner.call.arguments.first, transformer.type(of: source).asTensor?.shape != nil
+        {
+            if transformer.type(of: source) == type { return source }
+            return try checked(
+                try transformer.emit("reshape", [source, .shape(shape)], name: name(binding, transformer)), type,
+                transformer)
+        }
+        if op == "reshape" { return nil }
+        return try checked(
+            try transformer.emit("reshape", [x, .shape(shape)], name: name(binding, transformer)), type, transformer)
+    }
+
+    /// The operand, if its type is what it stands for.
+    private func checked(_ operand: Operand, _ type: ValueType, _ transformer: BindingTransformer) throws -> Operand? {
+        transformer.type(of: operand) == type ? operand : nil
+    }
+
+    /// The axes of a permutation, all from 0.
+    private func axes(_ call: Call, _ x: Operand, _ transformer: BindingTransformer) -> [Int]? {
+        guard let rank = transformer.type(of: x).asTensor?.rank else { return nil }
+        guard let given = call.attributes.ints("axes") else { return Array((0..<rank).reversed()) }
+        let resolved = given.map { Int(clamping: $0 < 0 ? $0 + Int64(rank) : $0) }
+        return resolved.sorted() == Array(0..<rank) ? resolved : nil
+    }
+
+    private func permute(
+        _ call: Call, _ x: Operand, _ type: ValueType, _ transformer: inout BindingTransformer, _ binding: Binding
+    ) throws -> Operand? {
+        guard let outer = axes(call, x, transformer), isKnown(type), let shape = type.asTensor?.shape else { return nil }
+        if outer == Array(outer.indices) { return x }
+        if let inner = transformer.call(x), inner.op.name == "permute_dims", let source = inner.call.arguments.first,
+            let first = axes(inner.call, source, transformer)
+        {
+            let both = outer.map { first[$0] }
+            if both == Array(both.indices) { return source }
+            return try transformer.emit(
+                "permute_dims", [source], ["axes": .ints(both.map { Int64($0) })], name: name(binding, transformer))
+        }
+        // Sizes above 1 keep their order: nothing moves in memory.
+        guard let before = transformer.type(of: x).asTensor?.shape else { return nil }
+        let moved = outer.filter { before[$0].value != 1 }
+        guard moved == moved.sorted() else { return nil }
+        return try transformer.emit("reshape", [x, .shape(shape)], name: name(binding, transformer))
+    }
+
+    private func neutral(_ op: String, _ call: Call, _ type: ValueType, _ transformer: BindingTransformer) -> Operand? {
+        guard call.arguments.count == 2 else { return nil }
+        let wanted = op == "multiply" || op == "divide" ? 1.0 : 0.0
+        let commutes = op == "multiply" || op == "add"
+        for position in commutes ? 0...1 : 0...0 {
+            let x = call.arguments[position]
+            guard transformer.type(of: x) == type, isKnown(type),
+                let constant = transformer.constant(call.arguments[1 - position]), constant.count <= 1 << 16,
+                constant.splatValue == wanted
+            else { continue }
+            return x
+        }
+        return nil
+    }
+
+    private func dense(
+        _ call: Call, _ type: ValueType, _ transformer: inout BindingTransformer, _ binding: Binding
+    ) throws -> Operand? {
+        guard call.arguments.count == 2, call.attributes.dtype("out_dtype") == nil,
+            let rank = transformer.type(of: call.arguments[0]).asTensor?.rank, rank >= 2,
+            let (_, op, inner) = transformer.call(call.arguments[1]), op.name == "permute_dims",
+            let weight = inner.arguments.first, axes(inner, weight, transformer) == [1, 0]
+        else { return nil }
+        return try checked(
+            try transformer.emit("nn.dense", [call.arguments[0], weight], name: name(binding, transformer)), type,
+            transformer)
+    }
+}
