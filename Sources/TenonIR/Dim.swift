@@ -301,6 +301,7 @@ extension DimExpression: CustomStringConvertible {
             let product = factors.joined(separator: "*")
             text += text.isEmpty ? (negative ? "-" : "") + product : (negative ? " - " : " + ") + product
         }
+        if text.isEmpty { return "\(constant)" }
         if constant != 0 { text += constant < 0 ? " - \(constant.magnitude)" : " + \(constant)" }
         return text
     }

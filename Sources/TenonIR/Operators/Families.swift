@@ -13,5 +13,6 @@ extension Operators {
         RegroupingOperators.schemas,
         IndexingOperators.schemas,
         ImageOperators.schemas,
+        RecurrentOperators.schemas,
     ]
 }

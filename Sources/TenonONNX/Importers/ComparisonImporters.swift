@@ -14,7 +14,15 @@ enum ComparisonImporters {
             guard direction == "LEFT" || direction == "RIGHT" else {
                 throw node.error(.invalidArgument, "direction expects LEFT or RIGHT, found \(quoted(direction))")
             }
-            return try apply(node, direction == "LEFT" ? "left_shift" : "right_shift")
+            try node.requireInputs(2...2)
+            var count = try node.operand(1)
+            // A negative count is as large as its bits say without a sign: everything is shifted out.
+            if let dtype = try node.type(1).dtype, dtype.isSignedInteger {
+                let isNegative = try node.call("less", [count, try node.scalar(0, like: count)])
+                count = try node.call(
+                    "where", [isNegative, try node.scalar(Double(dtype.byteCount * 8), like: count), count])
+            }
+            return try node.result(direction == "LEFT" ? "left_shift" : "right_shift", [try node.operand(0), count])
         },
         "Mod": OperatorImporter(since: 10) { node in try apply(node, try node.bool("fmod", false) ? "mod" : "floor_mod")
         },

@@ -6,7 +6,7 @@ enum NormalizationImporters {
         "BatchNormalization": OperatorImporter(since: 7, batchNormalization),
         "Softmax": softmax("nn.softmax"),
         "InstanceNormalization": OperatorImporter(since: 6, instanceNormalization),
-        "GroupNormalization": OperatorImporter(since: 21, groupNormalization),
+        "GroupNormalization": OperatorImporter(since: 18, groupNormalization),
         "LayerNormalization": OperatorImporter(since: 17, layerNormalization),
         "RMSNormalization": OperatorImporter(since: 23, rmsNormalization),
         "LRN": OperatorImporter(lrn),
@@ -54,16 +54,25 @@ enum NormalizationImporters {
             ["axes": try spatialAxes(node), "epsilon": try epsilon(node)])
     }
 
-    /// Scale and bias per channel, as since opset 21.
+    /// Scale and bias have one value per channel since opset 21, one per group before.
     private static func groupNormalization(_ node: Node) throws -> [ImportedValue] {
         try node.requireInputs(3...3)
         node.ignore("stash_type")
+        let groups = try node.int("num_groups", 0)
+        guard groups > 0 else {
+            throw node.error(.invalidArgument, "num_groups expects a number above 0, found \(groups)")
+        }
+        func perChannel(_ index: Int) throws -> Operand {
+            let operand = try node.operand(index)
+            guard node.opset < 21 else { return operand }
+            guard let channels = try node.shape(0).dropFirst().first?.value else {
+                throw node.unsupported("a symbolic number of channels")
+            }
+            return try node.call("repeat", [operand], ["repeats": .int(channels / groups), "axis": 0])
+        }
         return try node.result(
-            "nn.group_norm", try (0..<3).map { try node.operand($0) },
-            [
-                "num_groups": .int(try node.int("num_groups", 0)), "axes": try spatialAxes(node),
-                "epsilon": try epsilon(node),
-            ])
+            "nn.group_norm", [try node.operand(0), try perChannel(1), try perChannel(2)],
+            ["num_groups": .int(groups), "axes": try spatialAxes(node), "epsilon": try epsilon(node)])
     }
 
     private static func layerNormalization(_ node: Node) throws -> [ImportedValue] {

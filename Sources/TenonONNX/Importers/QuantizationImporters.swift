@@ -29,6 +29,17 @@ enum QuantizationImporters {
     private static func perAxis(_ node: Node, _ index: Int, axis: Int64, rank: Int) throws -> Operand {
         let operand = try node.operand(index)
         let shape = try node.shape(index)
+        let block = try node.int("block_size", 0)
+        if block > 0, shape.count == rank {
+            let place = try node.axis(axis, rank: rank)
+            let repeats: Attributes = ["repeats": .int(block), "axis": .int(Int64(place))]
+            let whole = try node.call("repeat", [operand], repeats)
+            // The last block may be cut.
+            let size = try node.shape(0)[place]
+            if try node.type(of: whole).shape?[place] == size { return whole }
+            return try node.call(
+                "strided_slice", [whole, .tuple([.int(Int64(place))]), .tuple([.int(0)]), .shape([size])])
+        }
         guard shape.count == 1, shape[0].value != 1 else {
             guard shape.count <= 1 else { throw node.unsupported("blocks: input \(index) is \(try node.type(index))") }
             return try node.reshape(operand, [])
@@ -59,7 +70,6 @@ enum QuantizationImporters {
     private static func quantizeLinear(_ node: Node) throws -> [ImportedValue] {
         try node.requireInputs(2...3)
         node.ignore("saturate", "precision")
-        guard try node.int("block_size", 0) == 0 else { throw node.unsupported("block_size") }
         let rank = try node.rank(0)
         let axis = try node.int("axis", 1)
         let given = try node.dtype("output_dtype")
@@ -74,7 +84,6 @@ enum QuantizationImporters {
 
     private static func dequantizeLinear(_ node: Node) throws -> [ImportedValue] {
         try node.requireInputs(2...3)
-        guard try node.int("block_size", 0) == 0 else { throw node.unsupported("block_size") }
         let rank = try node.rank(0)
         let axis = try node.int("axis", 1)
         let float = try node.type(1).dtype ?? .float32

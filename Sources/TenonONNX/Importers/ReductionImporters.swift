@@ -59,7 +59,9 @@ enum ReductionImporters {
             }
             var attributes: Attributes = ["keepdims": .bool(keepsDims)]
             if let axes { attributes["axis"] = .ints(axes) }
-            return try node.result(op, [try node.operand(0)], attributes)
+            // Among truth values the largest is "any" and the smallest "all".
+            let truth = try node.type(0).dtype == .bool ? ["max": "any", "min": "all"][op] : nil
+            return try node.result(truth ?? op, [try node.operand(0)], attributes)
         }
     }
 

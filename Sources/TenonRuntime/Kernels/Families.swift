@@ -20,5 +20,6 @@ extension Kernels {
         GatherKernels.table,
         ScatterKernels.table,
         TopKKernels.table,
+        RecurrentKernels.table,
     ]
 }

@@ -1,0 +1,114 @@
+import TenonIR
+
+/// LSTM, GRU and RNN. Biases and states that a node leaves out become zeros.
+enum RecurrentImporters {
+    static let table: [String: OperatorImporter] = [
+        "LSTM": OperatorImporter(since: 7) { node in
+            try layer(node, "nn.lstm", gates: 4, functions: 3, states: 2) { attributes in
+                attributes["input_forget"] = .bool(try node.bool("input_forget", false))
+            }
+        },
+        "GRU": OperatorImporter(since: 7) { node in
+            try layer(node, "nn.gru", gates: 3, functions: 2, states: 1) { attributes in
+                attributes["linear_before_reset"] = .bool(try node.bool("linear_before_reset", false))
+            }
+        },
+        "RNN": OperatorImporter(since: 7) { node in
+            try layer(node, "nn.rnn", gates: 1, functions: 1, states: 1) { _ in }
+        },
+    ]
+
+    private static func layer(
+        _ node: Node, _ op: String, gates: Int64, functions: Int, states: Int, extra: (inout Attributes) throws -> Void
+    ) throws -> [ImportedValue] {
+        try node.requireInputs(3...(gates == 4 ? 8 : 6))
+        node.ignore("output_sequence")
+        let recurrence = try node.shape(2)
+        guard recurrence.count == 3, let hidden = recurrence[2].value, let directions = recurrence[0].value,
+            (1...2).contains(directions), hidden > 0, hidden <= Int64(Int32.max)
+        else {
+            throw node.error(.invalidShape, "R expects [directions, \(gates) × hidden, hidden], found \(recurrence)")
+        }
+        if let declared = try node.int("hidden_size"), declared != hidden {
+            throw node.error(.invalidArgument, "hidden_size is \(declared), R has \(hidden)")
+        }
+        let direction = try node.string("direction", "forward")
+        guard ["forward", "reverse", "bidirectional"].contains(direction),
+            (direction == "bidirectional") == (directions == 2)
+        else { throw node.error(.invalidArgument, "direction \(quoted(direction)) with \(directions) directions") }
+        let batchFirst = try node.int("layout", 0) == 1
+        var x = try node.operand(0)
+        if batchFirst { x = try node.call("permute_dims", [x], ["axes": .ints([1, 0, 2])]) }
+        guard let shape = try node.type(of: x).shape, shape.count == 3 else {
+            throw node.unsupported("an input whose shape is not known: \(try node.type(0))")
+        }
+        try checkLengths(node, steps: shape[0])
+        let dtype = try node.type(of: x).dtype ?? .float32
+        func zeros(_ dims: [Dim]) throws -> Operand {
+            if let fixed = TensorType(dtype, dims).staticShape, let count = checkedElementCount(fixed), count <= 1 << 20
+            {
+                return .constant(try Constant.filled(dtype, fixed, 0))
+            }
+            return try node.call("zeros", [.shape(dims)], ["dtype": .dtype(dtype)])
+        }
+        func given(_ index: Int, _ dims: [Dim], isState: Bool) throws -> Operand {
+            guard node.has(index) else { return try zeros(dims) }
+            let operand = try node.operand(index)
+            return isState && batchFirst
+                ? try node.call("permute_dims", [operand], ["axes": .ints([1, 0, 2])]) : operand
+        }
+        let state: [Dim] = [.fixed(directions), shape[1], .fixed(hidden)]
+        var arguments = [x, try node.operand(1), try node.operand(2)]
+        arguments.append(try given(3, [.fixed(directions), .fixed(2 * gates * hidden)], isState: false))
+        for index in 0..<states { arguments.append(try given(5 + index, state, isState: true)) }
+        if gates == 4 { arguments.append(try given(7, [.fixed(directions), .fixed(3 * hidden)], isState: false)) }
+        var attributes: Attributes = ["direction": .string(direction)]
+        attributes["activations"] = .strings(try activations(node, functions: functions, directions: Int(directions)))
+        if let clip = try node.optionalFloat("clip") { attributes["clip"] = .float(clip) }
+        try extra(&attributes)
+        let all = try node.call(op, arguments, attributes)
+        return try results(node, all, states: states, batchFirst: batchFirst)
+    }
+
+    /// Sequences of one length only.
+    private static func checkLengths(_ node: Node, steps: Dim) throws {
+        guard node.has(4) else { return }
+        guard let lengths = try node.host(4)?.dims, lengths.allSatisfy({ $0 == steps }) else {
+            throw node.unsupported("sequence_lens that differ or are not known while importing")
+        }
+    }
+
+    private static func activations(_ node: Node, functions: Int, directions: Int) throws -> [String] {
+        let usual = Array((functions == 1 ? ["tanh"] : ["sigmoid", "tanh", "tanh"]).prefix(functions))
+        guard let attribute = try node.attribute("activations", .strings), !attribute.strings.isEmpty else {
+            return usual
+        }
+        let names = attribute.strings.map { String(decoding: $0, as: UTF8.self).lowercased() }
+        guard names.count == functions * directions else {
+            throw node.error(.invalidArgument, "expected \(functions * directions) activations, found \(names.count)")
+        }
+        if let other = names.first(where: { !["sigmoid", "tanh", "relu"].contains($0) }) {
+            throw node.unsupported("activation \(quoted(other))")
+        }
+        return names
+    }
+
+    private static func results(
+        _ node: Node, _ all: Operand, states: Int, batchFirst: Bool
+    ) throws -> [ImportedValue] {
+        var results: [ImportedValue] = []
+        for index in 0...states {
+            guard node.wants(index) else {
+                results.append(.unsupported)
+                continue
+            }
+            var item = try node.item(index, of: all)
+            if batchFirst {
+                item = try node.call(
+                    "permute_dims", [item], ["axes": .ints(index == 0 ? [2, 0, 1, 3] : [1, 0, 2])])
+            }
+            results.append(.operand(item))
+        }
+        return results
+    }
+}
