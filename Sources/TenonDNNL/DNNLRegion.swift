@@ -42,9 +42,14 @@ final class DNNLInstance: RegionInstance {
     private let stream: Stream
     private let scratch: UnsafeMutableRawPointer
     private var actions: ContiguousArray<Action> = []
-    /// What the caller's inputs and outputs are told to, by their number.
-    private var inputs: ContiguousArray<(number: Int, follower: Follower)> = []
-    private var outputs: ContiguousArray<(number: Int, follower: Follower)> = []
+    /// Which buffer of the caller, and where in it.
+    private struct Binding {
+        var number: Int
+        var offset: Int
+    }
+
+    private var inputs: ContiguousArray<(binding: Binding, follower: Follower)> = []
+    private var outputs: ContiguousArray<(binding: Binding, follower: Follower)> = []
     private var lists: [ArgumentList] = []
     private var pointers: [UnsafeMutableRawPointer] = []
 
@@ -64,17 +69,18 @@ final class DNNLInstance: RegionInstance {
 
     private enum Address {
         case fixed(UnsafeMutableRawPointer)
-        case input(Int)
-        case output(Int)
+        case input(Binding)
+        case output(Binding)
     }
 
     private func address(_ id: BufferID, _ workspace: UnsafeMutableRawPointer) -> Address {
-        let buffer = region.plan.buffers[region.plan.root(id).index]
+        let (root, offset) = region.plan.place(id)
+        let buffer = region.plan.buffers[root.index]
         switch buffer.storage {
-        case .workspace, .alias: return .fixed(workspace + buffer.offset)
-        case .weights(let memory): return .fixed(memory.address)
-        case .input(let number): return .input(number)
-        case .output(let number): return .output(number)
+        case .workspace, .alias: return .fixed(workspace + buffer.offset + offset)
+        case .weights(let memory): return .fixed(memory.address + offset)
+        case .input(let number): return .input(Binding(number: number, offset: offset))
+        case .output(let number): return .output(Binding(number: number, offset: offset))
         }
     }
 
@@ -89,8 +95,8 @@ final class DNNLInstance: RegionInstance {
                 let memory = try Memory(descriptor, engine, pointer)
                 switch place {
                 case .fixed: break
-                case .input(let number): inputs.append((number, .memory(memory.handle)))
-                case .output(let number): outputs.append((number, .memory(memory.handle)))
+                case .input(let binding): inputs.append((binding, .memory(memory.handle)))
+                case .output(let binding): outputs.append((binding, .memory(memory.handle)))
                 }
                 entries.append((argument, memory))
             }
@@ -120,16 +126,16 @@ final class DNNLInstance: RegionInstance {
             (from + index).initialize(to: UnsafeRawPointer(workspace))
             switch address(source, workspace) {
             case .fixed(let pointer): from[index] = UnsafeRawPointer(pointer)
-            case .input(let number): inputs.append((number, .input(from + index)))
-            case .output(let number): outputs.append((number, .input(from + index)))
+            case .input(let binding): inputs.append((binding, .input(from + index)))
+            case .output(let binding): outputs.append((binding, .input(from + index)))
             }
         }
         for (index, target) in targets.enumerated() {
             (to + index).initialize(to: workspace)
             switch address(target, workspace) {
             case .fixed(let pointer): to[index] = pointer
-            case .input(let number): inputs.append((number, .output(to + index)))
-            case .output(let number): outputs.append((number, .output(to + index)))
+            case .input(let binding): inputs.append((binding, .output(to + index)))
+            case .output(let binding): outputs.append((binding, .output(to + index)))
             }
         }
         return (from, to)
@@ -142,10 +148,10 @@ final class DNNLInstance: RegionInstance {
         timings: UnsafeMutablePointer<UInt64>?, environment: borrowing RunEnvironment
     ) throws {
         _ = tdnnl_set_threads(Int32(clamping: region.threads))
-        for (number, follower) in inputs {
-            try Self.point(follower, to: UnsafeMutableRawPointer(mutating: sources[number]))
+        for (binding, follower) in inputs {
+            try Self.point(follower, to: UnsafeMutableRawPointer(mutating: sources[binding.number]) + binding.offset)
         }
-        for (number, follower) in outputs { try Self.point(follower, to: targets[number]) }
+        for (binding, follower) in outputs { try Self.point(follower, to: targets[binding.number] + binding.offset) }
         for index in actions.indices {
             try environment.check()
             let start = timings == nil ? 0 : MonotonicClock.now

@@ -119,7 +119,7 @@ func partitioned(_ module: Module) throws -> Module {
 /// Runs `main` as a region, fused and operator by operator, and compares both with the reference. Returns the fused run.
 @discardableResult
 func check(
-    _ module: Module, tolerance: Float = 1e-5, threads: Int = 2, seed: UInt64 = 99,
+    _ module: Module, tolerance: Float = 1e-5, threads: Int = 2, seed: UInt64 = 99, mayLeaveOperators: Bool = false,
     sourceLocation: SourceLocation = #_sourceLocation
 ) throws -> Executable {
     let main = try #require(module.main)
@@ -138,7 +138,8 @@ func check(
     // The second run meets the workspace as the first one left it.
     for _ in 0..<2 { compare(try alone.run(inputs, outputs: expected.map(\.count)), alone.implementations) }
     let executable = try Executable(
-        module: try partitioned(module), backends: [DNNLBackend()], options: CompileOptions(threads: threads))
+        module: try mayLeaveOperators ? DefaultPipeline.make().apply(to: module) : partitioned(module),
+        backends: [DNNLBackend()], options: CompileOptions(threads: threads))
     let constants = try zip(inputs, main.parameterTypes).map { values, type in
         try Constant.floats(type.asTensor?.staticShape ?? [], values)
     }

@@ -71,9 +71,9 @@ extension CandidateMaker {
                 attributes)
             return (status, handle)
         }
-        // The direct list goes from the newest instruction set to the oldest: two entries show what there is to choose.
-        let limit = algorithm == TDNNL_CONVOLUTION_WINOGRAD ? 1 : 2
-        try implementations(limit: limit, postOps.list, "convolution", create) { descriptor in
+        // The lists go from the newest instruction set to the oldest, or from small to large Winograd tiles: two entries
+        // show what there is to choose.
+        try implementations(limit: 2, postOps.list, "convolution", create) { descriptor in
             let name = descriptor.implementation
             if algorithm == TDNNL_CONVOLUTION_WINOGRAD, !name.contains("wino") { return }
             var operands = [source]
@@ -107,8 +107,10 @@ extension CandidateMaker {
             if case .binary(_, let operand) = op.kind { bytes += graph[operand].count * 4 }
         }
         return context.costs.convolution(
-            name, flops: convolution.flops(x, y, graph), bytes: bytes, isDepthwise: convolution.isDepthwise(graph),
-            isPointwise: convolution.isPointwise(graph), channels: min(x[1], y[1]))
+            name,
+            CostModel.ConvolutionShape(
+                flops: convolution.flops(x, y, graph), bytes: bytes, weightBytes: weights,
+                output: Array(y.dropFirst(2)), isDepthwise: convolution.isDepthwise(graph), layout: to))
     }
 }
 
@@ -118,32 +120,5 @@ extension Convolution {
         let kernel = graph[weights].dims.dropFirst(2).reduce(1.0) { $0 * Double($1) }
         let places = (isTransposed ? x : y).reduce(1.0) { $0 * Double($1) }
         return 2 * places * kernel * Double(isTransposed ? y[1] : x[1]) / Double(groups)
-    }
-}
-
-extension CostModel {
-    /// Efficiencies against the peak as measured for Debian's oneDNN on AVX-512.
-    func convolution(
-        _ implementation: String, flops: Double, bytes: Int, isDepthwise: Bool, isPointwise: Bool, channels: Int
-    ) -> Double {
-        let efficiency: Double
-        if implementation.hasPrefix("ref") {
-            efficiency = 0.005
-        } else if isDepthwise {
-            efficiency = implementation.hasPrefix("brdgmm") ? 0.25 : implementation.contains("dw") ? 0.22 : 0.05
-        } else if implementation.contains("wino") {
-            efficiency = channels >= 64 ? 1.45 : 0.9
-        } else if implementation.hasPrefix("brg") {
-            efficiency = 0.85
-        } else if implementation.contains("gemm") {
-            efficiency = 0.4
-        } else if implementation.contains("avx512") {
-            efficiency = isPointwise ? 0.8 : 0.85
-        } else if implementation.contains("avx2") {
-            efficiency = 0.45
-        } else {
-            efficiency = 0.2
-        }
-        return compute(flops: flops, bytes: bytes, efficiency: efficiency)
     }
 }

@@ -10,6 +10,11 @@ extension CandidateMaker {
                 &handle, engine, Int32(pooling.algorithm.rawValue), source.handle, target.handle, pooling.strides,
                 pooling.kernel, pooling.dilations, pooling.padsBegin, pooling.padsEnd, attributes)
             return (status, handle)
+        }.map { candidate in
+            // Windows on row-major images are gathered element by element.
+            var candidate = candidate
+            if candidate.output == .plain { candidate.time *= 3 }
+            return candidate
         }
     }
 
@@ -138,8 +143,11 @@ extension CandidateMaker {
                     Candidate(
                         descriptor: descriptor, implementation: descriptor.implementation, operands: operands,
                         output: layout, outputDescriptor: target,
-                        time: context.costs.streaming(
-                            bytes: 2 * context.byteCount(shape, layout), isReference: descriptor.isReference)))
+                        time: context.isContiguous(axis: axis, layout, shape)
+                            // Parts that are computed for it are computed where they belong.
+                            ? 100
+                            : context.costs.streaming(
+                                bytes: 2 * context.byteCount(shape, layout), isReference: descriptor.isReference)))
             }
         }
         return found

@@ -21,7 +21,6 @@ struct PlanContext {
     /// Channels in a block.
     let blockSize: Int
     let costs: CostModel
-    var tuner: Tuner?
 
     /// The layouts that tensors of these dimensions may have.
     func layouts(_ dims: [Int]) -> [Layout] {

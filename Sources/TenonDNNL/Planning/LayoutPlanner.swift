@@ -82,7 +82,7 @@ struct LayoutPlanner {
         for (index, state) in states.enumerated() {
             var cost = state.cost
             for (position, tensor) in live.enumerated() where state.masks[position] & Layout.plain.bit == 0 {
-                cost += reorderCost(tensor, .plain)
+                cost += reorderCost(tensor, state.masks[position], .plain)
             }
             if cost < lowest { (best, lowest) = (index, cost) }
         }
@@ -95,8 +95,11 @@ struct LayoutPlanner {
         return (choices, lowest)
     }
 
-    private func reorderCost(_ tensor: TensorID, _ layout: Layout) -> Double {
-        context.costs.reorder(bytes: context.byteCount(context.graph[tensor].dims, layout))
+    /// From the layout that `PlanBuilder` would take: the first that is there.
+    private func reorderCost(_ tensor: TensorID, _ mask: UInt8, _ layout: Layout) -> Double {
+        let source = Layout.allCases.first { mask & $0.bit != 0 } ?? .plain
+        return context.costs.reorder(
+            bytes: context.byteCount(context.graph[tensor].dims, layout), from: source, to: layout)
     }
 
     /// What running `candidate` costs on top, reorders included, which stay for later readers.
@@ -109,7 +112,7 @@ struct LayoutPlanner {
             let dims = context.graph[tensor].dims
             let position = slot[tensor.index]
             if masks[position] & layout.bit == 0 {
-                cost += reorderCost(tensor, layout)
+                cost += reorderCost(tensor, masks[position], layout)
                 masks[position] = context.closure(masks[position] | layout.bit, dims)
             }
         }
@@ -118,7 +121,7 @@ struct LayoutPlanner {
             case .layout(let layout): require(operand.tensor, layout)
             case .packed:
                 require(operand.tensor, .plain)
-                if !operand.descriptor.isRowMajor { cost += reorderCost(operand.tensor, .plain) }
+                if !operand.descriptor.isRowMajor { cost += reorderCost(operand.tensor, Layout.plain.bit, .blocked) }
             }
         }
         if let residual = candidate.accumulates {

@@ -13,8 +13,8 @@ struct PlanBuffer {
         case input(Int)
         case output(Int)
         case weights(WeightMemory)
-        /// The same memory as another buffer.
-        case alias(BufferID)
+        /// Memory of another buffer, from an offset in bytes on.
+        case alias(BufferID, Int)
     }
 
     var bytes: Int
@@ -53,9 +53,15 @@ struct Plan {
     var expectedNanoseconds = 0.0
 
     /// The buffer whose memory this is.
-    func root(_ id: BufferID) -> BufferID {
-        var id = id
-        while case .alias(let other) = buffers[id.index].storage { id = other }
-        return id
+    func root(_ id: BufferID) -> BufferID { place(id).root }
+
+    /// The buffer whose memory this is, and where in it.
+    func place(_ id: BufferID) -> (root: BufferID, offset: Int) {
+        var (id, offset) = (id, 0)
+        while case .alias(let other, let more) = buffers[id.index].storage {
+            id = other
+            offset += more
+        }
+        return (id, offset)
     }
 }

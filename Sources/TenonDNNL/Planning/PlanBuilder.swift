@@ -5,11 +5,17 @@ import TenonRuntime
 /// Turns chosen candidates into steps over buffers: reorders where a layout is missing, weights packed, residuals and
 /// outputs in place.
 struct PlanBuilder {
-    private let context: PlanContext
-    private let nodes: [RegionNode]
-    private var plan = Plan()
-    private var places: [[BufferID?]]
+    let context: PlanContext
+    let nodes: [RegionNode]
+    var plan = Plan()
+    /// Where each tensor is, by layout.
+    var places: [[BufferID?]]
     private var lastUse: [Int]
+    /// Tensors that are computed where a concatenation wants them.
+    var slots: [TensorID: ConcatSlot] = [:]
+    /// Memory of concatenations whose parts are computed in place, by node.
+    var joined: [Int: BufferID] = [:]
+    var joinedBytes: [Int: Int] = [:]
     private var weights: [WeightKey: BufferID] = [:]
 
     private struct WeightKey: Hashable {
@@ -18,7 +24,7 @@ struct PlanBuilder {
         var dims: [Int]
     }
 
-    private var graph: RegionGraph { context.graph }
+    var graph: RegionGraph { context.graph }
 
     static func build(_ context: PlanContext, _ nodes: [RegionNode], _ choices: [Candidate]) throws -> Plan {
         var builder = PlanBuilder(context, nodes)
@@ -40,6 +46,7 @@ struct PlanBuilder {
         for (number, tensor) in graph.inputs.enumerated() {
             places[tensor.index][Int(Layout.plain.rawValue)] = addBuffer(graph[tensor].bytes, .input(number))
         }
+        assignSlots(choices)
         for (index, node) in nodes.enumerated() {
             do {
                 try emit(node, choices[index], index)
@@ -52,7 +59,7 @@ struct PlanBuilder {
         return plan
     }
 
-    private mutating func addBuffer(_ bytes: Int, _ storage: PlanBuffer.Storage) -> BufferID {
+    mutating func addBuffer(_ bytes: Int, _ storage: PlanBuffer.Storage) -> BufferID {
         plan.buffers.append(PlanBuffer(bytes: bytes, storage: storage))
         return BufferID(index: plan.buffers.count - 1)
     }
@@ -63,9 +70,10 @@ struct PlanBuilder {
         switch node.operation {
         case .view:
             let source = try buffer(node.inputs[0], .plain)
-            let alias = addBuffer(plan.buffers[source.index].bytes, .alias(source))
+            let alias = addBuffer(plan.buffers[source.index].bytes, .alias(source, 0))
             places[node.output.index][Int(Layout.plain.rawValue)] = alias
         case .kernel(let op): try emitKernel(node, op)
+        case .concat where try joinInPlace(node, candidate, index): break
         default: try emitPrimitive(node, candidate, index)
         }
     }
@@ -103,6 +111,8 @@ struct PlanBuilder {
         let output: BufferID
         if let residual = candidate.accumulates {
             output = try accumulator(residual, candidate, index, operands.map(\.buffer))
+        } else if let slot = slots[node.output] {
+            output = slice(slot, candidate.outputDescriptor.byteCount)
         } else {
             output = addBuffer(candidate.outputDescriptor.byteCount, .workspace)
         }
@@ -118,7 +128,7 @@ struct PlanBuilder {
             ))
     }
 
-    private mutating func append(
+    mutating func append(
         _ descriptor: PrimitiveDescriptor,
         _ operands: [(argument: Int32, buffer: BufferID, descriptor: MemoryDescriptor)], _ description: StepDescription
     ) throws {
@@ -140,7 +150,7 @@ struct PlanBuilder {
         // A view shares the memory with tensors that may live on, and the convolution must not read what it overwrites.
         let isShared = isAliased(root, by: residual, index) || others.contains { plan.root($0) == root }
         if isOwn, lastUse[residual.index] <= index, !isShared {
-            return addBuffer(plan.buffers[source.index].bytes, .alias(source))
+            return addBuffer(plan.buffers[source.index].bytes, .alias(source, 0))
         }
         let copy = addBuffer(plan.buffers[source.index].bytes, .workspace)
         addCopy(from: source, to: copy, graph[residual].name)
@@ -199,7 +209,7 @@ struct PlanBuilder {
     }
 
     /// The tensor in a layout, moved there if it is not yet.
-    private mutating func buffer(_ tensor: TensorID, _ layout: Layout) throws -> BufferID {
+    mutating func buffer(_ tensor: TensorID, _ layout: Layout) throws -> BufferID {
         if let buffer = places[tensor.index][Int(layout.rawValue)] { return buffer }
         if let view = graph[tensor].constant {
             guard layout == .plain else {
@@ -217,7 +227,7 @@ struct PlanBuilder {
             guard let existing = places[tensor.index][Int(other.rawValue)], context.coincide(other, layout, dims) else {
                 continue
             }
-            let alias = addBuffer(plan.buffers[existing.index].bytes, .alias(existing))
+            let alias = addBuffer(plan.buffers[existing.index].bytes, .alias(existing, 0))
             places[tensor.index][Int(layout.rawValue)] = alias
             return alias
         }
@@ -232,7 +242,7 @@ struct PlanBuilder {
         throw TenonError(.internal, "'\(graph[tensor].name)' is used before it is computed")
     }
 
-    private mutating func addReorder(
+    mutating func addReorder(
         _ source: BufferID, _ from: MemoryDescriptor, _ target: BufferID, _ to: MemoryDescriptor, _ name: String
     ) throws {
         var handle: OpaquePointer?

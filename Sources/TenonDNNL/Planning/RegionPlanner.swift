@@ -21,6 +21,11 @@ struct RegionPlanner {
                 throw error.located(at: node.binding)
             }
         }
+        // Measurements differ from run to run, and with them the choice and its rounding.
+        if options.tuningMilliseconds > 0 && !options.isReproducible {
+            Tuner(engine, threads: options.threads, milliseconds: options.tuningMilliseconds)
+                .tune(planner.nodes, &planner.candidates, planner.context)
+        }
         return try planner.plan()
     }
 

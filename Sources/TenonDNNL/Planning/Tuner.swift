@@ -1,6 +1,157 @@
+import CDNNL
+import Glibc
 import TenonIR
+import TenonRuntime
 
-/// Measures candidates on the machine.
+/// Replaces the expected times of candidates by measured ones, most expensive nodes first, as long as the budget lasts.
+/// Times measured before, here or in another process, cost nothing.
 struct Tuner {
-    var deadline: UInt64
+    private let engine: Engine
+    private let threads: Int
+    private let deadline: UInt64
+    private let cache: TuningCache
+    private let machine: UInt64
+
+    init(_ engine: Engine, threads: Int, milliseconds: Int, cache: TuningCache = .shared) {
+        self.engine = engine
+        self.threads = threads
+        self.cache = cache
+        let budget = UInt64(clamping: milliseconds).multipliedReportingOverflow(by: 1_000_000)
+        deadline = MonotonicClock.now &+ (budget.overflow ? UInt64(Int64.max) : budget.partialValue)
+        machine = Self.machineKey(threads)
+    }
+
+    /// Candidates that are expected to take so many times the best one's time are not measured.
+    private let hopeless = 4.0
+
+    func tune(_ nodes: [RegionNode], _ candidates: inout [[Candidate]], _ context: PlanContext) {
+        let order = nodes.indices.filter { candidates[$0].count > 1 }.sorted {
+            lowest(candidates[$0]) > lowest(candidates[$1])
+        }
+        var hasNew = false
+        for index in order {
+            let best = lowest(candidates[index])
+            var measured: [Int: Double] = [:]
+            for (number, candidate) in candidates[index].enumerated() where candidate.time <= best * hopeless {
+                guard let descriptor = candidate.descriptor else { continue }
+                let key = key(nodes[index], candidate, context)
+                if let known = cache.time(key) {
+                    measured[number] = Double(known)
+                } else if MonotonicClock.now < deadline, let time = try? measure(candidate, descriptor) {
+                    cache.record(key, time)
+                    measured[number] = Double(time)
+                    hasNew = true
+                }
+            }
+            apply(measured, to: &candidates[index])
+        }
+        if hasNew { cache.save() }
+    }
+
+    private func lowest(_ candidates: [Candidate]) -> Double { candidates.map(\.time).min() ?? 0 }
+
+    /// Expected times of what was not measured are corrected by what the measured ones show, so that both compare.
+    private func apply(_ measured: [Int: Double], to candidates: inout [Candidate]) {
+        guard !measured.isEmpty else { return }
+        var ratio = 0.0
+        for (number, time) in measured { ratio = max(ratio, time / max(candidates[number].time, 1)) }
+        for number in candidates.indices {
+            candidates[number].time = measured[number] ?? candidates[number].time * ratio
+        }
+    }
+
+    // MARK: - Keys
+
+    private func key(_ node: RegionNode, _ candidate: Candidate, _ context: PlanContext) -> UInt64 {
+        var hash = machine
+        func mix(_ value: UInt64) {
+            hash = (hash ^ value) &* 0x9E37_79B9_7F4A_7C15
+            hash ^= hash >> 29
+        }
+        func mix(_ text: String) { for byte in text.utf8 { mix(UInt64(byte)) } }
+        mix(candidate.implementation)
+        mix(candidate.outputDescriptor.hash)
+        for operand in candidate.operands {
+            mix(UInt64(bitPattern: Int64(operand.argument)))
+            mix(operand.descriptor.hash)
+        }
+        mix(candidate.accumulates == nil ? 0 : 1)
+        if case .convolution(let convolution) = node.operation {
+            for value in convolution.strides + convolution.dilations + convolution.padsBegin + convolution.padsEnd {
+                mix(UInt64(bitPattern: value))
+            }
+            mix(convolution.isTransposed ? 1 : 0)
+        }
+        if case .pooling(let pooling) = node.operation {
+            for value in pooling.kernel + pooling.strides + pooling.padsBegin { mix(UInt64(bitPattern: value)) }
+        }
+        for op in node.postOps {
+            switch op.kind {
+            case .eltwise(let function): mix(UInt64(function.algorithm.rawValue))
+            case .binary(let algorithm, _): mix(UInt64(algorithm.rawValue))
+            }
+        }
+        return hash
+    }
+
+    private static func machineKey(_ threads: Int) -> UInt64 {
+        var hash: UInt64 = 0xCBF2_9CE4_8422_2325
+        for byte in (DNNLLibrary.version + " \(DNNLLibrary.isa) \(threads) " + processorName()).utf8 {
+            hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3
+        }
+        return hash
+    }
+
+    /// Family, model and name of the first processor as the kernel gives them; empty where it does not.
+    private static func processorName() -> String {
+        let file = open("/proc/cpuinfo", O_RDONLY | O_CLOEXEC)
+        guard file >= 0 else { return "" }
+        defer { close(file) }
+        var bytes = [UInt8](repeating: 0, count: 1024)
+        let count = read(file, &bytes, bytes.count)
+        guard count > 0 else { return "" }
+        let lines = String(decoding: bytes[..<count], as: UTF8.self).split(separator: "\n")
+        return lines.filter { $0.hasPrefix("model") || $0.hasPrefix("cpu family") || $0.hasPrefix("stepping") }.joined()
+    }
+
+    // MARK: - Measuring
+
+    /// Nanoseconds of the fastest of a few runs on zeros.
+    private func measure(_ candidate: Candidate, _ descriptor: PrimitiveDescriptor) throws -> UInt64 {
+        let primitive = try Primitive(descriptor)
+        var needed: [(argument: Int32, descriptor: MemoryDescriptor)] = candidate.operands.map {
+            ($0.argument, $0.descriptor)
+        }
+        needed.append((Int32(TDNNL_ARG_DST.rawValue), candidate.outputDescriptor))
+        if let scratch = try descriptor.descriptor(TDNNL_QUERY_SCRATCHPAD) {
+            needed.append((Int32(TDNNL_ARG_SCRATCHPAD.rawValue), scratch))
+        }
+        var total = 0
+        for (_, descriptor) in needed { total = total &+ (try MemoryPlanner.rounded(descriptor.byteCount)) }
+        var memory: UnsafeMutableRawPointer?
+        guard total > 0, total < 1 << 32, posix_memalign(&memory, 64, total) == 0, let memory else {
+            throw TenonError(.outOfMemory, "no memory to measure with")
+        }
+        defer { free(memory) }
+        memset(memory, 0, total)
+        var offset = 0
+        var entries: [(argument: Int32, memory: Memory)] = []
+        for (argument, descriptor) in needed {
+            entries.append((argument, try Memory(descriptor, engine, memory + offset)))
+            offset += try MemoryPlanner.rounded(descriptor.byteCount)
+        }
+        let list = try ArgumentList(entries)
+        let stream = try Stream(engine)
+        var best = UInt64.max
+        let start = MonotonicClock.now
+        for run in 0..<12 {
+            let before = MonotonicClock.now
+            try DNNLStatus.check(tdnnl_execute(primitive.handle, stream.handle, list.handle), "measuring")
+            let after = MonotonicClock.now
+            // The first run touches memory and code for the first time.
+            if run > 0 { best = min(best, after &- before) }
+            if run > 1, after &- start > 2_000_000 { break }
+        }
+        return max(best, 1)
+    }
 }
