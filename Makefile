@@ -9,7 +9,7 @@ BUILD := build
 LOCAL := $(abspath $(BUILD)/prefix)
 
 .PHONY: help setup setup-test build install local examples demo test test-c test-python valgrind dnnl3 abi format lint proto \
-        bench-fusion clean
+        bench-fusion bench-rewriting clean
 
 help:
 	@echo 'make demo                      install what is missing, build, classify digits, compare fused with unfused'
@@ -19,6 +19,7 @@ help:
 	@echo 'make dnnl3                     build and test against oneDNN 3.2 from PyPI'
 	@echo 'make abi                       write the export list and abi/ again after a change of the header'
 	@echo 'make bench-fusion              fused against unfused on the convolutions of ResNet-50'
+	@echo 'make bench-rewriting           time and memory of fusing graphs of 10^3 to 10^6 operators'
 	@echo 'make format, make lint         swift format with the committed configuration'
 	@echo 'make proto                     generate the Swift of the ONNX messages again'
 
@@ -87,6 +88,10 @@ WARN := -std=c99 -D_POSIX_C_SOURCE=200809L -O2 -Wall -Wextra -pedantic -Werror
 bench-fusion: setup local
 	$(CC) $(WARN) -o $(BUILD)/bench-fusion benchmarks/fusion.c $(LINK)
 	$(BUILD)/bench-fusion
+
+bench-rewriting: setup local
+	$(CC) $(WARN) -o $(BUILD)/bench-rewriting benchmarks/rewriting.c $(LINK)
+	$(BUILD)/bench-rewriting
 
 clean:
 	rm -rf $(BUILD) .build
