@@ -158,6 +158,12 @@ public struct Interpreter {
             result = declared
         }
         if case .shape(let dims?) = result, dims.allSatisfy(\.isFixed) { return .literal(.shape(dims)) }
+        if Kernels.dependsOnData(op) {
+            let tensors = try Kernels.evaluate(op, arguments.flatMap(\.tensors), inferred.attributes)
+            if case .tuple = inferred.type { return .tuple(tensors.map { .tensor($0) }) }
+            guard let only = tensors.first else { throw TenonError(.internal, "\(op.name): no result") }
+            return .tensor(only)
+        }
         guard result.isConcrete else {
             throw TenonError(
                 .unsupported, "\(op.name): the shape of the result is not known (\(result))", operatorName: op.name)

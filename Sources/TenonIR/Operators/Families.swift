@@ -13,6 +13,8 @@ extension Operators {
         RegroupingOperators.schemas,
         IndexingOperators.schemas,
         ImageOperators.schemas,
+        VisionOperators.schemas,
+        ShapeOperators.schemas,
         RecurrentOperators.schemas,
     ]
 }

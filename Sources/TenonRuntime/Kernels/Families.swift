@@ -20,6 +20,10 @@ extension Kernels {
         GatherKernels.table,
         ScatterKernels.table,
         TopKKernels.table,
+        SortKernels.table,
+        SequenceKernels.table,
+        GridSampleKernels.table,
+        RegionKernels.table,
         RecurrentKernels.table,
     ]
 }

@@ -14,9 +14,10 @@ extension KernelCall {
                 "kernel expects \(least) inputs and \(outputs) outputs, found \(inputs.count) and \(self.outputs.count)"
             )
         }
+        // Kernels multiply these by element sizes and by numbers of pieces; sizes of 0 must not hide the others.
         for spec in inputs + self.outputs {
-            guard let count = checkedElementCount(spec.shape.map { Int64($0) }),
-                !count.multipliedReportingOverflow(by: 16).overflow
+            guard let count = checkedElementCount(spec.shape.map { Int64(max($0, 1)) }), count <= 1 << 46,
+                spec.shape.allSatisfy({ $0 >= 0 })
             else { throw error(.invalidShape, "a tensor of shape \(spec.shape) is too large") }
         }
     }
