@@ -90,8 +90,13 @@ enum GridSampleKernels {
         if !(abs(position) < 1e15) { position = plan.padding == .zeros ? -10 : position > 0 ? extent : 0 }
         switch plan.padding {
         case .zeros: return position
-        case .border: return min(max(position, 0), extent - 1)
-        case .reflection: return reflected(position, plan, size)
+        case .border:
+            // Within half a pixel of the border a cubic still mixes pixels from both sides.
+            let slack = plan.method == .cubic && !plan.alignsCorners ? 0.5 : 0
+            if position >= -slack, position <= extent - 1 + slack { return position }
+            return min(max(position, 0), extent - 1)
+        // A cubic reflects each of its pixels instead.
+        case .reflection: return plan.method == .cubic ? position : reflected(position, plan, size)
         }
     }
 
