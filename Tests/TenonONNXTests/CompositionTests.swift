@@ -85,3 +85,58 @@ import Testing
         #expect(main.call("reshape")?.arguments[1] == .shape([1, 3, 1]))
     }
 }
+
+/// Layers over sequences.
+@Suite struct RecurrentTests {
+    private func layer(
+        _ op: String, gates: Int64, _ attributes: [ONNXAttributeProto] = [], directions: Int64 = 1,
+        input: [Any] = [5, 2, 3],
+        outputs: [String] = ["y", "h"], lengths: [Int64]? = nil
+    ) throws -> Function {
+        var builder = ModelBuilder(opset: 14)
+        builder.input("x", input)
+        builder.constant(ModelBuilder.floats("w", [directions, gates * 4, 3]))
+        builder.constant(ModelBuilder.floats("r", [directions, gates * 4, 4]))
+        if let lengths { builder.constant(ModelBuilder.ints("l", lengths)) }
+        builder.node(op, ["x", "w", "r"] + (lengths == nil ? [] : ["", "l"]), outputs, attributes)
+        for output in outputs where !output.isEmpty { builder.output(output) }
+        return try builder.function()
+    }
+
+    @Test func missingBiasesAndStatesAreZeros() throws {
+        let lstm = try layer("LSTM", gates: 4, outputs: ["y", "h", "c"])
+        #expect(lstm.call("nn.lstm")?.arguments.count == 7)
+        #expect(
+            lstm.resultType
+                == .tuple([
+                    .tensor(.float32, [5, 1, 2, 4] as [Int64]), .tensor(.float32, [1, 2, 4] as [Int64]),
+                    .tensor(.float32, [1, 2, 4] as [Int64]),
+                ]))
+        #expect(try layer("GRU", gates: 3, outputs: ["", "h"]).resultType == .tensor(.float32, [1, 2, 4] as [Int64]))
+        let symbolic = try layer("RNN", gates: 1, input: ["n", "b", 3], outputs: ["y"])
+        #expect(symbolic.operators.first == "zeros")
+        #expect(symbolic.resultType.asTensor?.shape?.map(\.description) == ["n", "1", "b", "4"])
+    }
+
+    @Test func directionsAndLayout() throws {
+        let both = try layer(
+            "GRU", gates: 3, [attribute("direction", "bidirectional"), attribute("hidden_size", 4)], directions: 2)
+        #expect(both.call("nn.gru")?.attributes.string("direction") == "bidirectional")
+        let batchFirst = try layer("LSTM", gates: 4, [attribute("layout", 1)], input: [2, 5, 3])
+        #expect(
+            batchFirst.resultType
+                == .tuple([.tensor(.float32, [2, 5, 1, 4] as [Int64]), .tensor(.float32, [2, 1, 4] as [Int64])]))
+    }
+
+    @Test func layersThatDoNotFitAreErrors() throws {
+        func status(_ attributes: [ONNXAttributeProto], gates: Int64 = 4, lengths: [Int64]? = nil) -> Status? {
+            failure { _ = try layer("LSTM", gates: gates, attributes, lengths: lengths) }?.status
+        }
+        #expect(status([attribute("hidden_size", 5)]) == .invalidArgument)
+        #expect(status([attribute("direction", "bidirectional")]) == .invalidArgument)
+        #expect(status([attribute("direction", "sideways")]) == .invalidArgument)
+        #expect(status([], gates: 3) == .invalidShape)
+        #expect(status([], lengths: [5, 4]) == .unsupported)
+        #expect(status([], lengths: [5, 5]) == nil)
+    }
+}

@@ -10,7 +10,7 @@ enum Digits {
 
     static func bytes() throws -> [UInt8] {
         let file = try MappedFile(path: path, limit: 1 << 20)
-        return Array(file.bytes)
+        return withExtendedLifetime(file) { Array(file.bytes) }
     }
 }
 
