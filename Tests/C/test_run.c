@@ -352,6 +352,36 @@ static void shapes_on_demand(void **state)
     tenon_executable_release(executable);
 }
 
+/* An addend of several values behind a convolution of one channel: some oneDNN convolutions read only its first. */
+static void one_output_channel(void **state)
+{
+    (void)state;
+    const char *const addends[] = {"f32[4,1](1, 2, 3, 4)", "f32[1,1,4,1](1, 2, 3, 4)", "f32[1,1,1,3](1, 2, 3)"};
+    for (size_t i = 0; i < sizeof addends / sizeof *addends; i++)
+        for (int64_t width = 1; width <= 3; width += 2) {
+            char text[512];
+            float x[2 * 4 * 3], y[2][4 * 3];
+            const int64_t shape[] = {1, 2, 4, width}, result[] = {1, 1, 4, width};
+            if (i == 2 && width == 1)
+                continue;
+            snprintf(text, sizeof text,
+                "fn @main(%%x: f32[1,2,4,%d]) { dataflow { %%c = nn.conv2d(%%x, const f32[1,2,1,1](1, -1))"
+                " %%y = add(%%c, const %s) output %%y } return %%y }", (int)width, addends[i]);
+            fill(x, 2 * 4 * 3, (unsigned)i);
+            tenon_module *module = support_parse(text);
+            assert_ok(tenon_module_optimize(module, NULL));
+            for (uint32_t k = 0; k < 2; k++) {
+                tenon_executable *executable = compile(module, k == 0 ? 0 : TENON_COMPILE_REFERENCE);
+                tenon_tensor in = TENON_TENSOR(TENON_F32, 4, shape, x, 0);
+                tenon_tensor out = TENON_TENSOR(TENON_F32, 4, result, y[k], 0);
+                assert_ok(tenon_run(executable, &in, 1, &out, 1, NULL));
+                tenon_executable_release(executable);
+            }
+            tenon_module_release(module);
+            expect_close(y[0], y[1], 4 * (int)width);
+        }
+}
+
 struct job {
     tenon_executable *executable;
     unsigned seed;
@@ -437,6 +467,7 @@ int main(void)
         cmocka_unit_test(fuse_merge_run), cmocka_unit_test(options_of_passes),  cmocka_unit_test(tensors_are_checked),
         cmocka_unit_test(strided_input),  cmocka_unit_test(questions),          cmocka_unit_test(ending_early),
         cmocka_unit_test(shapes_on_demand), cmocka_unit_test(many_threads),     cmocka_unit_test(compile_options),
+        cmocka_unit_test(one_output_channel),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -76,6 +76,7 @@ extension CandidateMaker {
         try implementations(limit: 2, postOps.list, "convolution", create) { descriptor in
             let name = descriptor.implementation
             if algorithm == TDNNL_CONVOLUTION_WINOGRAD, !name.contains("wino") { return }
+            if name.contains("gemm"), misreadsOperands(node, y) { return }
             var operands = [source]
             guard let packed = try descriptor.descriptor(TDNNL_QUERY_WEIGHTS) else { return }
             operands.append(
@@ -96,6 +97,15 @@ extension CandidateMaker {
                     time: time(node, convolution, from, to, name, packed.byteCount)))
         }
         return found
+    }
+
+    /// With one output channel, the convolutions by matrix product take an operand of any size for one number per channel.
+    private func misreadsOperands(_ node: RegionNode, _ y: [Int]) -> Bool {
+        y[1] == 1
+            && node.postOps.contains { op in
+                guard case .binary(_, let operand) = op.kind else { return false }
+                return graph[operand].count > 1
+            }
     }
 
     private func time(
