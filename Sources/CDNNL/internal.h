@@ -25,8 +25,9 @@ struct tdnnl_md {
 
 struct tdnnl_pd {
     dnnl_primitive_desc_t pd;
+    int is_copy;
 #if !TDNNL_V3
-    dnnl_primitive_desc_iterator_t iterator; // NULL for reorder, concat and sum
+    dnnl_primitive_desc_iterator_t iterator; // NULL for reorder, concat, sum and copies
     void *operation;                         // the iterator reads it at every step
     int distrust_gemm;
 #endif

@@ -54,8 +54,31 @@ void tdnnl_pd_destroy(tdnnl_pd *pd) {
     free(pd);
 }
 
+int tdnnl_pd_clone(tdnnl_pd **out, const tdnnl_pd *other) {
+    if (!out) return TDNNL_INVALID_ARGUMENTS;
+    *out = NULL;
+    if (!other) return TDNNL_INVALID_ARGUMENTS;
+    tdnnl_pd *copy = malloc(sizeof *copy);
+    if (!copy) return TDNNL_OUT_OF_MEMORY;
+    *copy = *other;
+    copy->pd = NULL;
+    copy->is_copy = 1;
+#if !TDNNL_V3
+    copy->iterator = NULL;
+    copy->operation = NULL;
+#endif
+    int status = dnnl_primitive_desc_clone(&copy->pd, other->pd);
+    if (status != TDNNL_OK) {
+        free(copy);
+        return status;
+    }
+    *out = copy;
+    return TDNNL_OK;
+}
+
 int tdnnl_pd_next(tdnnl_pd *pd) {
     if (!pd) return TDNNL_INVALID_ARGUMENTS;
+    if (pd->is_copy) return TDNNL_LAST_IMPL;
 #if TDNNL_V3
     int status = dnnl_primitive_desc_next_impl(pd->pd);
     return status == dnnl_last_impl_reached ? TDNNL_LAST_IMPL : status;

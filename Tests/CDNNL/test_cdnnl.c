@@ -243,7 +243,12 @@ static int check_convolution(const convolution_case *c, int chain, int32_t algor
                 operands[total++] = (operand){
                     tdnnl_pd_post_op_argument(pd, 1, TDNNL_ARG_SRC_1), chain == SWISH_ADD ? &residual : &channel, md, 0};
             }
-            run(pd, operands, total);
+            tdnnl_pd *copy;
+            OK(tdnnl_pd_clone(&copy, pd));
+            assert_string_equal(tdnnl_pd_implementation(copy), name);
+            assert_int_equal(tdnnl_pd_next(copy), TDNNL_LAST_IMPL);
+            run(copy, operands, total);
+            tdnnl_pd_destroy(copy);
             assert_close(&y, &expected, strstr(name, "wino") ? 1e-4f : 1e-5f);
             ran++;
         }

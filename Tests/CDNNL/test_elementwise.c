@@ -111,6 +111,42 @@ static void test_eltwise(void **state) {
     assert_true(refused <= 3);
 }
 
+// Two steps with one algorithm and different parameters: right, or refused by the generation that would mix them up.
+static void test_one_function_twice(void **state) {
+    (void)state;
+    tensor x = random_tensor(4, DIMS(1, 16, 6, 6), 1), w = random_tensor(4, DIMS(16, 16, 1, 1), 2);
+    tensor y = make(4, x.dims), expected = make(4, x.dims);
+    geometry g = {1, {1, 1}, {1, 1}, {0, 0}, {0, 0}};
+    naive_convolution(&x, &w, NULL, &expected, &g);
+    for (int64_t i = 0; i < count(&y); i++) {
+        float v = 2 * expected.data[i] + 1;
+        expected.data[i] = 0.5f * (v > 0 ? v : 0) - 3;
+    }
+    tdnnl_md *mds[] = {tagged(&x, TDNNL_TAG_nhwc), any(&w), tagged(&y, TDNNL_TAG_nhwc)};
+    tdnnl_post_op ops[3] = {
+        {.kind = TDNNL_POST_OP_ELTWISE, .algorithm = TDNNL_ELTWISE_LINEAR, .alpha = 2, .beta = 1},
+        {.kind = TDNNL_POST_OP_ELTWISE, .algorithm = TDNNL_ELTWISE_RELU},
+        {.kind = TDNNL_POST_OP_ELTWISE, .algorithm = TDNNL_ELTWISE_LINEAR, .alpha = 0.5f, .beta = -3}};
+    tdnnl_attributes attributes = {.post_ops = ops, .post_op_count = 3};
+    tdnnl_pd *pd;
+    int status = tdnnl_convolution_create(
+        &pd, engine, TDNNL_CONVOLUTION_DIRECT, mds[0], mds[1], NULL, mds[2], g.strides, NULL, g.begin, g.end,
+        &attributes);
+    if (tdnnl_compiled_major() == 2) {
+        assert_int_equal(status, TDNNL_UNIMPLEMENTED);
+        assert_null(pd);
+    } else {
+        assert_int_equal(status, TDNNL_OK);
+        operand operands[] = {
+            {TDNNL_ARG_SRC, &x, queried(pd, TDNNL_QUERY_SRC, 0), 0},
+            {TDNNL_ARG_WEIGHTS, &w, queried(pd, TDNNL_QUERY_WEIGHTS, 0), 0},
+            {TDNNL_ARG_DST, &y, queried(pd, TDNNL_QUERY_DST, 0), 1}};
+        run(pd, operands, 3);
+        assert_close(&y, &expected, 1e-5f);
+    }
+    end(pd, mds, 3, (tensor *[]){&x, &w, &y, &expected}, 4);
+}
+
 static void test_binary(void **state) {
     (void)state;
     for (int kind = TDNNL_BINARY_ADD; kind <= TDNNL_BINARY_NE; kind++) {
@@ -164,6 +200,7 @@ static void test_prelu_and_shuffle(void **state) {
 int run_elementwise_tests(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_eltwise),
+        cmocka_unit_test(test_one_function_twice),
         cmocka_unit_test(test_binary),
         cmocka_unit_test(test_prelu_and_shuffle),
     };

@@ -368,6 +368,8 @@ int tdnnl_gru_create(
     const tdnnl_md *dst_layer, const tdnnl_md *dst_iter, const tdnnl_attributes *attributes);
 
 void tdnnl_pd_destroy(tdnnl_pd *pd);
+// The implementation that `pd` stands at, alone: the copy has no next one.
+int tdnnl_pd_clone(tdnnl_pd **pd, const tdnnl_pd *other);
 // Moves on to the next implementation, best first. TDNNL_LAST_IMPL when there is none; `pd` is then unchanged.
 int tdnnl_pd_next(tdnnl_pd *pd);
 // Implementation name, e.g. "jit:avx512_core"; borrowed until `pd` moves on or is destroyed.

@@ -27,6 +27,14 @@ final class PrimitiveDescriptor: @unchecked Sendable {
     /// A plain loop nest, slower than any other implementation by far.
     var isReference: Bool { implementation.hasPrefix("ref") || implementation.hasPrefix("simple:any") }
 
+    /// This implementation alone.
+    func copy() throws(TenonError) -> PrimitiveDescriptor {
+        var copy: OpaquePointer?
+        try DNNLStatus.check(tdnnl_pd_clone(&copy, handle), "copy of a descriptor")
+        guard let copy else { throw TenonError(.backend, "copy of a descriptor: oneDNN gave none") }
+        return PrimitiveDescriptor(owning: copy)
+    }
+
     /// Moves on to the next implementation; false when there is none.
     func moveToNext() -> Bool { tdnnl_pd_next(handle) == 0 }
 

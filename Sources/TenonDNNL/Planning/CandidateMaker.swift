@@ -44,25 +44,13 @@ struct CandidateMaker {
         limit: Int, _ postOps: PostOpList, _ what: String, _ create: Create,
         accept: (PrimitiveDescriptor) throws -> Void
     ) throws {
-        func open() throws -> PrimitiveDescriptor? {
-            let (status, handle) = postOps.withAttributes(create)
-            return try PrimitiveDescriptor.wrap(status, handle, what)
-        }
-        guard var descriptor = try open() else { return }
-        var names: [String] = []
-        while true {
-            let name = descriptor.implementation
-            if descriptor.isReference {
-                if names.isEmpty { try accept(descriptor) }
-                return
-            }
-            names.append(name)
-            try accept(descriptor)
-            if names.count >= limit { return }
-            // Each candidate keeps a descriptor of its own, so the walk starts anew and goes one further.
-            guard let next = try open() else { return }
-            for _ in names where !next.moveToNext() { return }
-            descriptor = next
+        let (status, handle) = postOps.withAttributes(create)
+        guard let descriptor = try PrimitiveDescriptor.wrap(status, handle, what) else { return }
+        for count in 0..<limit {
+            if descriptor.isReference && count > 0 { return }
+            // Each candidate keeps a descriptor of its own.
+            try accept(try descriptor.copy())
+            guard !descriptor.isReference, descriptor.moveToNext() else { return }
         }
     }
 

@@ -111,6 +111,7 @@ struct LayoutPlanner {
         func require(_ tensor: TensorID, _ layout: Layout) {
             let dims = context.graph[tensor].dims
             let position = slot[tensor.index]
+            guard masks.indices.contains(position) else { return }
             if masks[position] & layout.bit == 0 {
                 cost += reorderCost(tensor, masks[position], layout)
                 masks[position] = context.closure(masks[position] | layout.bit, dims)

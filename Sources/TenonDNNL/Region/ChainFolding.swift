@@ -74,6 +74,7 @@ struct ChainFolding {
             guard var node = nodes[index], node.outputs == [tensor], node.acceptsPostOps else { continue }
             guard extend(&node, with: op, behind: tensor) else { continue }
             node.outputs = op.outputs
+            node.binding = op.binding
             // Behind everything that its new operands come from.
             nodes[index] = nil
             producer[op.outputs[0].index] = (nodes.count, composite)
