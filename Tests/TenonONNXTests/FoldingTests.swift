@@ -170,4 +170,37 @@ import Testing
         #expect(main.operators == ["nn.relu", "tanh", "sigmoid", "tuple"])
         #expect(main.attributes["output_names"] == .strings(["y", "a"]))
     }
+
+    @Test func symbolicSizesUsedAsDataBecomeTensors() throws {
+        var builder = ModelBuilder()
+        builder.input("x", ["n", 3])
+        builder.constant(ModelBuilder.ints("zero", [0], dims: []))
+        builder.node("Shape", ["x"], ["s"])
+        builder.node("Gather", ["s", "zero"], ["n"])
+        builder.node("Cast", ["n"], ["count"], [attribute("to", 1)])
+        builder.node("Div", ["x", "count"], ["y"])
+        builder.output("y")
+        builder.output("s")
+        let main = try builder.function()
+        #expect(main.operators == ["shape_to_tensor", "reshape", "astype", "divide", "shape_to_tensor", "tuple"])
+        #expect(main.call("shape_to_tensor")?.arguments == [.shape([.symbol("n")])])
+        #expect(main.resultType == .tuple([.tensor(.float32, [.symbol("n"), 3]), .tensor(.int64, [2] as [Int64])]))
+    }
+
+    @Test func resultsWhoseSizeDependsOnTheData() throws {
+        var builder = ModelBuilder()
+        builder.input("boxes", [1, 6, 4])
+        builder.input("scores", [1, 2, 6])
+        builder.constant(ModelBuilder.ints("most", [3]))
+        builder.constant(ModelBuilder.floats("overlap", [1], [0.5]))
+        builder.node("NonMaxSuppression", ["boxes", "scores", "most", "overlap"], ["kept"])
+        builder.node("NonZero", ["scores"], ["places"])
+        builder.output("kept")
+        builder.output("places")
+        let main = try builder.function()
+        let call = try #require(main.call("vision.all_class_non_max_suppression"))
+        #expect(call.attributes.int("max_output_boxes_per_class") == 3)
+        #expect(call.attributes.float("iou_threshold") == 0.5)
+        #expect(call.attributes.float("score_threshold") == nil)
+    }
 }

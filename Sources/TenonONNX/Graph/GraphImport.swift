@@ -56,6 +56,23 @@ final class GraphImport {
         try SparseReader.constant(sparse, name: name, reader: &reader, limits: options.limits)
     }
 
+    /// Known values as an operand: a constant, or, with symbols in it, a tensor that the run fills in.
+    func operand(_ host: HostTensor, name: String) throws -> Operand {
+        if let constant = try host.constant() { return .constant(constant) }
+        guard let dims = host.dims, dims.count <= options.limits.rank, host.dtype == .int64 || host.dtype == .int32
+        else {
+            throw TenonError(
+                .unsupported,
+                "\(quoted(name)): \(host.dtype.name) values computed from symbolic dimensions, used as data")
+        }
+        var tensor = Operand.value(try builder.call("shape_to_tensor", [.shape(dims)], name: name))
+        if host.shape.count != 1 {
+            tensor = .value(try builder.call("reshape", [tensor, .shape(host.shape.map { .fixed($0) })], name: name))
+        }
+        if host.dtype == .int64 { return tensor }
+        return .value(try builder.call("astype", [tensor], ["dtype": .dtype(host.dtype)], name: name))
+    }
+
     private func define(_ name: String, _ value: ImportedValue) throws {
         guard scope.values.updateValue(value, forKey: name) == nil else {
             throw TenonError.malformedONNX("value \(quoted(name)) is defined twice")
@@ -127,12 +144,7 @@ final class GraphImport {
         for output in graph.output {
             switch value(named: output.name) {
             case .operand(let operand)?: results.append(operand)
-            case .host(let host)?:
-                guard let constant = try host.constant() else {
-                    throw TenonError(
-                        .unsupported, "ONNX: output \(quoted(output.name)) is computed from symbolic dimensions")
-                }
-                results.append(.constant(constant))
+            case .host(let host)?: results.append(try operand(host, name: hint(output.name)))
             case .unsupported?, nil:
                 throw TenonError.malformedONNX("output \(quoted(output.name)) is not defined")
             }

@@ -65,9 +65,7 @@ final class Node {
         case .operand(let operand): return operand
         case .unsupported: throw unsupported("input \(index) was not imported")
         case .host(let host):
-            if let constant = try host.constant() { return .constant(constant) }
-            throw unsupported(
-                "input \(index), \(quoted(proto.input[index])), is computed from symbolic dimensions and used as data")
+            return try graph.operand(host, name: graph.hint(proto.input[index]))
         }
     }
 

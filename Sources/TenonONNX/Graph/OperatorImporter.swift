@@ -40,6 +40,7 @@ enum OperatorImporters {
         RegroupingImporters.table,
         ResizeImporters.table,
         SelectionImporters.table,
+        VisionImporters.table,
         ConstantImporters.table,
     ]
 
