@@ -36,7 +36,9 @@ public struct CallSite: Sendable {
     }
 
     public func attributeError(_ name: String, expects expectation: String) -> TenonError {
-        error(.invalidArgument, "attribute '\(name)' expects \(expectation), found \(attributes[name].map { "\($0)" } ?? "none")")
+        error(
+            .invalidArgument,
+            "attribute '\(name)' expects \(expectation), found \(attributes[name].map { "\($0)" } ?? "none")")
     }
 
     private func found(_ index: Int) -> String { types.indices.contains(index) ? types[index].description : "nothing" }
@@ -67,7 +69,9 @@ public struct CallSite: Sendable {
             throw inputError(index, .invalidType, expects: "a tuple of tensors")
         }
         return try fields.map { field in
-            guard let type = field.asTensor else { throw inputError(index, .invalidType, expects: "a tuple of tensors") }
+            guard let type = field.asTensor else {
+                throw inputError(index, .invalidType, expects: "a tuple of tensors")
+            }
             return type
         }
     }

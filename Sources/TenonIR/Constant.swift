@@ -95,7 +95,8 @@ public final class Constant: Hashable, @unchecked Sendable {
 
     private static func size(_ dtype: DataType, _ shape: [Int64]) throws -> (count: Int, bytes: Int) {
         guard let count = checkedElementCount(shape) else {
-            throw TenonError(.invalidShape, "constant \(text(dtype, shape)): dimensions must be >= 0 and their product fit")
+            throw TenonError(
+                .invalidShape, "constant \(text(dtype, shape)): dimensions must be >= 0 and their product fit")
         }
         let (bytes, overflow) = count.multipliedReportingOverflow(by: dtype.byteCount)
         guard !overflow, dtype != .string else {
@@ -189,7 +190,8 @@ extension Constant {
     /// A tensor of `dtype` with every element `value`, converted.
     public static func filled(_ dtype: DataType, _ shape: [Int64], _ value: Double) throws -> Constant {
         guard let count = checkedElementCount(shape) else {
-            throw TenonError(.invalidShape, "constant \(text(dtype, shape)): dimensions must be >= 0 and their product fit")
+            throw TenonError(
+                .invalidShape, "constant \(text(dtype, shape)): dimensions must be >= 0 and their product fit")
         }
         return try from(doubles: [Double](repeating: value, count: count), dtype, shape)
     }

@@ -297,7 +297,9 @@ extension DimExpression: CustomStringConvertible {
                 }
             }
             let negative = term.coefficient < 0
-            if term.coefficient.magnitude != 1 || factors.isEmpty { factors.insert("\(term.coefficient.magnitude)", at: 0) }
+            if term.coefficient.magnitude != 1 || factors.isEmpty {
+                factors.insert("\(term.coefficient.magnitude)", at: 0)
+            }
             let product = factors.joined(separator: "*")
             text += text.isEmpty ? (negative ? "-" : "") + product : (negative ? " - " : " + ") + product
         }

@@ -145,7 +145,9 @@ extension Expression {
             if case .local(let id) = call.callee, case .value(let replaced) = try transform(id) {
                 call.callee = .local(replaced)
             }
-            for index in call.arguments.indices { call.arguments[index] = try call.arguments[index].mapValues(transform) }
+            for index in call.arguments.indices {
+                call.arguments[index] = try call.arguments[index].mapValues(transform)
+            }
             return .call(call)
         case .tuple(let fields): return .tuple(try fields.map { try $0.mapValues(transform) })
         case .tupleGetItem(let operand, let index): return .tupleGetItem(try operand.mapValues(transform), index)

@@ -181,7 +181,9 @@ public enum Operators {
 
     /// As `named`, but an unknown name is an error.
     public static func require(_ name: String) throws -> OperatorID {
-        guard let id = named(name) else { throw TenonError(.notFound, "unknown operator '\(name)'", operatorName: name) }
+        guard let id = named(name) else {
+            throw TenonError(.notFound, "unknown operator '\(name)'", operatorName: name)
+        }
         return id
     }
 }

@@ -189,7 +189,8 @@ import Testing
     @Test func batchNormBeforeAPaddedConvolutionStays() throws {
         let left = try rewrite(
             convolution(
-                "%n = nn.batch_norm(%x, \(Self.norm2))\n%b = %n.0\n%y = nn.conv2d(%b, \(Self.weight)) {padding=[1,1,1,1]}"),
+                "%n = nn.batch_norm(%x, \(Self.norm2))\n%b = %n.0\n%y = nn.conv2d(%b, \(Self.weight)) {padding=[1,1,1,1]}"
+            ),
             [FoldBatchNorm()])
         #expect(left == ["multiply", "add", "nn.conv2d"])
     }
@@ -197,7 +198,8 @@ import Testing
     @Test func batchNormOfASharedConvolutionStays() throws {
         let left = try rewrite(
             convolution(
-                "%c = nn.conv2d(%x, \(Self.weight))\n%n = nn.batch_norm(%c, \(Self.norm3))\n%b = %n.0\n%y = add(%b, %c)"),
+                "%c = nn.conv2d(%x, \(Self.weight))\n%n = nn.batch_norm(%c, \(Self.norm3))\n%b = %n.0\n%y = add(%b, %c)"
+            ),
             [FoldBatchNorm()])
         #expect(left == ["nn.conv2d", "multiply", "add", "add"])
     }

@@ -41,9 +41,13 @@ import Testing
             }
         }
         try call(500)
-        let before = try residentBytes()
-        try call(threads == 1 ? 10_000 : 2000)
-        #expect(try residentBytes() - before < 8 << 20)
+        // Other suites allocate at the same time; what stays behind from each caller would show every time.
+        let isBounded = try (0..<3).contains { _ in
+            let before = try residentBytes()
+            try call(threads == 1 ? 10_000 : 2000)
+            return try residentBytes() - before < 8 << 20
+        }
+        #expect(isBounded)
         // No more than the contexts of what ran at once, and for runner threads no more than those.
         #expect(backend.instances <= max(1, (CPUCount.usable + threads - 1) / threads))
         if threads > 1 { #expect(backend.threads.count <= 1 + (CPUCount.usable + threads - 1) / threads) }

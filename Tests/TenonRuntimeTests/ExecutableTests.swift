@@ -5,7 +5,9 @@ import Testing
 
 /// Whole modules on the Swift kernels.
 @Suite struct ExecutableTests {
-    private func run(_ module: Module, _ inputs: [Constant], _ options: CompileOptions = CompileOptions()) throws -> [[Float]] {
+    private func run(_ module: Module, _ inputs: [Constant], _ options: CompileOptions = CompileOptions()) throws
+        -> [[Float]]
+    {
         let planned = try Executable(module: module, backends: [], options: options).run(inputs)
         // Every module also gives the same through the interpreter.
         let interpreted = try Interpreter(module: module).run(inputs)
@@ -135,13 +137,17 @@ import Testing
         func branch(_ operand: Operand) -> Body {
             let id = function.addValue("branch", Sample.f32([2]))
             return Body(
-                blocks: [Block(isDataflow: false, bindings: [Binding(id, .call(Call(.op(add), [.value(x), operand])))])],
+                blocks: [
+                    Block(isDataflow: false, bindings: [Binding(id, .call(Call(.op(add), [.value(x), operand])))])
+                ],
                 result: .value(id))
         }
         let (yes, no) = (branch(.value(x)), branch(.constant(try Constant.floats([2], [100, 100]))))
         let chosen = function.addValue("chosen", Sample.f32([2]))
         function.body = Body(
-            blocks: [Block(isDataflow: false, bindings: [Binding(chosen, .conditional(.value(flag), then: yes, else: no))])],
+            blocks: [
+                Block(isDataflow: false, bindings: [Binding(chosen, .conditional(.value(flag), then: yes, else: no))])
+            ],
             result: .value(chosen))
         let executable = try Executable(module: Module(functions: ["main": function]), backends: [])
         let input = try Constant.floats([2], [1, 2])
@@ -161,7 +167,8 @@ import Testing
         let module = try Sample.module { builder in
             let x = builder.parameter("x", .tensor(TensorType(dtype: .float32, rank: 1)))
             let cast = builder.bind(
-                .matchCast(.value(x), .tensor(.float32, [.symbol("n")])), .tensor(.float32, [.symbol("n")]), name: "cast")
+                .matchCast(.value(x), .tensor(.float32, [.symbol("n")])), .tensor(.float32, [.symbol("n")]),
+                name: "cast")
             return .value(try builder.call("reshape", [.value(cast), .shape([1, .symbol("n")])]))
         }
         #expect(try run(module, [try Constant.floats([3], [1, 2, 3])]) == [[1, 2, 3]])
@@ -205,7 +212,8 @@ import Testing
         let threads = 2
         let count = 1 << 20
         let executable = try Executable(
-            module: try Sample.addRelu([Dim.fixed(Int64(count))]), backends: [], options: CompileOptions(threads: threads))
+            module: try Sample.addRelu([Dim.fixed(Int64(count))]), backends: [],
+            options: CompileOptions(threads: threads))
         let x = try Sample.ramp([Int64(count)], from: -4)
         let result = try executable.run([x, x])
         let floats = result.first?.floats ?? []

@@ -61,7 +61,8 @@ enum ElementwiseRules {
     private static func unaryRefusal(_ candidate: FusionCandidate, _ anchor: Pattern) -> Refusal? {
         guard let rank = candidate.tensorType(anchor)?.rank, (1...5).contains(rank) else {
             return Refusal(
-                .shape, found: "\(candidate.type(of: candidate.match.root))", expected: "f32 of 1 to 5 known dimensions")
+                .shape, found: "\(candidate.type(of: candidate.match.root))", expected: "f32 of 1 to 5 known dimensions"
+            )
         }
         if let call = candidate.call(anchor), name(candidate, anchor) == "clip", PostOperations.Bounds(call) == nil {
             return Refusal(.constantValue, found: "clip with bounds that are not known", expected: "two numbers")

@@ -47,7 +47,8 @@ enum PostOperations {
             }
             if name == "clip" {
                 guard let bounds = Bounds(call), bounds.low <= bounds.high else {
-                    return Refusal(.constantValue, found: "clip with bounds that are not known", expected: "two numbers")
+                    return Refusal(
+                        .constantValue, found: "clip with bounds that are not known", expected: "two numbers")
                 }
             }
             if name == "nn.softplus", call.attributes.float("beta") != 1 {

@@ -7,7 +7,9 @@ enum StandaloneRules {
         try [softmax("nn.softmax"), softmax("nn.log_softmax"), layerNorm(), localResponse(), concat()]
     }
 
-    private static func softmax(_ name: String) throws -> FusionPattern { try single(name, "dnnl." + name.dropFirst(3)) }
+    private static func softmax(_ name: String) throws -> FusionPattern {
+        try single(name, "dnnl." + name.dropFirst(3))
+    }
 
     private static func localResponse() throws -> FusionPattern { try single("nn.lrn", "dnnl.lrn") }
 
@@ -21,7 +23,8 @@ enum StandaloneRules {
             check: { candidate in
                 if let refusal = requireFloat(candidate, data) { return refusal }
                 guard let rank = candidate.tensorType(data)?.rank, (2...5).contains(rank),
-                    let axes = candidate.call(anchor)?.attributes.ints("axes"), axes == [-1] || axes == [Int64(rank - 1)]
+                    let axes = candidate.call(anchor)?.attributes.ints("axes"),
+                    axes == [-1] || axes == [Int64(rank - 1)]
                 else { return Refusal(.attribute, found: "other axes than the last", expected: "the last axis") }
                 return nil
             }, allowsLeak: false)
@@ -35,7 +38,8 @@ enum StandaloneRules {
             "dnnl.concat", anchor, annotations: [("tuple", tuple), ("anchor", anchor)],
             check: { candidate in
                 guard case .operand(.tuple(let fields))? = candidate[tuple], fields.count <= 64 else {
-                    return Refusal(.operatorMismatch, found: "a tuple by name", expected: "a tuple of at most 64 fields in place")
+                    return Refusal(
+                        .operatorMismatch, found: "a tuple by name", expected: "a tuple of at most 64 fields in place")
                 }
                 guard candidate.tensorType(anchor)?.dtype == .float32, let rank = candidate.tensorType(anchor)?.rank,
                     (2...5).contains(rank)

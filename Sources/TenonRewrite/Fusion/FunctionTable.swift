@@ -38,7 +38,9 @@ struct FunctionTable {
         let (base, suffix) = name()
         let unique = unused(base)
         reserved.insert(unique)
-        let full = suffix.isEmpty ? unique : module.functions[unique + suffix] == nil ? unique + suffix : unused(unique + suffix)
+        let full =
+            suffix.isEmpty
+            ? unique : module.functions[unique + suffix] == nil ? unique + suffix : unused(unique + suffix)
         known?[hash, default: []].append(full)
         module.functions[full] = function
         return full

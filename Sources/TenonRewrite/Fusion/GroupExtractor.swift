@@ -174,7 +174,8 @@ struct GroupExtractor {
         mutating func parameter(_ operand: Operand, _ info: ValueInfo) -> ValueID {
             switch operand {
             case .value(let id): if let known = parameterOfValue[id] { return known }
-            case .constant(let constant): if let known = parameterOfConstant[ObjectIdentifier(constant)] { return known }
+            case .constant(let constant):
+                if let known = parameterOfConstant[ObjectIdentifier(constant)] { return known }
             case .shape(let dims): if let known = parameterOfShape[dims] { return known }
             default: break
             }

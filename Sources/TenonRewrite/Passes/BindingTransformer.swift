@@ -69,7 +69,8 @@ struct BindingTransformer {
     }
 
     private func redirected(_ operand: Operand) -> Operand {
-        operand.mapValues { id in replacement.indices.contains(id.int) ? replacement[id.int] ?? .value(id) : .value(id) }
+        operand.mapValues { id in replacement.indices.contains(id.int) ? replacement[id.int] ?? .value(id) : .value(id)
+        }
     }
 
     /// The type of an operand.
@@ -147,13 +148,17 @@ extension BindingPass {
         where !function.isPrimitive && function.composite == nil && function.codegen == nil {
             do {
                 var state = try begin(function, context)
-                if let changed = try BindingTransformer.transform(function, { transformer, binding in
-                    try visit(binding, &transformer, &state, context)
-                }) {
+                if let changed = try BindingTransformer.transform(
+                    function,
+                    { transformer, binding in
+                        try visit(binding, &transformer, &state, context)
+                    })
+                {
                     result[name] = changed
                 }
             } catch let error as TenonError {
-                throw TenonError(error.status, "\(self.name): @\(name): \(error.message)", operatorName: error.operatorName)
+                throw TenonError(
+                    error.status, "\(self.name): @\(name): \(error.message)", operatorName: error.operatorName)
             }
         }
         return result

@@ -6,7 +6,9 @@ enum CodegenAnnotator {
         var result = module
         var wrapped: [String: String] = [:]
         for (name, function) in module.functions {
-            guard let composite = function.composite, function.isPrimitive, patternNames.contains(composite) else { continue }
+            guard let composite = function.composite, function.isPrimitive, patternNames.contains(composite) else {
+                continue
+            }
             guard let dot = composite.firstIndex(of: ".") else {
                 throw TenonError(
                     .invalidArgument,

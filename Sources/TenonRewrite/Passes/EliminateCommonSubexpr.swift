@@ -55,7 +55,9 @@ private struct CommonSubexpressions {
                     if let earlier = known[expression],
                         function.values[earlier.int].type == function.values[binding.id.int].type
                     {
-                        if !function.values[binding.id.int].isDataflow { function.values[earlier.int].isDataflow = false }
+                        if !function.values[binding.id.int].isDataflow {
+                            function.values[earlier.int].isDataflow = false
+                        }
                         replacement[binding.id.int] = earlier
                         changed = true
                         continue

@@ -41,7 +41,8 @@ public struct FoldBatchNorm: BindingPass {
     private func foldAfter(
         _ affine: ChannelAffine, _ transformer: inout BindingTransformer, _ state: State
     ) throws -> Operand? {
-        guard !affine.isBatchNorm || affine.tuple.map { state.count($0) == 1 } ?? true, hasOneUse(affine.input, transformer, state),
+        guard !affine.isBatchNorm || affine.tuple.map { state.count($0) == 1 } ?? true,
+            hasOneUse(affine.input, transformer, state),
             let producer = LinearProducer(affine.input, transformer), producer.channels == affine.channels
         else { return nil }
         if producer.bias == nil && affine.isIdentityScale { return nil }

@@ -20,7 +20,8 @@ public struct FoldPadding: BindingPass {
     func visit(
         _ binding: Binding, _ transformer: inout BindingTransformer, _ state: inout UseCounts, _ context: PassContext
     ) throws -> Operand? {
-        guard case .call(let call) = binding.expression, case .op(let op) = call.callee, let data = call.arguments.first,
+        guard case .call(let call) = binding.expression, case .op(let op) = call.callee,
+            let data = call.arguments.first,
             let padding = call.attributes.ints("padding")
         else { return nil }
         let reader = Reader(transformer: transformer, uses: state)

@@ -46,7 +46,8 @@ public struct FuseOpsByPattern: ModulePass {
         for (name, function) in module.functions where isEligible(name, function) {
             if let roots = compiled.rootOperators, !Self.uses(function, roots) { continue }
             var rewriting = Rewriting(
-                pass: self, pattern: pattern, compiled: compiled, function: function, module: module, functions: functions,
+                pass: self, pattern: pattern, compiled: compiled, function: function, module: module,
+                functions: functions,
                 context: context, where: "\(self.name): pattern '\(pattern.name)' in @\(name)")
             guard try rewriting.run() else { continue }
             functions = rewriting.functions
@@ -58,7 +59,9 @@ public struct FuseOpsByPattern: ModulePass {
     private static func uses(_ function: Function, _ roots: Set<OperatorID>) -> Bool {
         var found = false
         function.forEachBinding { binding in
-            if case .call(let call) = binding.expression, case .op(let op) = call.callee, roots.contains(op) { found = true }
+            if case .call(let call) = binding.expression, case .op(let op) = call.callee, roots.contains(op) {
+                found = true
+            }
         }
         return found
     }

@@ -55,7 +55,8 @@ struct Reader {
         case .int(let value): return Double(value)
         case .float(let value): return value
         default:
-            guard let constant = transformer.constant(operand), constant.count == 1, constant.dtype.isFloatingPoint else {
+            guard let constant = transformer.constant(operand), constant.count == 1, constant.dtype.isFloatingPoint
+            else {
                 return nil
             }
             return constant.double(at: 0)
@@ -71,7 +72,8 @@ struct Reader {
     }
 
     func bounds(_ call: Call) -> (low: Double, high: Double)? {
-        guard call.arguments.count == 3, let low = number(call.arguments[1]), let high = number(call.arguments[2]) else {
+        guard call.arguments.count == 3, let low = number(call.arguments[1]), let high = number(call.arguments[2])
+        else {
             return nil
         }
         return (low, high)

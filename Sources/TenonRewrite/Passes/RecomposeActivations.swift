@@ -146,7 +146,8 @@ public struct RecomposeActivations: BindingPass {
             let (line, beta) = reader.splitConstant(inner), let x = reader.scaled(line), x.operand != line
         else { return nil }
         return Made(
-            op: "nn.hard_sigmoid", arguments: [x.operand], attributes: ["alpha": .float(x.factor), "beta": .float(beta)])
+            op: "nn.hard_sigmoid", arguments: [x.operand],
+            attributes: ["alpha": .float(x.factor), "beta": .float(beta)])
     }
 
     /// min(max(x, a), b), also where the inner one is a ReLU.

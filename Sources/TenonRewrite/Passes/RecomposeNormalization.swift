@@ -46,7 +46,8 @@ public struct RecomposeNormalization: BindingPass {
     private func emit(
         _ norm: NormalizationReader.Normalization, _ type: ValueType, _ transformer: inout BindingTransformer
     ) throws -> Operand? {
-        guard let shape = transformer.type(of: norm.x).asTensor?.staticTail(norm.axes), type == transformer.type(of: norm.x)
+        guard let shape = transformer.type(of: norm.x).asTensor?.staticTail(norm.axes),
+            type == transformer.type(of: norm.x)
         else { return nil }
         let ones = try Constant.filled(.float32, shape, 1)
         if norm.isCentred {
@@ -162,7 +163,8 @@ private struct NormalizationReader {
     /// x, when d is x - mean(x, axes).
     private func centred(_ d: Operand, axes: [Int64]) -> Operand? {
         guard let (name, call) = reader.call(d), name == "subtract", reader.hasUses(d, atMost: 3),
-            let inner = reader.call(call.arguments[1]), inner.name == "mean", inner.call.arguments[0] == call.arguments[0],
+            let inner = reader.call(call.arguments[1]), inner.name == "mean",
+            inner.call.arguments[0] == call.arguments[0],
             trailing(inner.call) == axes
         else { return nil }
         return call.arguments[0]
@@ -170,7 +172,8 @@ private struct NormalizationReader {
 
     /// The axes of a mean with dimensions kept, counted from the end, when they are the last ones.
     private func trailing(_ call: Call) -> [Int64]? {
-        guard call.attributes.bool("keepdims") == true, let rank = reader.transformer.type(of: call.arguments[0]).asTensor?.rank,
+        guard call.attributes.bool("keepdims") == true,
+            let rank = reader.transformer.type(of: call.arguments[0]).asTensor?.rank,
             let axes = call.attributes.ints("axis") ?? call.attributes.ints("axes"), !axes.isEmpty
         else { return nil }
         let fromEnd = axes.map { $0 < 0 ? $0 : $0 - Int64(rank) }.sorted()
@@ -181,7 +184,8 @@ private struct NormalizationReader {
     func softmax(_ call: Call) -> (x: Operand, axis: Int64)? {
         guard let (name, exponential) = reader.call(call.arguments[0]), name == "exp",
             reader.hasUses(call.arguments[0], atMost: 2), let sum = reader.inner(call.arguments[1], "sum"),
-            sum.arguments[0] == call.arguments[0], let axis = single(sum), let difference = reader.inner(exponential.arguments[0], "subtract"),
+            sum.arguments[0] == call.arguments[0], let axis = single(sum),
+            let difference = reader.inner(exponential.arguments[0], "subtract"),
             let largest = reader.inner(difference.arguments[1], "max"), largest.arguments[0] == difference.arguments[0],
             single(largest) == axis
         else { return nil }
@@ -189,7 +193,8 @@ private struct NormalizationReader {
     }
 
     private func single(_ call: Call) -> Int64? {
-        guard call.attributes.bool("keepdims") == true, let rank = reader.transformer.type(of: call.arguments[0]).asTensor?.rank,
+        guard call.attributes.bool("keepdims") == true,
+            let rank = reader.transformer.type(of: call.arguments[0]).asTensor?.rank,
             let axes = call.attributes.ints("axis") ?? call.attributes.ints("axes"), axes.count == 1
         else { return nil }
         return axes[0] < 0 ? axes[0] + Int64(rank) : axes[0]

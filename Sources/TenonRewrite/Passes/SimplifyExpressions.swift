@@ -20,7 +20,8 @@ public struct SimplifyExpressions: BindingPass {
     func visit(
         _ binding: Binding, _ transformer: inout BindingTransformer, _ state: inout Void, _ context: PassContext
     ) throws -> Operand? {
-        guard case .call(let call) = binding.expression, case .op(let op) = call.callee, let x = call.arguments.first else {
+        guard case .call(let call) = binding.expression, case .op(let op) = call.callee, let x = call.arguments.first
+        else {
             return nil
         }
         let type = transformer.type(of: .value(binding.id))
@@ -77,7 +78,9 @@ public struct SimplifyExpressions: BindingPass {
     private func permute(
         _ call: Call, _ x: Operand, _ type: ValueType, _ transformer: inout BindingTransformer, _ binding: Binding
     ) throws -> Operand? {
-        guard let outer = axes(call, x, transformer), isKnown(type), let shape = type.asTensor?.shape else { return nil }
+        guard let outer = axes(call, x, transformer), isKnown(type), let shape = type.asTensor?.shape else {
+            return nil
+        }
         if outer == Array(outer.indices) { return x }
         if let inner = transformer.call(x), inner.op.name == "permute_dims", let source = inner.call.arguments.first,
             let first = axes(inner.call, source, transformer)
