@@ -48,6 +48,9 @@ final class GraphImport {
         return nil
     }
 
+    /// A symbol that no dimension of the model has.
+    func freshSize(_ name: String) -> Dim { .symbol(symbols.fresh(name)) }
+
     func constant(_ tensor: ONNXTensorProto, name: String) throws -> Constant {
         try reader.constant(tensor, name: name)
     }

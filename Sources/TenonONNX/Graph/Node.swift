@@ -225,6 +225,16 @@ final class Node {
         .value(try graph.builder.tupleGetItem(tuple, index, name: graph.hint(proto.output.first ?? "")))
     }
 
+    /// A symbol for a size that only a run knows.
+    func freshSize(_ name: String) -> Dim { graph.freshSize(name) }
+
+    /// `operand` with the type that its values will have; the run checks it and binds the symbols in it.
+    func sized(_ operand: Operand, _ type: TensorType) throws -> Operand {
+        .value(
+            graph.builder.bind(
+                .matchCast(operand, .tensor(type)), .tensor(type), name: graph.hint(proto.output.first ?? "")))
+    }
+
     /// `operand` under another shape, without a call where it has that shape already.
     func reshape(_ operand: Operand, _ shape: [Dim]) throws -> Operand {
         if try type(of: operand).shape == shape { return operand }

@@ -27,6 +27,7 @@ enum OperatorImporters {
         ComparisonImporters.table,
         ControlFlowImporters.table,
         ConvolutionImporters.table,
+        DataDependentImporters.table,
         EinsumImporter.table,
         LinearImporters.table,
         LossImporters.table,

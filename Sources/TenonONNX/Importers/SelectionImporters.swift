@@ -29,21 +29,6 @@ enum SelectionImporters {
         },
         "TopK": OperatorImporter(topK),
         "OneHot": OperatorImporter(since: 9, oneHot),
-        "NonZero": OperatorImporter(since: 9) { node in
-            try node.result("nonzero", [try ArithmeticImporters.single(node)])
-        },
-        "Unique": OperatorImporter(since: 11) { node in
-            var attributes: Attributes = ["sorted": .bool(try node.bool("sorted", true))]
-            if let axis = try node.int("axis") { attributes["axis"] = .int(axis) }
-            let all = try node.call("unique", [try ArithmeticImporters.single(node)], attributes)
-            return try (0..<4).map { node.wants($0) ? .operand(try node.item($0, of: all)) : .unsupported }
-        },
-        "Compress": OperatorImporter(since: 9) { node in
-            try node.requireInputs(2...2)
-            var attributes = Attributes()
-            if let axis = try node.int("axis") { attributes["axis"] = .int(axis) }
-            return try node.result("compress", [try node.operand(0), try node.operand(1)], attributes)
-        },
         "ReverseSequence": OperatorImporter(since: 10) { node in
             try node.requireInputs(2...2)
             return try node.result(

@@ -1,6 +1,6 @@
 import TenonIR
 
-/// Sampling and detection.
+/// Sampling, and pooling of regions.
 enum VisionImporters {
     static let table: [String: OperatorImporter] = [
         "GridSample": OperatorImporter(since: 16, gridSample),
@@ -14,7 +14,6 @@ enum VisionImporters {
                     "spatial_scale": .float(try node.float("spatial_scale", 1)),
                 ])
         },
-        "NonMaxSuppression": OperatorImporter(since: 10, suppression),
     ]
 
     private static func gridSample(_ node: Node) throws -> [ImportedValue] {
@@ -56,17 +55,5 @@ enum VisionImporters {
                 "sample_ratio": .int(try node.int("sampling_ratio", 0)),
                 "aligned": .bool(transformation == "half_pixel"), "mode": .string(mode),
             ])
-    }
-
-    private static func suppression(_ node: Node) throws -> [ImportedValue] {
-        try node.requireInputs(2...5)
-        var attributes: Attributes = ["center_point_box": .bool(try node.bool("center_point_box", false))]
-        if node.has(2) {
-            attributes["max_output_boxes_per_class"] = .int(Int64(clamping: try node.constantScalar(2)))
-        }
-        if node.has(3) { attributes["iou_threshold"] = .float(try node.constantScalar(3)) }
-        if node.has(4) { attributes["score_threshold"] = .float(try node.constantScalar(4)) }
-        return try node.result(
-            "vision.all_class_non_max_suppression", [try node.operand(0), try node.operand(1)], attributes)
     }
 }
