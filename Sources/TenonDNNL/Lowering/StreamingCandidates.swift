@@ -48,7 +48,7 @@ extension CandidateMaker {
                 second = try context.laidOut(node.inputs[1], layout, argument: TDNNL_ARG_SRC_1)
             } else {
                 second = try context.broadcast(
-                    node.inputs[1], to: shape, argument: Int32(TDNNL_ARG_SRC_1.rawValue))
+                    node.inputs[1], to: shape, argument: Int32(TDNNL_ARG_SRC_1.rawValue), beside: layout)
             }
             guard let second else { continue }
             let bytes = context.byteCount(graph[node.inputs[1]].dims, layout)
@@ -147,7 +147,7 @@ extension CandidateMaker {
                             // Parts that are computed for it are computed where they belong.
                             ? 100
                             : context.costs.streaming(
-                                bytes: 2 * context.byteCount(shape, layout), isReference: descriptor.isReference)))
+                                bytes: 10 * context.byteCount(shape, layout), isReference: descriptor.isReference)))
             }
         }
         return found

@@ -35,13 +35,17 @@ struct BoundOperand {
 }
 
 extension PlanContext {
-    /// An operand that broadcasts to `shape`, as row-major memory seen with the rank of `shape`.
+    /// An operand that broadcasts to `shape`, as row-major memory seen with the rank of `shape`. Beside a blocked operand
+    /// one value per channel is described as blocked too, which for whole blocks is the same memory: binary primitives want
+    /// it so.
     func broadcast(
-        _ tensor: TensorID, to shape: [Int], argument: Int32
+        _ tensor: TensorID, to shape: [Int], argument: Int32, beside layout: Layout = .plain
     ) throws(TenonError) -> BoundOperand? {
         guard let dims = Broadcasting.aligned(graph[tensor].dims, to: shape) else { return nil }
+        let isSame = layout == .blocked && dims.count > 2 && dims[0] == 1 && coincide(.plain, .blocked, dims)
         return BoundOperand(
-            argument: argument, tensor: tensor, place: .layout(.plain), descriptor: try .strided(dims))
+            argument: argument, tensor: tensor, place: .layout(.plain),
+            descriptor: isSame ? try descriptor(dims, .blocked) : try .strided(dims))
     }
 
     /// An operand as it is, in row-major order.

@@ -9,6 +9,11 @@ struct ConcatSlot {
     var offset: Int
 }
 
+struct PlacedTensor: Hashable {
+    var tensor: TensorID
+    var layout: Layout
+}
+
 extension PlanContext {
     /// Whether the parts of a concatenation lie one behind the other, each in one piece.
     func isContiguous(axis: Int, _ layout: Layout, _ shape: [Int]) -> Bool {
@@ -32,13 +37,21 @@ extension PlanBuilder {
                 let offsets = partOffsets(nodes[index], axis, choices[index].output)
             else { continue }
             joinedBytes[index] = context.byteCount(graph[nodes[index].output].dims, choices[index].output)
+            let layout = choices[index].output
             for (input, offset) in zip(nodes[index].inputs, offsets) {
-                guard slots[input] == nil, !results.contains(input), let made = maker[input],
-                    nodes[index].inputs.filter({ $0 == input }).count == 1, choices[made].descriptor != nil,
-                    choices[made].accumulates == nil, choices[made].output == choices[index].output
+                let key = PlacedTensor(tensor: input, layout: layout)
+                guard slots[key] == nil, let made = maker[input],
+                    nodes[index].inputs.filter({ $0 == input }).count == 1,
+                    // The region's output has a place of its own.
+                    layout != .plain || !results.contains(input)
                 else { continue }
-                if case .concat = nodes[made].operation { continue }
-                slots[input] = ConcatSlot(node: index, offset: offset)
+                // In another layout, the reorder that brings it over writes it in its place.
+                if choices[made].output == layout {
+                    guard choices[made].descriptor != nil, choices[made].accumulates == nil else { continue }
+                    if case .concat = nodes[made].operation { continue }
+                }
+                slots[key] = ConcatSlot(node: index, offset: offset)
+                owners.insert(index)
             }
         }
     }
@@ -74,22 +87,25 @@ extension PlanBuilder {
             return false
         }
         let layout = Int(candidate.output.rawValue)
-        if let memory = joined[index] {
-            for (input, offset) in zip(node.inputs, offsets) {
-                if slots[input]?.node == index { continue }
-                let source = try buffer(input, candidate.output)
-                let bytes = context.byteCount(graph[input].dims, candidate.output)
+        var parts: [BufferID] = []
+        for input in node.inputs { parts.append(try buffer(input, candidate.output)) }
+        if owners.contains(index) {
+            let memory = memory(of: index)
+            for (number, (part, offset)) in zip(parts, offsets).enumerated() {
+                let (place, wanted) = (plan.place(part), plan.place(memory))
+                if place.root == wanted.root, place.offset == wanted.offset + offset { continue }
+                let bytes = context.byteCount(graph[node.inputs[number]].dims, candidate.output)
                 let flat = try MemoryDescriptor.strided([bytes / 4])
-                try addReorder(source, flat, addBuffer(bytes, .alias(memory, offset)), flat, graph[input].name)
+                try addReorder(
+                    part, flat, addBuffer(bytes, .alias(memory, offset)), flat, graph[node.inputs[number]].name)
             }
             places[node.output.index][layout] = memory
             return true
         }
         // Parts that lie behind one another in the memory of a larger concatenation are its beginning, or a piece of it.
         var begin: (root: BufferID, offset: Int)?
-        for (input, offset) in zip(node.inputs, offsets) {
-            guard let buffer = places[input.index][layout], slots[input] != nil else { return false }
-            let place = plan.place(buffer)
+        for (part, offset) in zip(parts, offsets) {
+            let place = plan.place(part)
             if let begin {
                 guard begin.root == place.root, place.offset - begin.offset == offset else { return false }
             } else {

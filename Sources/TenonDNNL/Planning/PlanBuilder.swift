@@ -11,11 +11,13 @@ struct PlanBuilder {
     /// Where each tensor is, by layout.
     var places: [[BufferID?]]
     private var lastUse: [Int]
-    /// Tensors that are computed where a concatenation wants them.
-    var slots: [TensorID: ConcatSlot] = [:]
+    /// Tensors that are put, in a layout, where a concatenation wants them.
+    var slots: [PlacedTensor: ConcatSlot] = [:]
     /// Memory of concatenations whose parts are computed in place, by node.
     var joined: [Int: BufferID] = [:]
     var joinedBytes: [Int: Int] = [:]
+    /// Concatenations that own memory for their parts.
+    var owners: Set<Int> = []
     private var weights: [WeightKey: BufferID] = [:]
 
     private struct WeightKey: Hashable {
@@ -111,7 +113,7 @@ struct PlanBuilder {
         let output: BufferID
         if let residual = candidate.accumulates {
             output = try accumulator(residual, candidate, index, operands.map(\.buffer))
-        } else if let slot = slots[node.output] {
+        } else if let slot = slots[PlacedTensor(tensor: node.output, layout: candidate.output)] {
             output = slice(slot, candidate.outputDescriptor.byteCount)
         } else {
             output = addBuffer(candidate.outputDescriptor.byteCount, .workspace)
@@ -234,7 +236,8 @@ struct PlanBuilder {
         for other in Layout.allCases {
             guard let existing = places[tensor.index][Int(other.rawValue)] else { continue }
             let (from, to) = (try context.descriptor(tensor, other), try context.descriptor(tensor, layout))
-            let target = addBuffer(to.byteCount, .workspace)
+            let slot = slots[PlacedTensor(tensor: tensor, layout: layout)]
+            let target = slot.map { slice($0, to.byteCount) } ?? addBuffer(to.byteCount, .workspace)
             try addReorder(existing, from, target, to, graph[tensor].name)
             places[tensor.index][Int(layout.rawValue)] = target
             return target
