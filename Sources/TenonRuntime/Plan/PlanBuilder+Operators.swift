@@ -62,7 +62,7 @@ extension PlanBuilder {
     }
 
     /// The argument as a kernel sees it: literals as they are, tensors as their contents where known.
-    private func operand(_ value: Lowered) -> Operand {
+    func operand(_ value: Lowered) -> Operand {
         switch value {
         case .tensor(let tensor): constant(value).map { .constant($0) } ?? .value(ValueID(tensor.buffer))
         case .literal(let literal): literal

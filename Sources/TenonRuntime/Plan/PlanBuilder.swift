@@ -61,7 +61,7 @@ struct PlanBuilder {
 
     private struct RegionKey: Hashable {
         var name: String
-        var inputs: [TensorSpec]
+        var arguments: [Specialiser.Argument]
     }
 
     /// Calls nest at most so deep; a module whose functions call themselves is refused.
@@ -304,11 +304,17 @@ struct PlanBuilder {
             throw TenonError(
                 .notFound, "region '\(name)': no backend '\(codegen)'; known: \(known.isEmpty ? "none" : known)")
         }
+        // What is known goes into the region, the rest is its input.
         var inputs: [PlannedTensor] = []
-        for argument in arguments { try flatten(argument, into: &inputs) }
-        let region = try Specialiser(module: module).specialise(
-            function, arguments.map { type(of: $0) }, depth: scope.depth)
-        let key = RegionKey(name: name, inputs: inputs.map(\.spec))
+        var given: [Specialiser.Argument] = []
+        for argument in arguments {
+            let known = operand(argument)
+            let isKnown = Specialiser.isKnown(known)
+            given.append(Specialiser.Argument(type: type(of: argument), known: isKnown ? known : nil))
+            if !isKnown { try flatten(argument, into: &inputs) }
+        }
+        let key = RegionKey(name: name, arguments: given)
+        let region = try Specialiser(module: module).specialise(function, given, depth: scope.depth)
         let ready = try compiled[key] ?? backend.compile(region, name: name, options: options)
         compiled[key] = ready
         let result = try newTensors(region.resultType)

@@ -1,0 +1,26 @@
+"""Finds the package and the library of this checkout, unless TENON_LIBRARY names another one."""
+
+import os
+import pathlib
+import sys
+
+import numpy as np
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "python"))
+if "TENON_LIBRARY" not in os.environ:
+    for built in (ROOT / ".build/release/libtenon.so", ROOT / ".build/debug/libtenon.so"):
+        if built.exists():
+            os.environ["TENON_LIBRARY"] = str(built)
+            break
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(20261122)
+
+
+@pytest.fixture
+def fixtures():
+    return ROOT / "Tests/Fixtures"

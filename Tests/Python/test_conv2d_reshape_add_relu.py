@@ -1,0 +1,85 @@
+"""The sequence that PyTorch's exporter leaves behind, fused into one composite: conv2d, reshape of the bias, add, relu."""
+
+import numpy as np
+import pytest
+
+import tenon
+
+COMPOSITE = "dnnl.conv2d_reshape_add_relu"
+
+
+def convolution(x, weight, bias, padding=0):
+    """float64 convolution of stride 1, written out."""
+    x = np.pad(x.astype(np.float64), ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    windows = np.lib.stride_tricks.sliding_window_view(x, weight.shape[2:], axis=(2, 3))
+    return np.einsum("nchwij,ocij->nohw", windows, weight.astype(np.float64)) + bias.reshape(1, -1, 1, 1)
+
+
+def build(rng, bias_shape=(1, 4, 1, 1), bias_as_parameter=False, swapped=False, relu=True, leak=False):
+    weight, bias = rng.standard_normal((4, 3, 3, 3), np.float32), rng.standard_normal(4, np.float32)
+    b = tenon.Builder()
+    x = b.parameter("x", (2, 3, 10, 10))
+    given = b.parameter("bias", (4,)) if bias_as_parameter else b.constant(bias)
+    y = b.call("nn.conv2d", x, b.constant(weight), padding=[1, 1, 1, 1])
+    shaped = b.call("reshape", given, bias_shape)
+    z = b.call("add", shaped, y) if swapped else b.call("add", y, shaped)
+    if relu:
+        z = b.call("nn.relu", z)
+    return b.finish(*([z, y] if leak else [z])), weight, bias
+
+
+def composites(module):
+    """Names of composites in a module; those inside regions are local functions and show in the text."""
+    return str(module).count(COMPOSITE)
+
+
+@pytest.mark.parametrize("options", [
+    {}, {"swapped": True}, {"bias_shape": (4, 1, 1)}, {"bias_as_parameter": True},
+])
+def test_fused(rng, options):
+    module, weight, bias = build(rng, **options)
+    fused = module.apply("FuseConv2dReshapeAddRelu")
+    functions = [f for f in fused.functions.values() if f.attributes.get("Composite") == COMPOSITE]
+    assert len(functions) == 1
+    assert functions[0].attributes["Primitive"] in (True, 1)
+    merged = fused.apply("MergeCompositeFunctions")
+    regions = [f for f in merged.functions.values() if f.attributes.get("Codegen") == "dnnl"]
+    assert len(regions) == 1 and regions[0].attributes["global_symbol"] == regions[0].name
+
+    x = rng.standard_normal((2, 3, 10, 10), np.float32)
+    inputs = {"x": x, "bias": bias} if options.get("bias_as_parameter") else {"x": x}
+    expected = np.maximum(convolution(x, weight, bias, padding=1), 0)
+    for stage in (module, fused, merged, module.optimize()):
+        found = tenon.compile(stage)(**inputs)
+        assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
+    assert "conv" in tenon.compile(merged).report()
+
+
+@pytest.mark.parametrize("options", [{"relu": False}, {"leak": True}])
+def test_not_fused_and_right_all_the_same(rng, options):
+    module, weight, bias = build(rng, **options)
+    fused = module.apply("FuseConv2dReshapeAddRelu")
+    assert composites(fused) == 0
+    x = rng.standard_normal((2, 3, 10, 10), np.float32)
+    expected = convolution(x, weight, bias, padding=1)
+    if options.get("relu", True):
+        expected = np.maximum(expected, 0)
+    found = tenon.compile(fused)(x)
+    found = found[0] if isinstance(found, tuple) else found
+    assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
+def test_a_residual_is_no_bias(rng):
+    weight = rng.standard_normal((3, 3, 3, 3), np.float32)
+    b = tenon.Builder()
+    x = b.parameter("x", (1, 3, 8, 8))
+    other = b.parameter("other", (3 * 8 * 8,))
+    y = b.call("nn.conv2d", x, b.constant(weight), padding=[1, 1, 1, 1])
+    y = b.call("nn.relu", y + b.call("reshape", other, (1, 3, 8, 8)))
+    module = b.finish(y)
+    fused = module.apply("FuseConv2dReshapeAddRelu")
+    assert composites(fused) == 0
+    data, more = rng.standard_normal((1, 3, 8, 8), np.float32), rng.standard_normal(192, np.float32)
+    expected = np.maximum(convolution(data, weight, np.zeros(3), padding=1) + more.reshape(1, 3, 8, 8), 0)
+    found = tenon.compile(module.optimize())(data, more)
+    assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()

@@ -1,0 +1,271 @@
+import gc
+import pickle
+import threading
+import time
+import weakref
+
+import numpy as np
+import pytest
+
+import tenon
+
+
+def module(*shape, dtype="f32"):
+    """relu(a - b)"""
+    b = tenon.Builder()
+    x, y = b.parameter("a", shape, dtype), b.parameter("b", shape, dtype)
+    return b.finish(b.call("nn.relu", x - y), attributes={"output_names": ["difference"]})
+
+
+@pytest.fixture
+def run():
+    with tenon.compile(module(2, 3)) as executable:
+        yield executable
+
+
+A = np.arange(6, dtype=np.float32).reshape(2, 3)
+B = np.full((2, 3), 2, np.float32)
+EXPECTED = np.maximum(A - B, 0)
+
+
+def test_ports(run):
+    assert [port.name for port in run.inputs] == ["a", "b"]
+    assert run.outputs[0] == tenon.Port("difference", np.dtype(np.float32), (2, 3), "f32[2,3]")
+    assert repr(run) == "<tenon.Executable (a: f32[2,3], b: f32[2,3]) -> (difference: f32[2,3])>"
+
+
+def test_calls(run):
+    for result in (run(A, B), run(a=A, b=B), run(b=B, a=A), run(A, b=B), run.run({"b": B, "a": A})[0]):
+        np.testing.assert_array_equal(result, EXPECTED)
+        assert result.dtype == np.float32 and result.flags.writeable
+
+
+def test_results_are_independent(run):
+    first = run(A, B)
+    run(B, A)
+    np.testing.assert_array_equal(first, EXPECTED)
+
+
+def test_names_and_counts(run):
+    with pytest.raises(tenon.InvalidArgumentError, match="no input 'c'; expected 'a', 'b'"):
+        run(A, c=B)
+    with pytest.raises(tenon.InvalidArgumentError, match="input 'a' is given twice"):
+        run(A, a=B)
+    with pytest.raises(tenon.InvalidArgumentError, match="input 'b' is missing"):
+        run(a=A)
+    with pytest.raises(ValueError, match=r"expected 2 inputs.*found 1"):
+        run(A)
+    with pytest.raises(ValueError):
+        run(A, B, A)
+
+
+def test_types_and_shapes(run):
+    with pytest.raises(TypeError, match=r"input 'a' expects f32\[2,3\], found f64\[2,3\]") as caught:
+        run(A.astype(np.float64), B)
+    assert caught.value.node == "a"
+    with pytest.raises(ValueError, match=r"input 'b' expects f32\[2,3\], found f32\[3,2\]"):
+        run(A, B.reshape(3, 2))
+    with pytest.raises(tenon.InvalidTypeError, match="byte order"):
+        run(A.astype(">f4"), B)
+    with pytest.raises(tenon.InvalidTypeError):
+        run(np.array(["x"] * 6).reshape(2, 3), B)
+    with pytest.raises(tenon.InvalidTypeError):
+        run(A, [[None]])
+
+
+@pytest.mark.parametrize("layout", [
+    lambda a: np.asfortranarray(a), lambda a: np.repeat(a, 2, axis=1)[:, ::2], lambda a: a[::-1, ::-1].copy()[::-1, ::-1],
+    lambda a: np.frombuffer(b"x" + a.tobytes(), np.uint8)[1:].view(np.float32).reshape(2, 3),
+])
+def test_inputs_of_any_layout(run, layout):
+    array = layout(A)
+    np.testing.assert_array_equal(array, A)
+    np.testing.assert_array_equal(run(array, B), EXPECTED)
+
+
+def test_read_only_and_broadcast_inputs(run):
+    array = A.copy()
+    array.flags.writeable = False
+    np.testing.assert_array_equal(run(array, np.broadcast_to(np.float32(2), (2, 3))), EXPECTED)
+
+
+def test_callers_outputs(run):
+    out = np.empty((2, 3), np.float32)
+    assert run.run([A, B], [out])[0] is out
+    np.testing.assert_array_equal(out, EXPECTED)
+    with pytest.raises(ValueError, match="dense"):
+        run.run([A, B], [np.empty((3, 2), np.float32).T])
+    frozen = np.empty((2, 3), np.float32)
+    frozen.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        run.run([A, B], [frozen])
+    # Over an input: the result is that of the old values.
+    both = A.copy()
+    run.run([both, B], [both])
+    np.testing.assert_array_equal(both, EXPECTED)
+
+
+def test_dlpack(run):
+    class Foreign:
+        def __dlpack__(self, **arguments):
+            return A.__dlpack__(**arguments)
+
+        def __dlpack_device__(self):
+            return A.__dlpack_device__()
+
+    np.testing.assert_array_equal(run(Foreign(), B), EXPECTED)
+    np.testing.assert_array_equal(np.from_dlpack(run(A, B)), EXPECTED)
+
+
+def test_symbolic_shapes():
+    run = tenon.compile(module("n", 2))
+    assert run.inputs[0].shape == (None, 2)
+    run.prepare((4, 2), (4, 2))
+    for n in (1, 3, 4, 0):
+        a = np.arange(2 * n, dtype=np.float32).reshape(n, 2)
+        result = run(a, np.ones((n, 2), np.float32))
+        np.testing.assert_array_equal(result, np.maximum(a - 1, 0))
+    with pytest.raises(tenon.InvalidShapeError):
+        run(np.zeros((1, 2), np.float32), np.zeros((2, 2), np.float32))
+    with pytest.raises(tenon.InvalidShapeError):
+        run.prepare((4, 3), (4, 3))
+
+
+def test_new_results_live_as_long_as_they_are_used():
+    run = tenon.compile(module("n", 2))
+    result = run(np.ones((50, 2), np.float32), np.zeros((50, 2), np.float32))
+    view = result[10:]
+    del result
+    run.close()
+    gc.collect()
+    np.testing.assert_array_equal(view, np.ones((40, 2)))
+
+
+def test_memory():
+    run = tenon.compile(module(64, 64))
+    assert run.memory.arena == 64 * 64 * 4
+    with pytest.raises(tenon.LimitExceededError):
+        tenon.compile(module(64, 64), memory_limit=1000)
+    run(np.ones((64, 64), np.float32), np.ones((64, 64), np.float32))
+    assert run.memory.in_use >= run.memory.arena
+    run.trim()
+    assert run.memory.in_use == run.memory.packed_weights
+
+
+def test_options_are_checked():
+    for bad in ({"threads": -1}, {"threads": 10**6}, {"memory_limit": -5}):
+        with pytest.raises(tenon.TenonError):
+            tenon.compile(module(1), **bad)
+    with pytest.raises(TypeError):
+        tenon.compile(module(1), thread=1)
+
+
+def test_report(run):
+    run.run([A, B], profile=True)
+    report = run.report()
+    assert "subtract" in report or "relu" in report
+
+
+def test_cancel_and_timeout(run):
+    token = tenon.CancelToken()
+    token.cancel()
+    with pytest.raises(tenon.CancelledError):
+        run.run([A, B], cancel=token)
+    token.reset()
+    run.run([A, B], cancel=token, timeout=10)
+    big = tenon.compile(module(4096, 4096), threads=1)
+    a = np.ones((4096, 4096), np.float32)
+    with pytest.raises(TimeoutError):
+        big.run([a, a], timeout=1e-9)
+
+
+def test_close(run):
+    other = tenon.compile(module(1))
+    other.close()
+    other.close()
+    with pytest.raises(tenon.InvalidStateError, match="the Executable is closed"):
+        other(A[:1, 0], B[:1, 0])
+    assert repr(other) == "<tenon.Executable closed>"
+    gone = weakref.ref(tenon.compile(module(1)))
+    gc.collect()
+    assert gone() is None
+
+
+def test_close_during_a_run():
+    b = tenon.Builder()
+    x = b.parameter("x", (400, 400))
+    y = x
+    for _ in range(10):
+        y = y @ x
+    for _ in range(3):
+        big = tenon.compile(b.finish(y), threads=1)
+        results, started = [], threading.Event()
+
+        def work():
+            started.set()
+            results.append(big(np.zeros((400, 400), np.float32)))
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        started.wait()
+        time.sleep(0.002)
+        big.close()
+        thread.join()
+        assert big.closed and (not results or results[0].sum() == 0)
+
+
+def test_pickle(run):
+    again = pickle.loads(pickle.dumps(run))
+    np.testing.assert_array_equal(again(A, B), EXPECTED)
+    assert again.outputs == run.outputs
+
+
+def test_errors_are_pickled():
+    with pytest.raises(tenon.InvalidTypeError) as caught:
+        tenon.compile(module(1))(np.zeros(1), np.zeros(1, np.float32))
+    error = pickle.loads(pickle.dumps(caught.value))
+    assert (type(error), error.node, str(error)) == (type(caught.value), "a", str(caught.value))
+
+
+def test_threads_share_an_executable(run):
+    failures = []
+
+    def work(seed):
+        rng = np.random.default_rng(seed)
+        for _ in range(50):
+            a, b = rng.random((2, 3), np.float32), rng.random((2, 3), np.float32)
+            if not np.array_equal(run(a, b), np.maximum(a - b, 0)):
+                failures.append(seed)
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+
+
+def test_other_python_threads_go_on_during_a_run():
+    b = tenon.Builder()
+    x = b.parameter("x", (600, 600))
+    y = x
+    for _ in range(12):
+        y = y @ x
+    big = tenon.compile(b.finish(y), threads=1)
+    data = np.full((600, 600), 1 / 600, np.float32)
+    ticks, done = [], threading.Event()
+
+    def tick():
+        while not done.is_set():
+            ticks.append(time.monotonic())
+            time.sleep(0.001)
+
+    thread = threading.Thread(target=tick)
+    thread.start()
+    begin = time.monotonic()
+    big(data)
+    end = time.monotonic()
+    done.set()
+    thread.join()
+    # With the lock held there would be none in between.
+    assert sum(begin < moment < end for moment in ticks) >= min(3, int((end - begin) / 0.02))

@@ -1,0 +1,30 @@
+"""Tenon: finds operator sequences in neural networks, fuses them, and runs the fused regions on oneDNN.
+
+    import tenon
+
+    module = tenon.load("digits.onnx")
+    fused = module.optimize()
+    print(fused)                                  # the graph, readable
+    run = tenon.compile(fused, threads=2)
+    probabilities = run(image)                    # NumPy in, NumPy out
+"""
+
+from . import _lib
+from .builder import Builder, Shape, Value
+from .errors import (
+    BackendError, CallbackError, CancelledError, DeadlineExceededError, FileError, InternalError, InvalidArgumentError,
+    InvalidGraphError, InvalidModelError, InvalidShapeError, InvalidStateError, InvalidTypeError, LimitExceededError,
+    NotFoundError, OutOfMemoryError, ParseError, TenonError, UnsupportedError,
+)
+from .executable import CancelToken, Executable, MemoryUse, Port, compile
+from .module import Function, Module, describe, load, operators, passes
+
+__version__ = _lib.lib.tenon_version().decode()
+
+__all__ = [
+    "BackendError", "Builder", "CallbackError", "CancelToken", "CancelledError", "DeadlineExceededError", "Executable",
+    "FileError", "Function", "InternalError", "InvalidArgumentError", "InvalidGraphError", "InvalidModelError",
+    "InvalidShapeError", "InvalidStateError", "InvalidTypeError", "LimitExceededError", "MemoryUse", "Module",
+    "NotFoundError", "OutOfMemoryError", "ParseError", "Port", "Shape", "TenonError", "UnsupportedError", "Value",
+    "compile", "describe", "load", "operators", "passes",
+]

@@ -1,0 +1,251 @@
+"""Finds libtenon and declares its functions: the C types of include/tenon.h, nothing more."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from ctypes import (
+    CFUNCTYPE, POINTER, Structure, c_char_p, c_double, c_int, c_int32, c_int64, c_size_t, c_uint32, c_uint64,
+    c_void_p,
+)
+from typing import Any
+
+ABI_VERSION = 0
+
+
+class Tensor(Structure):
+    """tenon_tensor"""
+
+    _fields_ = [
+        ("struct_size", c_uint32), ("dtype", c_uint32), ("rank", c_uint32), ("flags", c_uint32),
+        ("shape", POINTER(c_int64)), ("strides", POINTER(c_int64)), ("data", c_void_p), ("byte_count", c_size_t),
+    ]
+
+
+class PrintOptions(Structure):
+    """tenon_print_options"""
+
+    _fields_ = [("struct_size", c_uint32), ("inline_elements", c_uint32), ("with_data", c_uint32)]
+
+
+class OnnxOptions(Structure):
+    """tenon_onnx_options"""
+
+    _fields_ = [
+        ("struct_size", c_uint32), ("max_rank", c_uint32), ("max_nesting", c_uint32), ("max_nodes", c_uint32),
+        ("max_file_bytes", c_uint64), ("max_structure_bytes", c_uint64), ("max_tensor_bytes", c_uint64),
+        ("directory", c_char_p),
+        ("dimension_names", POINTER(c_char_p)), ("dimension_values", POINTER(c_int64)), ("dimension_count", c_size_t),
+        ("input_names", POINTER(c_char_p)), ("input_shapes", POINTER(POINTER(c_int64))),
+        ("input_ranks", POINTER(c_uint32)), ("input_count", c_size_t),
+    ]
+
+
+class PassOptions(Structure):
+    """tenon_pass_options"""
+
+    _fields_ = [
+        ("struct_size", c_uint32), ("optimization_level", c_uint32),
+        ("disabled_passes", POINTER(c_char_p)), ("disabled_pass_count", c_size_t),
+        ("required_passes", POINTER(c_char_p)), ("required_pass_count", c_size_t),
+        ("disabled_rules", POINTER(c_char_p)), ("disabled_rule_count", c_size_t),
+    ]
+
+
+class ExecutableOptions(Structure):
+    """tenon_executable_options"""
+
+    _fields_ = [
+        ("struct_size", c_uint32), ("flags", c_uint32), ("threads", c_uint32), ("concurrent_runs", c_uint32),
+        ("tuning_milliseconds", c_uint32), ("cached_shapes", c_uint32), ("cached_bytes", c_uint64),
+        ("memory_limit", c_uint64),
+    ]
+
+
+class Port(Structure):
+    """tenon_port"""
+
+    _fields_ = [
+        ("struct_size", c_uint32), ("dtype", c_uint32), ("rank", c_int32), ("reserved", c_uint32), ("name", c_char_p),
+        ("type", c_char_p), ("shape", POINTER(c_int64)),
+    ]
+
+
+class Memory(Structure):
+    """tenon_memory"""
+
+    _fields_ = [
+        ("struct_size", c_uint32), ("reserved", c_uint32), ("packed_weights", c_uint64), ("constants", c_uint64),
+        ("arena", c_uint64), ("scratch", c_uint64), ("in_use", c_uint64),
+    ]
+
+
+class RunOptions(Structure):
+    """tenon_run_options"""
+
+    _fields_ = [("struct_size", c_uint32), ("flags", c_uint32), ("timeout_nanoseconds", c_uint64), ("cancel", c_void_p)]
+
+
+#: tenon_release_function
+ReleaseFunction = CFUNCTYPE(None, c_void_p)
+
+#: The structures by their names in the header.
+STRUCTURES: dict[str, type[Structure]] = {
+    "tenon_tensor": Tensor,
+    "tenon_print_options": PrintOptions,
+    "tenon_onnx_options": OnnxOptions,
+    "tenon_pass_options": PassOptions,
+    "tenon_executable_options": ExecutableOptions,
+    "tenon_port": Port,
+    "tenon_memory": Memory,
+    "tenon_run_options": RunOptions,
+}
+
+COMPILE_REPRODUCIBLE = 1
+COMPILE_REFERENCE = 2
+RUN_PROFILE = 1
+DIM_UNKNOWN = -1
+
+# Text that the caller releases comes back as an address, so that it can be.
+_text_out = POINTER(c_void_p)
+_handle = c_void_p
+_handle_out = POINTER(c_void_p)
+_value = c_uint32
+_value_out = POINTER(c_uint32)
+
+_strings = POINTER(c_char_p)
+
+#: What every function that is used takes and returns.
+FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
+    "tenon_version": (c_char_p, []),
+    "tenon_abi_version": (c_uint32, []),
+    "tenon_status_name": (c_char_p, [c_int]),
+    "tenon_last_error_message": (c_char_p, []),
+    "tenon_last_error_operator": (c_char_p, []),
+    "tenon_last_error_node": (c_char_p, []),
+    "tenon_string_release": (None, [c_void_p]),
+    "tenon_attributes_create": (c_int, [_handle_out]),
+    "tenon_attributes_release": (None, [_handle]),
+    "tenon_attributes_set_int": (c_int, [_handle, c_char_p, c_int64]),
+    "tenon_attributes_set_float": (c_int, [_handle, c_char_p, c_double]),
+    "tenon_attributes_set_bool": (c_int, [_handle, c_char_p, c_int32]),
+    "tenon_attributes_set_string": (c_int, [_handle, c_char_p, c_char_p]),
+    "tenon_attributes_set_dtype": (c_int, [_handle, c_char_p, c_int]),
+    "tenon_attributes_set_ints": (c_int, [_handle, c_char_p, POINTER(c_int64), c_size_t]),
+    "tenon_attributes_set_floats": (c_int, [_handle, c_char_p, POINTER(c_double), c_size_t]),
+    "tenon_attributes_set_strings": (c_int, [_handle, c_char_p, _strings, c_size_t]),
+    "tenon_attributes_count": (c_size_t, [_handle]),
+    "tenon_attributes_name": (c_char_p, [_handle, c_size_t]),
+    "tenon_attributes_kind": (c_int, [_handle, c_char_p]),
+    "tenon_attributes_get_int": (c_int, [_handle, c_char_p, POINTER(c_int64)]),
+    "tenon_attributes_get_float": (c_int, [_handle, c_char_p, POINTER(c_double)]),
+    "tenon_attributes_get_bool": (c_int, [_handle, c_char_p, POINTER(c_int32)]),
+    "tenon_attributes_get_string": (c_int, [_handle, c_char_p, POINTER(c_char_p)]),
+    "tenon_attributes_get_dtype": (c_int, [_handle, c_char_p, POINTER(c_int)]),
+    "tenon_attributes_get_ints": (c_int, [_handle, c_char_p, POINTER(POINTER(c_int64)), POINTER(c_size_t)]),
+    "tenon_attributes_get_floats": (c_int, [_handle, c_char_p, POINTER(POINTER(c_double)), POINTER(c_size_t)]),
+    "tenon_attributes_get_strings": (c_int, [_handle, c_char_p, POINTER(_strings), POINTER(c_size_t)]),
+    "tenon_operator_count": (c_size_t, []),
+    "tenon_operator_name": (c_char_p, [c_size_t]),
+    "tenon_operator_describe": (c_int, [c_char_p, _text_out]),
+    "tenon_module_create": (c_int, [_handle_out]),
+    "tenon_module_copy": (c_int, [_handle, _handle_out]),
+    "tenon_module_release": (None, [_handle]),
+    "tenon_module_parse": (c_int, [c_char_p, c_size_t, _handle_out]),
+    "tenon_module_print": (c_int, [_handle, POINTER(PrintOptions), _text_out]),
+    "tenon_module_print_function": (c_int, [_handle, c_char_p, POINTER(PrintOptions), _text_out]),
+    "tenon_module_verify": (c_int, [_handle]),
+    "tenon_module_equal": (c_int, [_handle, _handle, POINTER(c_int32)]),
+    "tenon_module_function_count": (c_size_t, [_handle]),
+    "tenon_module_function_name": (c_char_p, [_handle, c_size_t]),
+    "tenon_module_get_attributes": (c_int, [_handle, c_char_p, _handle_out]),
+    "tenon_module_set_attributes": (c_int, [_handle, c_char_p, _handle]),
+    "tenon_module_remove_function": (c_int, [_handle, c_char_p]),
+    "tenon_module_load_onnx": (c_int, [c_char_p, POINTER(OnnxOptions), _handle_out]),
+    "tenon_module_parse_onnx": (c_int, [c_void_p, c_size_t, POINTER(OnnxOptions), _handle_out]),
+    "tenon_builder_create": (c_int, [_handle_out]),
+    "tenon_builder_release": (None, [_handle]),
+    "tenon_builder_add_typed_parameter": (c_int, [_handle, c_char_p, c_char_p, _value_out]),
+    "tenon_builder_add_constant": (c_int, [_handle, POINTER(Tensor), _value_out]),
+    "tenon_builder_add_borrowed_constant": (
+        c_int, [_handle, POINTER(Tensor), ReleaseFunction, c_void_p, _value_out]),
+    "tenon_builder_add_shape": (c_int, [_handle, c_uint32, POINTER(c_int64), _value_out]),
+    "tenon_builder_add_literal": (c_int, [_handle, c_char_p, _value_out]),
+    "tenon_builder_add_call": (
+        c_int, [_handle, c_char_p, POINTER(_value), c_size_t, _handle, c_char_p, _value_out]),
+    "tenon_builder_add_function_call": (
+        c_int, [_handle, _handle, c_char_p, POINTER(_value), c_size_t, c_char_p, _value_out]),
+    "tenon_builder_add_tuple": (c_int, [_handle, POINTER(_value), c_size_t, c_char_p, _value_out]),
+    "tenon_builder_add_tuple_get_item": (c_int, [_handle, _value, c_size_t, c_char_p, _value_out]),
+    "tenon_builder_get_type": (c_int, [_handle, _value, _text_out]),
+    "tenon_module_add_function": (c_int, [_handle, c_char_p, _handle, POINTER(_value), c_size_t, _handle]),
+    "tenon_pass_count": (c_size_t, []),
+    "tenon_pass_name": (c_char_p, [c_size_t]),
+    "tenon_module_apply": (c_int, [_handle, c_char_p, POINTER(PassOptions)]),
+    "tenon_module_optimize": (c_int, [_handle, POINTER(PassOptions)]),
+    "tenon_compile": (c_int, [_handle, POINTER(ExecutableOptions), _handle_out]),
+    "tenon_executable_release": (None, [_handle]),
+    "tenon_executable_input_count": (c_size_t, [_handle]),
+    "tenon_executable_output_count": (c_size_t, [_handle]),
+    "tenon_executable_get_input": (c_int, [_handle, c_size_t, POINTER(Port)]),
+    "tenon_executable_get_output": (c_int, [_handle, c_size_t, POINTER(Port)]),
+    "tenon_executable_get_memory": (c_int, [_handle, POINTER(Memory)]),
+    "tenon_executable_trim": (c_int, [_handle]),
+    "tenon_executable_prepare": (c_int, [_handle, POINTER(POINTER(c_int64)), POINTER(c_uint32), c_size_t]),
+    "tenon_executable_report": (c_int, [_handle, _text_out]),
+    "tenon_cancel_token_create": (c_int, [_handle_out]),
+    "tenon_cancel_token_cancel": (None, [_handle]),
+    "tenon_cancel_token_reset": (None, [_handle]),
+    "tenon_cancel_token_release": (None, [_handle]),
+    "tenon_run": (c_int, [_handle, POINTER(Tensor), c_size_t, POINTER(Tensor), c_size_t, POINTER(RunOptions)]),
+    "tenon_run_new": (c_int, [_handle, POINTER(Tensor), c_size_t, POINTER(RunOptions), _handle_out]),
+    "tenon_results_count": (c_size_t, [_handle]),
+    "tenon_results_get": (c_int, [_handle, c_size_t, POINTER(Tensor)]),
+    "tenon_results_release": (None, [_handle]),
+}
+
+
+def _candidates() -> list[str]:
+    chosen = os.environ.get("TENON_LIBRARY")
+    if chosen:
+        return [chosen]
+    here = os.path.dirname(os.path.abspath(__file__))
+    beside = [os.path.join(here, name) for name in ("libtenon.so.0", "libtenon.so")]
+    return [path for path in beside if os.path.exists(path)] + ["libtenon.so.0", "libtenon.so"]
+
+
+def _load() -> ctypes.CDLL:
+    tried = []
+    for path in _candidates():
+        try:
+            library = ctypes.CDLL(path)
+        except OSError as error:
+            tried.append(f"{path}: {error}")
+            continue
+        try:
+            library.tenon_abi_version.restype = c_uint32
+            library.tenon_abi_version.argtypes = []
+            found = library.tenon_abi_version()
+        except AttributeError:
+            tried.append(f"{path}: not a Tenon library (no tenon_abi_version)")
+            continue
+        if found != ABI_VERSION:
+            tried.append(f"{path}: has ABI version {found}, this package needs {ABI_VERSION}")
+            continue
+        missing = []
+        for name, (restype, argtypes) in FUNCTIONS.items():
+            function = getattr(library, name, None)
+            if function is None:
+                missing.append(name)
+                continue
+            function.restype = restype
+            function.argtypes = argtypes
+        if missing:
+            tried.append(f"{path}: lacks {', '.join(missing)}")
+            continue
+        return library
+    hint = "" if os.environ.get("TENON_LIBRARY") else "; TENON_LIBRARY may name the file"
+    raise ImportError("libtenon could not be loaded" + hint + "\n  " + "\n  ".join(tried))
+
+
+lib = _load()

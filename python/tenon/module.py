@@ -1,0 +1,261 @@
+"""Modules: functions in the IR, from ONNX files, texts or builders."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from typing import Any, Iterator, Mapping, Sequence
+
+from ._attributes import Attributes
+from ._handle import Handle, integers, new, strings, text
+from ._lib import OnnxOptions, PassOptions, PrintOptions, lib
+from .errors import NotFoundError, check
+
+
+class Function:
+    """One function of a module, as it is now."""
+
+    def __init__(self, module: Module, name: str):
+        self._module = module
+        self.name = name
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """``Composite``, ``Codegen``, ``Primitive``, ``global_symbol`` and whatever else the function carries."""
+        return self._module._attributes_of(self.name)
+
+    def __str__(self) -> str:
+        options = PrintOptions(struct_size=ctypes.sizeof(PrintOptions))
+        return text(lib.tenon_module_print_function, self._module._handle, self.name.encode(), ctypes.byref(options))
+
+    def __repr__(self) -> str:
+        return f"<tenon.Function {self.name} {self.attributes}>"
+
+
+class Functions(Mapping):
+    """The functions of a module by name, in order of insertion."""
+
+    def __init__(self, module: Module):
+        self._module = module
+
+    def __len__(self) -> int:
+        return lib.tenon_module_function_count(self._module._handle)
+
+    def __iter__(self) -> Iterator[str]:
+        names = [lib.tenon_module_function_name(self._module._handle, index) for index in range(len(self))]
+        return iter([name.decode() for name in names])
+
+    def __getitem__(self, name: str) -> Function:
+        if name not in list(self):
+            raise NotFoundError(f"the module has no function '{name}'", node=name)
+        return Function(self._module, name)
+
+    def __repr__(self) -> str:
+        return f"[{', '.join(self)}]"
+
+
+def _pass_options(level: int, disabled: Sequence[str], required: Sequence[str], rules: Sequence[str]) -> PassOptions:
+    return PassOptions(
+        struct_size=ctypes.sizeof(PassOptions), optimization_level=level,
+        disabled_passes=strings(list(disabled)), disabled_pass_count=len(disabled),
+        required_passes=strings(list(required)), required_pass_count=len(required),
+        disabled_rules=strings(list(rules)), disabled_rule_count=len(rules))
+
+
+class Module(Handle):
+    """A graph in the IR: functions by name, of which ``main`` is the one that runs.
+
+    Passes give new modules and leave the old one as it is. Printing a module gives its text form.
+
+    """
+
+    _release = "tenon_module_release"
+
+    def __init__(self) -> None:
+        """A module without functions."""
+        super().__init__(new(lib.tenon_module_create))
+
+    @classmethod
+    def _take(cls, address: int) -> Module:
+        module = cls.__new__(cls)
+        Handle.__init__(module, address)
+        return module
+
+    # Loading
+
+    @classmethod
+    def load_onnx(
+        cls, model: str | os.PathLike | bytes, *, dimensions: Mapping[str, int] | None = None,
+        shapes: Mapping[str, Sequence[int]] | None = None, directory: str | os.PathLike | None = None,
+        max_file_bytes: int = 0,
+    ) -> Module:
+        """Imports an ONNX model from a file or from bytes.
+
+        Args:
+            model: a path, or the model itself.
+            dimensions: sizes for named dimensions of the model (``{"batch": 1}``); others stay symbolic.
+            shapes: shapes for inputs by name, in place of the declared ones.
+            directory: where external data of a model in bytes may lie; nowhere by default.
+            max_file_bytes: refuse larger files; 0 for the default.
+
+        Raises:
+            FileError, InvalidModelError, LimitExceededError; UnsupportedError with every operator that is not supported.
+        """
+        names, sizes = list((dimensions or {}).keys()), list((dimensions or {}).values())
+        inputs = list((shapes or {}).items())
+        arrays = [integers(list(shape)) for _, shape in inputs]
+        pointers = (ctypes.POINTER(ctypes.c_int64) * max(len(arrays), 1))(
+            *[ctypes.cast(array, ctypes.POINTER(ctypes.c_int64)) for array in arrays])
+        options = OnnxOptions(
+            struct_size=ctypes.sizeof(OnnxOptions), max_file_bytes=max_file_bytes,
+            directory=None if directory is None else os.fsencode(directory),
+            dimension_names=strings(names), dimension_values=integers(sizes) if sizes else None,
+            dimension_count=len(names),
+            input_names=strings([name for name, _ in inputs]),
+            input_shapes=pointers if inputs else None,
+            input_ranks=(ctypes.c_uint32 * len(inputs))(*[len(shape) for _, shape in inputs]) if inputs else None,
+            input_count=len(inputs))
+        if isinstance(model, (bytes, bytearray, memoryview)):
+            data = bytes(model)
+            return cls._take(new(lib.tenon_module_parse_onnx, data, len(data), ctypes.byref(options)))
+        return cls._take(new(lib.tenon_module_load_onnx, os.fsencode(model), ctypes.byref(options)))
+
+    @classmethod
+    def parse(cls, source: str) -> Module:
+        """Reads the text form.
+
+        Raises:
+            ParseError: with line, column and what was expected.
+        """
+        data = source.encode()
+        return cls._take(new(lib.tenon_module_parse, data, len(data)))
+
+    # Looking
+
+    def print(self, *, inline_elements: int = 0, with_data: bool = False) -> str:
+        """The text form.
+
+        Args:
+            inline_elements: constants with at most so many elements are written out; 0 for 16.
+            with_data: add the data of all constants, so that the text parses back to an equal module.
+        """
+        options = PrintOptions(
+            struct_size=ctypes.sizeof(PrintOptions), inline_elements=inline_elements, with_data=int(with_data))
+        return text(lib.tenon_module_print, self._handle, ctypes.byref(options))
+
+    def __str__(self) -> str:
+        return self.print()
+
+    def __repr__(self) -> str:
+        if self.closed:
+            return "<tenon.Module closed>"
+        return f"<tenon.Module with functions {', '.join(self.functions) or 'none'}>"
+
+    @property
+    def functions(self) -> Functions:
+        return Functions(self)
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        return self._attributes_of(None)
+
+    def _attributes_of(self, function: str | None) -> dict[str, Any]:
+        name = None if function is None else function.encode()
+        with Attributes(address=new(lib.tenon_module_get_attributes, self._handle, name)) as attributes:
+            return attributes.read()
+
+    def set_attributes(self, values: Mapping[str, Any], function: str | None = None) -> None:
+        """Replaces the attributes of a function, or of the module itself."""
+        name = None if function is None else function.encode()
+        with Attributes(values) as attributes:
+            check(lib.tenon_module_set_attributes(self._handle, name, attributes.address))
+
+    def __getitem__(self, name: str) -> Function:
+        return self.functions[name]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Module):
+            return NotImplemented
+        equal = ctypes.c_int32()
+        check(lib.tenon_module_equal(self._handle, other._handle, ctypes.byref(equal)))
+        return bool(equal.value)
+
+    __hash__ = None
+
+    def verify(self) -> None:
+        """Checks scopes, types, signatures and attributes again; raises what is wrong."""
+        check(lib.tenon_module_verify(self._handle))
+
+    # Changing
+
+    def copy(self) -> Module:
+        return Module._take(new(lib.tenon_module_copy, self._handle))
+
+    __copy__ = copy
+
+    def __deepcopy__(self, memo: dict) -> Module:
+        return self.copy()
+
+    def __reduce__(self):
+        return Module.parse, (self.print(with_data=True),)
+
+    def apply(
+        self, *passes: str, level: int = 0, disabled: Sequence[str] = (), required: Sequence[str] = (),
+        disabled_rules: Sequence[str] = (),
+    ) -> Module:
+        """A new module, with passes applied one after the other, by name (``tenon.passes()``)."""
+        result = self.copy()
+        options = _pass_options(level, disabled, required, disabled_rules)
+        for name in passes:
+            check(lib.tenon_module_apply(result._handle, name.encode(), ctypes.byref(options)))
+        return result
+
+    def optimize(
+        self, *, level: int = 0, disabled: Sequence[str] = (), required: Sequence[str] = (),
+        disabled_rules: Sequence[str] = (),
+    ) -> Module:
+        """A new module after the default pipeline: fused, and partitioned into regions of backends.
+
+        Args:
+            level: 1 to 3; passes of a higher level are left out; 0 for 2.
+            disabled: passes that are left out, by name.
+            required: passes that run whatever their level.
+            disabled_rules: fusion rules that are not applied, by name.
+        """
+        result = self.copy()
+        options = _pass_options(level, disabled, required, disabled_rules)
+        check(lib.tenon_module_optimize(result._handle, ctypes.byref(options)))
+        return result
+
+    def remove_function(self, name: str) -> None:
+        """Takes a function away that no other one calls."""
+        check(lib.tenon_module_remove_function(self._handle, name.encode()))
+
+
+def load(path: str | os.PathLike, **options: Any) -> Module:
+    """Loads a module: ``.onnx`` files as ONNX (see ``Module.load_onnx`` for options), others as text."""
+    if os.fspath(path).endswith(".onnx"):
+        return Module.load_onnx(path, **options)
+    if options:
+        raise TypeError(f"options {', '.join(options)} are for ONNX models")
+    with open(path, encoding="utf-8") as file:
+        return Module.parse(file.read())
+
+
+def passes() -> list[str]:
+    """Names of all passes."""
+    return [lib.tenon_pass_name(index).decode() for index in range(lib.tenon_pass_count())]
+
+
+def operators() -> list[str]:
+    """Names of all operators."""
+    return [lib.tenon_operator_name(index).decode() for index in range(lib.tenon_operator_count())]
+
+
+def describe(operator: str) -> str:
+    """Inputs, attributes and formula of an operator.
+
+    Raises:
+        NotFoundError: there is no operator of that name.
+    """
+    return text(lib.tenon_operator_describe, operator.encode())

@@ -1,0 +1,592 @@
+"""ONNX Runtime's Python interface on Tenon: ``import tenon.onnxruntime as ort`` is the only change a program needs.
+
+Names, arguments and exceptions are ONNX Runtime's. There is one provider, the CPU. Options that make no sense here (the
+memory arena, execution mode, log levels) are kept and have no effect; what cannot be honoured (custom operator
+libraries, profiles in a file) is refused. For programs whose dependencies import ``onnxruntime`` themselves:
+
+    import sys, tenon.onnxruntime
+    sys.modules["onnxruntime"] = tenon.onnxruntime
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+import threading
+import time
+from typing import Any, Mapping, Sequence
+
+import numpy as np
+
+from . import _dtypes, errors
+from ._onnxfile import metadata
+from .executable import CancelToken, Executable, Port
+from .module import Module
+
+#: The interface that this module follows, not a version of ONNX Runtime.
+__version__ = "1.20.0"
+
+_PROVIDER = "CPUExecutionProvider"
+
+
+# Errors
+
+
+class OnnxRuntimeException(Exception):
+    """The base of what ONNX Runtime raises."""
+
+
+class Fail(OnnxRuntimeException, RuntimeError):
+    pass
+
+
+class InvalidArgument(OnnxRuntimeException, ValueError):
+    pass
+
+
+class NoSuchFile(OnnxRuntimeException, OSError):
+    pass
+
+
+class NoModel(OnnxRuntimeException):
+    pass
+
+
+class EngineError(OnnxRuntimeException):
+    pass
+
+
+class RuntimeException(OnnxRuntimeException, RuntimeError):
+    pass
+
+
+class InvalidProtobuf(OnnxRuntimeException, ValueError):
+    pass
+
+
+class ModelLoaded(OnnxRuntimeException):
+    pass
+
+
+class NotImplemented(OnnxRuntimeException, NotImplementedError):  # noqa: A001 - the name is theirs
+    pass
+
+
+class InvalidGraph(OnnxRuntimeException, ValueError):
+    pass
+
+
+class EPFail(OnnxRuntimeException, RuntimeError):
+    pass
+
+
+_kinds = [
+    (errors.FileError, NoSuchFile, 3, "NO_SUCHFILE"),
+    (errors.InvalidModelError, InvalidProtobuf, 7, "INVALID_PROTOBUF"),
+    (errors.UnsupportedError, NotImplemented, 9, "NOT_IMPLEMENTED"),
+    (errors.InvalidGraphError, InvalidGraph, 10, "INVALID_GRAPH"),
+    (errors.InvalidArgumentError, InvalidArgument, 2, "INVALID_ARGUMENT"),
+    (errors.InvalidShapeError, InvalidArgument, 2, "INVALID_ARGUMENT"),
+    (errors.InvalidTypeError, InvalidArgument, 2, "INVALID_ARGUMENT"),
+    (errors.BackendError, EPFail, 11, "EP_FAIL"),
+]
+
+
+def _translate(error: errors.TenonError) -> OnnxRuntimeException:
+    for ours, theirs, number, name in _kinds:
+        if isinstance(error, ours):
+            return theirs(f"[ONNXRuntimeError] : {number} : {name} : {error}")
+    return Fail(f"[ONNXRuntimeError] : 1 : FAIL : {error}")
+
+
+# Options
+
+
+class GraphOptimizationLevel(enum.IntEnum):
+    ORT_DISABLE_ALL = 0
+    ORT_ENABLE_BASIC = 1
+    ORT_ENABLE_EXTENDED = 2
+    ORT_ENABLE_LAYOUT = 3
+    ORT_ENABLE_ALL = 99
+
+
+class ExecutionMode(enum.IntEnum):
+    ORT_SEQUENTIAL = 0
+    ORT_PARALLEL = 1
+
+
+class ExecutionOrder(enum.IntEnum):
+    DEFAULT = 0
+    PRIORITY_BASED = 1
+
+
+class SessionOptions:
+    """How a session is made. ``graph_optimization_level`` 0 turns fusion off; ``intra_op_num_threads`` is Tenon's threads,
+    0 for the CPUs that the process may use."""
+
+    def __init__(self) -> None:
+        self.intra_op_num_threads = 0
+        self.inter_op_num_threads = 0
+        self.graph_optimization_level = GraphOptimizationLevel.ORT_ENABLE_ALL
+        self.execution_mode = ExecutionMode.ORT_SEQUENTIAL
+        self.execution_order = ExecutionOrder.DEFAULT
+        self.enable_cpu_mem_arena = True
+        self.enable_mem_pattern = True
+        self.enable_mem_reuse = True
+        self.enable_profiling = False
+        self.log_severity_level = -1
+        self.log_verbosity_level = 0
+        self.logid = ""
+        self.optimized_model_filepath = ""
+        self.profile_file_prefix = "onnxruntime_profile_"
+        self.use_deterministic_compute = False
+        self.use_per_session_threads = True
+        self._entries: dict[str, str] = {}
+        self._dimensions: dict[str, int] = {}
+
+    def add_session_config_entry(self, key: str, value: str) -> None:
+        self._entries[key] = value
+
+    def get_session_config_entry(self, key: str) -> str:
+        if key not in self._entries:
+            raise RuntimeError(f"SessionOptions does not have configuration with key: {key}")
+        return self._entries[key]
+
+    def add_free_dimension_override_by_name(self, name: str, size: int) -> None:
+        self._dimensions[name] = size
+
+    def add_free_dimension_override_by_denotation(self, denotation: str, size: int) -> None:
+        raise NotImplemented("dimensions are overridden by name")
+
+    def add_initializer(self, name: str, value: OrtValue) -> None:
+        raise NotImplemented("initialisers cannot be replaced")
+
+    def register_custom_ops_library(self, path: str) -> None:
+        raise NotImplemented("libraries of custom operators cannot be loaded")
+
+
+class RunOptions:
+    """How one run behaves. Setting ``terminate`` from another thread ends the run."""
+
+    def __init__(self) -> None:
+        self._token = CancelToken()
+        self._terminate = False
+        self.log_severity_level = -1
+        self.log_verbosity_level = 0
+        self.logid = ""
+        self.only_execute_path_to_fetches = False
+        self._entries: dict[str, str] = {}
+
+    @property
+    def terminate(self) -> bool:
+        return self._terminate
+
+    @terminate.setter
+    def terminate(self, value: bool) -> None:
+        self._terminate = bool(value)
+        self._token.cancel() if value else self._token.reset()
+
+    def add_run_config_entry(self, key: str, value: str) -> None:
+        self._entries[key] = value
+
+    def get_run_config_entry(self, key: str) -> str:
+        return self._entries[key]
+
+
+# Descriptions
+
+_TYPE_NAMES = {
+    1: "float", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64", 8: "string", 9: "bool",
+    10: "float16", 11: "double", 12: "uint32", 13: "uint64", 16: "bfloat16",
+}
+
+
+class NodeArg:
+    """An input or an output: ``name``, ``type`` (``tensor(float)``) and ``shape`` (numbers, or names where symbolic)."""
+
+    def __init__(self, port: Port):
+        self.name = port.name
+        number = _dtypes.from_numpy(port.dtype) if port.dtype is not None else 1
+        self.type = f"tensor({_TYPE_NAMES[number]})"
+        self.shape: list[int | str | None] = _shape(port)
+
+    def __repr__(self) -> str:
+        return f"NodeArg(name='{self.name}', type='{self.type}', shape={self.shape})"
+
+    __str__ = __repr__
+
+
+def _shape(port: Port) -> list[int | str | None]:
+    if port.shape is None:
+        return []
+    # The names of symbolic sizes are in the type's text: f32[n,3,h,w].
+    inside = port.type[port.type.find("[") + 1:port.type.rfind("]")]
+    names, depth, start = [], 0, 0
+    for at, letter in enumerate(inside + ","):
+        if letter == "," and depth == 0:
+            names.append(inside[start:at].strip())
+            start = at + 1
+        depth += (letter == "(") - (letter == ")")
+    return [size if size is not None else (names[axis] if axis < len(names) else None)
+            for axis, size in enumerate(port.shape)]
+
+
+class ModelMetadata:
+    """What a model file says about itself."""
+
+    def __init__(self, fields: Mapping[str, Any]):
+        self.producer_name = fields["producer_name"]
+        self.graph_name = fields["graph_name"]
+        self.domain = fields["domain"]
+        self.description = fields["description"]
+        self.graph_description = fields["graph_description"]
+        self.version = fields["version"]
+        self.custom_metadata_map: dict[str, str] = fields["custom"]
+
+
+# Values
+
+
+class OrtValue:
+    """A tensor on the CPU."""
+
+    def __init__(self, array: np.ndarray):
+        self._array = array
+
+    @staticmethod
+    def ortvalue_from_numpy(numpy_obj: np.ndarray, device_type: str = "cpu", device_id: int = 0) -> OrtValue:
+        _require_cpu(device_type)
+        return OrtValue(np.array(numpy_obj, order="C"))
+
+    @staticmethod
+    def ortvalue_from_shape_and_type(
+        shape: Sequence[int], element_type: Any, device_type: str = "cpu", device_id: int = 0
+    ) -> OrtValue:
+        _require_cpu(device_type)
+        return OrtValue(np.empty(shape, _element(element_type)))
+
+    @staticmethod
+    def from_dlpack(data: Any, is_bool_tensor: bool = False) -> OrtValue:
+        array = np.from_dlpack(data)
+        return OrtValue(array.view(np.bool_) if is_bool_tensor else array)
+
+    def __dlpack__(self, **arguments: Any) -> Any:
+        return self._array.__dlpack__(**arguments)
+
+    def __dlpack_device__(self) -> Any:
+        return self._array.__dlpack_device__()
+
+    def numpy(self) -> np.ndarray:
+        return self._array.copy()
+
+    def shape(self) -> list[int]:
+        return list(self._array.shape)
+
+    def data_type(self) -> str:
+        return f"tensor({_TYPE_NAMES[_dtypes.from_numpy(self._array.dtype)]})"
+
+    def element_type(self) -> int:
+        return _dtypes.from_numpy(self._array.dtype)
+
+    def device_name(self) -> str:
+        return "cpu"
+
+    def data_ptr(self) -> int:
+        return self._array.ctypes.data
+
+    def has_value(self) -> bool:
+        return True
+
+    def is_tensor(self) -> bool:
+        return True
+
+    def is_sparse_tensor(self) -> bool:
+        return False
+
+    def is_tensor_sequence(self) -> bool:
+        return False
+
+    def update_inplace(self, array: np.ndarray) -> None:
+        if array.shape != self._array.shape or array.dtype != self._array.dtype:
+            raise InvalidArgument(
+                f"expected {self._array.dtype}{self._array.shape}, found {array.dtype}{array.shape}")
+        self._array[...] = array
+
+
+def _require_cpu(device: str) -> None:
+    if device.lower() not in ("cpu", "cuda_pinned"):
+        raise InvalidArgument(f"no device '{device}'; expected 'cpu'")
+
+
+def _element(element_type: Any) -> np.dtype:
+    """NumPy's type of a type as ONNX Runtime's functions take it: NumPy's own, or ONNX's number."""
+    if isinstance(element_type, int):
+        return _dtypes.to_numpy(element_type)
+    return np.dtype(element_type)
+
+
+class IOBinding:
+    """Inputs and outputs of a session tied to memory before it runs."""
+
+    def __init__(self, session: InferenceSession):
+        self._session = session
+        self._inputs: dict[str, np.ndarray] = {}
+        self._outputs: dict[str, np.ndarray | None] = {}
+        self._results: dict[str, np.ndarray] = {}
+
+    def bind_cpu_input(self, name: str, arr_on_cpu: np.ndarray) -> None:
+        self._inputs[self._session._known(name, "input")] = arr_on_cpu
+
+    def bind_input(
+        self, name: str, device_type: str, device_id: int, element_type: Any, shape: Sequence[int], buffer_ptr: int
+    ) -> None:
+        _require_cpu(device_type)
+        self._inputs[self._session._known(name, "input")] = _memory(element_type, shape, buffer_ptr)
+
+    def bind_ortvalue_input(self, name: str, ortvalue: OrtValue) -> None:
+        self._inputs[self._session._known(name, "input")] = ortvalue._array
+
+    def bind_output(
+        self, name: str, device_type: str = "cpu", device_id: int = 0, element_type: Any = None,
+        shape: Sequence[int] | None = None, buffer_ptr: int | None = None,
+    ) -> None:
+        _require_cpu(device_type)
+        target = None if buffer_ptr is None else _memory(element_type, shape or (), buffer_ptr)
+        self._outputs[self._session._known(name, "output")] = target
+
+    def bind_ortvalue_output(self, name: str, ortvalue: OrtValue) -> None:
+        self._outputs[self._session._known(name, "output")] = ortvalue._array
+
+    def synchronize_inputs(self) -> None:
+        """There is nothing to wait for on a CPU."""
+
+    synchronize_outputs = synchronize_inputs
+
+    def get_outputs(self) -> list[OrtValue]:
+        return [OrtValue(self._results[name]) for name in self._outputs]
+
+    get_outputs_as_ortvaluevector = get_outputs
+
+    def copy_outputs_to_cpu(self) -> list[np.ndarray]:
+        return [self._results[name].copy() for name in self._outputs]
+
+    def clear_binding_inputs(self) -> None:
+        self._inputs.clear()
+
+    def clear_binding_outputs(self) -> None:
+        self._outputs.clear()
+        self._results.clear()
+
+
+def _memory(element_type: Any, shape: Sequence[int], address: int) -> np.ndarray:
+    import ctypes
+
+    dtype = _element(element_type)
+    size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    return np.frombuffer((ctypes.c_uint8 * size).from_address(address), dtype).reshape(shape)
+
+
+# Sessions
+
+
+class InferenceSession:
+    """A model, fused and compiled. Any number of threads may run it at once."""
+
+    def __init__(
+        self, path_or_bytes: str | os.PathLike | bytes, sess_options: SessionOptions | None = None,
+        providers: Sequence[Any] | None = None, provider_options: Sequence[Mapping] | None = None, **kwargs: Any,
+    ):
+        if provider_options is not None and (providers is None or len(providers) != len(provider_options)):
+            raise ValueError("'providers' and 'provider_options' should be the same length if both are given.")
+        self._options = SessionOptions() if sess_options is None else sess_options
+        self._check_providers(providers)
+        self._path = path_or_bytes
+        start = time.perf_counter_ns()
+        try:
+            module = Module.load_onnx(path_or_bytes, dimensions=self._options._dimensions or None)
+            if self._options.graph_optimization_level > GraphOptimizationLevel.ORT_DISABLE_ALL:
+                optimized = module.optimize()
+                module.close()
+                module = optimized
+            self._executable: Executable = Executable(
+                module, threads=max(0, self._options.intra_op_num_threads),
+                reproducible=self._options.use_deterministic_compute)
+            module.close()
+        except errors.TenonError as error:
+            raise _translate(error) from error
+        self._start = start
+        self._inputs = [NodeArg(port) for port in self._executable.inputs]
+        self._outputs = [NodeArg(port) for port in self._executable.outputs]
+        self._input_names = [port.name for port in self._inputs]
+        self._output_names = [port.name for port in self._outputs]
+        self._metadata: ModelMetadata | None = None
+        self._lock = threading.Lock()
+
+    @staticmethod
+    def _check_providers(providers: Sequence[Any] | None) -> None:
+        for provider in providers or ():
+            name = provider[0] if isinstance(provider, (tuple, list)) else provider
+            if not isinstance(name, str):
+                raise ValueError("each provider is a name, or a name and its options")
+
+    def _known(self, name: str, what: str) -> str:
+        names = self._input_names if what == "input" else self._output_names
+        if name not in names:
+            raise InvalidArgument(
+                f"[ONNXRuntimeError] : 2 : INVALID_ARGUMENT : Invalid {what.capitalize()} Name: {name}; "
+                f"expected {', '.join(names)}")
+        return name
+
+    # Descriptions
+
+    def get_inputs(self) -> list[NodeArg]:
+        return self._inputs
+
+    def get_outputs(self) -> list[NodeArg]:
+        return self._outputs
+
+    def get_overridable_initializers(self) -> list[NodeArg]:
+        return []
+
+    def get_modelmeta(self) -> ModelMetadata:
+        with self._lock:
+            if self._metadata is None:
+                if isinstance(self._path, (bytes, bytearray, memoryview)):
+                    data: Any = bytes(self._path)
+                else:
+                    with open(self._path, "rb") as file:
+                        data = file.read()
+                self._metadata = ModelMetadata(metadata(data))
+            return self._metadata
+
+    def get_providers(self) -> list[str]:
+        return [_PROVIDER]
+
+    def get_provider_options(self) -> dict[str, dict[str, str]]:
+        return {_PROVIDER: {}}
+
+    def set_providers(
+        self, providers: Sequence[Any] | None = None, provider_options: Sequence[Mapping] | None = None
+    ) -> None:
+        self._check_providers(providers)
+
+    def get_session_options(self) -> SessionOptions:
+        return self._options
+
+    def disable_fallback(self) -> None:
+        """There is one provider, so nothing falls back."""
+
+    enable_fallback = disable_fallback
+
+    def get_profiling_start_time_ns(self) -> int:
+        return self._start
+
+    def end_profiling(self) -> str:
+        raise NotImplemented("profiles are not written to files; see tenon.Executable.report")
+
+    # Running
+
+    def run(
+        self, output_names: Sequence[str] | None, input_feed: Mapping[str, Any], run_options: RunOptions | None = None
+    ) -> list[np.ndarray]:
+        """The outputs of these names, all when there are none, for arrays by name."""
+        results = self._run(input_feed, None, run_options)
+        if not output_names:
+            return results
+        return [results[self._output_names.index(self._known(name, "output"))] for name in output_names]
+
+    def _run(
+        self, feed: Mapping[str, Any], outputs: list[np.ndarray] | None, run_options: RunOptions | None
+    ) -> list[np.ndarray]:
+        missing = [name for name in self._input_names if name not in feed]
+        if missing:
+            raise ValueError(
+                f"Required inputs ({missing}) are missing from input feed ({list(feed)}).")
+        for name in feed:
+            self._known(name, "input")
+        arrays = []
+        for name in self._input_names:
+            value = feed[name]
+            arrays.append(value._array if isinstance(value, OrtValue) else value)
+        try:
+            return self._executable.run(
+                arrays, outputs, cancel=None if run_options is None else run_options._token)
+        except errors.TenonError as error:
+            raise _translate(error) from error
+
+    def run_with_ort_values(
+        self, output_names: Sequence[str] | None, input_dict_ort_values: Mapping[str, OrtValue],
+        run_options: RunOptions | None = None,
+    ) -> list[OrtValue]:
+        return [OrtValue(array) for array in self.run(output_names, input_dict_ort_values, run_options)]
+
+    def run_async(
+        self, output_names: Sequence[str] | None, input_feed: Mapping[str, Any], callback: Any, user_data: Any,
+        run_options: RunOptions | None = None,
+    ) -> None:
+        """Runs on a thread of its own and calls ``callback(results, user_data, error_text)``."""
+
+        def work() -> None:
+            try:
+                results, error = self.run(output_names, input_feed, run_options), ""
+            except Exception as exception:
+                results, error = [], str(exception)
+            callback(results, user_data, error)
+
+        threading.Thread(target=work, daemon=True).start()
+
+    def io_binding(self) -> IOBinding:
+        return IOBinding(self)
+
+    def run_with_iobinding(self, iobinding: IOBinding, run_options: RunOptions | None = None) -> None:
+        bound = [iobinding._outputs.get(name) for name in self._output_names]
+        if all(target is not None for target in bound):
+            results = self._run(iobinding._inputs, bound, run_options)
+        else:
+            results = self._run(iobinding._inputs, None, run_options)
+            for target, result in zip(bound, results):
+                if target is not None:
+                    if target.shape != result.shape or target.dtype != result.dtype:
+                        raise InvalidArgument(f"an output is {result.dtype}{result.shape}, its memory {target.dtype}{target.shape}")
+                    target[...] = result
+        iobinding._results = dict(zip(self._output_names, results))
+
+
+# The module's own functions
+
+
+def get_available_providers() -> list[str]:
+    return [_PROVIDER]
+
+
+get_all_providers = get_available_providers
+
+
+def get_device() -> str:
+    return "CPU"
+
+
+def get_version_string() -> str:
+    return __version__
+
+
+def get_build_info() -> str:
+    from ._lib import lib
+
+    return f"Tenon {lib.tenon_version().decode()}"
+
+
+def set_default_logger_severity(level: int) -> None:
+    """Nothing is logged."""
+
+
+set_default_logger_verbosity = set_default_logger_severity
+set_seed = set_default_logger_severity
+
+
+def disable_telemetry_events() -> None:
+    """There is none."""
+
+
+enable_telemetry_events = disable_telemetry_events
+preload_dlls = disable_telemetry_events
