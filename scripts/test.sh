@@ -17,7 +17,7 @@ run_c() { Tests/C/run.sh "$prefix"; }
 run_valgrind() { Tests/C/run.sh "$prefix" valgrind; }
 run_examples() { scripts/examples.sh "$prefix" build/examples && scripts/demo.sh "$prefix" build/examples; }
 run_python() {
-    PYTHONPATH="$root/python" TENON_LIBRARY="$prefix/lib/libtenon.so" .venv/bin/python -m pytest -q python
+    PYTHONPATH="$root/python" TENON_LIBRARY="$prefix/lib/libtenon.so" .venv/bin/python -m pytest -q Tests/Python
 }
 run_lint() { make --no-print-directory lint; }
 

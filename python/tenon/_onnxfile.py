@@ -6,6 +6,9 @@ from typing import Any, Iterator
 
 _MODEL_TEXTS = {2: "producer_name", 3: "producer_version", 4: "domain", 6: "description"}
 
+#: What ONNX Runtime reports for models that state no version.
+NO_VERSION = 2**63 - 1
+
 
 def _varint(data: memoryview, at: int) -> tuple[int, int]:
     value = shift = 0
@@ -48,7 +51,7 @@ def _text(data: memoryview) -> str:
 def metadata(data: bytes | memoryview) -> dict[str, Any]:
     """Producer, domain, version, description and name of the graph, and the custom metadata, of a model's bytes."""
     found: dict[str, Any] = {
-        "producer_name": "", "producer_version": "", "domain": "", "description": "", "version": 0, "graph_name": "",
+        "producer_name": "", "producer_version": "", "domain": "", "description": "", "version": NO_VERSION, "graph_name": "",
         "graph_description": "", "custom": {},
     }
     for number, value in _fields(memoryview(data)):
