@@ -128,6 +128,67 @@ import Testing
         }
     }
 
+    @Test func literalsReachKernelsAndRegions() throws {
+        // Shapes and tuples of numbers as arguments of operators, of regions, and of composites in regions.
+        let axes = Operand.tuple([.int(1)])
+        let inner = ValueType.tuple([.scalar(.int64)])
+        let type = ValueType.tensor(.float32, [.symbol("k"), 3])
+        var composite = FunctionBuilder(attributes: ["Composite": "reference.slice"])
+        let p = composite.parameter("p", type)
+        let begin = composite.parameter("begin", inner)
+        let size = composite.parameter("size", .shape([.symbol("m")]))
+        let part = try composite.call(
+            "strided_slice", [.value(p), axes, .value(begin), .tuple([.int(3)])], name: "part")
+        let flat = try composite.call("reshape", [.value(part), .value(size)], name: "flat")
+        let cut = try composite.finish(.value(flat))
+
+        var region = FunctionBuilder(attributes: ["Codegen": "reference"])
+        let q = region.parameter("q", type)
+        let start = region.parameter("start", inner)
+        let count = region.parameter("count", .shape([.symbol("m")]))
+        let result = ValueType.tensor(.float32, [.symbol("m")])
+        let local = region.bind(.function(cut), .function(parameters: cut.parameterTypes, result: result))
+        let out = region.bind(.call(Call(.local(local), [.value(q), .value(start), .value(count)])), result)
+        var main = FunctionBuilder()
+        let x = main.parameter("x", .tensor(.float32, [.symbol("n"), 3]))
+        let double = try #require(Dim.multiplying(.symbol("n"), 2))
+        let y = main.bind(
+            .call(Call(.function("region"), [.value(x), .tuple([.int(1)]), .shape([double])])),
+            .tensor(.float32, [double]))
+        let module = Module(functions: [
+            "region": try region.finish(.value(out)), "main": try main.finish(.value(y)),
+        ])
+        let input = [try Sample.ramp([2, 3])]
+        for reference in [false, true] {
+            let executable = try Executable(
+                module: module, backends: [ReferenceBackend()],
+                options: CompileOptions(usesReferenceKernels: reference))
+            #expect(try executable.run(input).first?.floats == [1, 2, 4, 5])
+        }
+        #expect(try Interpreter(module: module).run(input).first?.floats == [1, 2, 4, 5])
+    }
+
+    @Test func weightsThatARegionIsGivenBecomeConstantsInIt() throws {
+        final class Seen: Backend, @unchecked Sendable {
+            let name = "reference"
+            var parameters = -1
+            func compile(_ region: Function, name: String, options: CompileOptions) throws -> any CompiledRegion {
+                parameters = region.parameters.count
+                return try ReferenceBackend().compile(region, name: name, options: options)
+            }
+        }
+        var module = try Sample.region("reference", [2])
+        var main = FunctionBuilder()
+        let a = main.parameter("a", Sample.f32([2]))
+        let weights = Operand.constant(try Constant.floats([2], [10, 20]))
+        let y = main.bind(.call(Call(.function("region0"), [.value(a), weights])), Sample.f32([2]))
+        module["main"] = try main.finish(.value(y))
+        let backend = Seen()
+        let executable = try Executable(module: module, backends: [backend])
+        #expect(backend.parameters == 1)
+        #expect(try executable.run([try Constant.floats([2], [1, 2])]).first?.floats == [11, 22])
+    }
+
     @Test func conditionalsAreInterpreted() throws {
         var builder = FunctionBuilder(dataflow: false)
         let flag = builder.parameter("flag", .tensor(.bool, [] as [Int64]))

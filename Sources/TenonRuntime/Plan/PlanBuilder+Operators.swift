@@ -32,12 +32,8 @@ extension PlanBuilder {
 
         var inputs: [PlannedTensor] = []
         var known: [Constant?] = []
-        for argument in arguments {
-            let start = inputs.count
-            if case .literal = argument { continue }
-            try flatten(argument, into: &inputs)
-            for tensor in inputs[start...] { known.append(constant(.tensor(tensor))) }
-        }
+        for argument in arguments { collectTensors(argument, into: &inputs) }
+        for tensor in inputs { known.append(constant(.tensor(tensor))) }
         let outputs = try PlanBuilder.specs(resultType)
         let call = KernelCall(
             op: op, inputs: inputs.map(\.spec), constants: known, outputs: outputs, attributes: inferred.attributes,
@@ -59,6 +55,15 @@ extension PlanBuilder {
                 work: .kernel(kernel), inputs: inputs.map(\.buffer), outputs: tensors.map(\.buffer),
                 workspace: kernel.scratchBytes, descriptions: [description], node: scope.name(id)))
         return result
+    }
+
+    /// The tensors of an argument from left to right; literals, which may stand in tuples (`axes = (1, 2)`), are not inputs.
+    private func collectTensors(_ value: Lowered, into tensors: inout [PlannedTensor]) {
+        switch value {
+        case .tensor(let tensor): tensors.append(tensor)
+        case .tuple(let fields): for field in fields { collectTensors(field, into: &tensors) }
+        case .literal, .function: break
+        }
     }
 
     /// The argument as a kernel sees it: literals as they are, tensors as their contents where known.

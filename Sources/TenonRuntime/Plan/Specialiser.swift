@@ -181,11 +181,12 @@ struct Specialiser {
         return special.resultType
     }
 
-    /// Whether an operand says everything: a literal or a constant. Tuples stay arguments.
+    /// Whether an operand says everything: a literal, a constant, or a tuple of nothing else.
     static func isKnown(_ operand: Operand) -> Bool {
         switch operand {
         case .constant, .shape, .int, .float, .string, .dtype: true
-        case .value, .tuple, .global: false
+        case .tuple(let fields): !fields.isEmpty && fields.allSatisfy(isKnown)
+        case .value, .global: false
         }
     }
 }
