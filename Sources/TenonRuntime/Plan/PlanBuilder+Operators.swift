@@ -26,7 +26,9 @@ extension PlanBuilder {
             resultType = declared
         }
         if case .shape(let dims?) = resultType, dims.allSatisfy(\.isFixed) { return .literal(.shape(dims)) }
-        guard resultType.isConcrete else { throw DependsOnData(reason: "the type of \(op.name) (\(resultType))") }
+        guard resultType.isConcrete, !Kernels.dependsOnData(op) else {
+            throw DependsOnData(reason: "the type of \(op.name) (\(resultType))")
+        }
 
         if let sameBytes = view(op, arguments, resultType) { return sameBytes }
 
