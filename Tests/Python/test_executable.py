@@ -198,7 +198,7 @@ def test_close_during_a_run():
     for _ in range(10):
         y = y @ x
     for _ in range(3):
-        big = tenon.compile(b.finish(y), threads=1)
+        big = tenon.compile(b.finish(y).optimize(), threads=1)
         results, started = [], threading.Event()
 
         def work():
@@ -251,7 +251,7 @@ def test_other_python_threads_go_on_during_a_run():
     y = x
     for _ in range(12):
         y = y @ x
-    big = tenon.compile(b.finish(y), threads=1)
+    big = tenon.compile(b.finish(y).optimize(), threads=1)
     data = np.full((600, 600), 1 / 600, np.float32)
     ticks, done = [], threading.Event()
 
