@@ -116,11 +116,16 @@ extension CandidateMaker {
         for op in node.postOps {
             if case .binary(_, let operand) = op.kind { bytes += graph[operand].count * 4 }
         }
-        return context.costs.convolution(
+        let base = context.costs.convolution(
             name,
             CostModel.ConvolutionShape(
                 flops: convolution.flops(x, y, graph), bytes: bytes, weightBytes: weights,
                 output: Array(y.dropFirst(2)), isDepthwise: convolution.isDepthwise(graph), layout: to))
+        let heavy = node.postOps.filter { step in
+            guard case .eltwise(let function) = step.kind else { return false }
+            return function.isTranscendental
+        }
+        return base + Double(heavy.count) * context.costs.transcendental(name, count: graph[node.output].count)
     }
 }
 

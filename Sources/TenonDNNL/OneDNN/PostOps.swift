@@ -54,6 +54,17 @@ struct EltwiseFunction: Hashable, Sendable {
     var alpha: Float = 0
     var beta: Float = 0
 
+    /// Made of exponentials or logarithms.
+    var isTranscendental: Bool {
+        switch algorithm {
+        case TDNNL_ELTWISE_TANH, TDNNL_ELTWISE_ELU, TDNNL_ELTWISE_SOFT_RELU, TDNNL_ELTWISE_LOGISTIC, TDNNL_ELTWISE_EXP,
+            TDNNL_ELTWISE_GELU_TANH, TDNNL_ELTWISE_GELU_ERF, TDNNL_ELTWISE_SWISH, TDNNL_ELTWISE_LOG, TDNNL_ELTWISE_POW,
+            TDNNL_ELTWISE_LOGSIGMOID, TDNNL_ELTWISE_MISH:
+            true
+        default: false
+        }
+    }
+
     static func == (a: EltwiseFunction, b: EltwiseFunction) -> Bool {
         a.algorithm.rawValue == b.algorithm.rawValue && a.alpha == b.alpha && a.beta == b.beta
     }
