@@ -485,6 +485,42 @@ tenon_status tenon_module_apply(
 /* Applies the default pipeline: fuses what backends can run and collects it in regions. */
 tenon_status tenon_module_optimize(tenon_module *module, const tenon_pass_options *options) TENON_CHECKED;
 
+/* --------------------------------------------------------------------------------------------------- patterns -- */
+
+/* Fusion rules in text, first rule first: "dnnl.conv2d_relu = nn.relu(nn.conv2d(*, *)); closed x.gelu = nn.gelu(%in);". The
+ * part of a name before the first dot is the backend. A `closed` rule is not applied where a value inside the match is used
+ * outside of it. docs/patterns.md has the grammar. */
+
+typedef enum tenon_fuse_flags {
+    /* Tensor literals become parameters of the functions made; otherwise they stay inside. */
+    TENON_FUSE_CONSTANTS_AS_PARAMETERS = 1,
+    /* Each match becomes a region of its own, which carries `Codegen`; otherwise a composite. */
+    TENON_FUSE_ANNOTATE = 2
+} tenon_fuse_flags;
+
+typedef enum tenon_explain_format {
+    TENON_EXPLAIN_TEXT = 0,
+    TENON_EXPLAIN_JSON = 1
+} tenon_explain_format;
+
+/* Moves every match of the rules into a function that carries `Composite`, in place. `flags` are of tenon_fuse_flags. The pass
+ * "MergeCompositeFunctions" then collects neighbours in regions. Fails with TENON_ERROR_PARSE for a text that is no list of
+ * rules, and with TENON_ERROR_INVALID_GRAPH when a match would need its own result. */
+tenon_status tenon_module_fuse(
+    tenon_module *module, const char *rules, uint32_t flags, const tenon_pass_options *options) TENON_CHECKED;
+
+/* Rewrites the module in place by a rule in text: two functions, `before` and `after`. What computes what `before` does becomes
+ * what `after` does, until nothing changes. */
+tenon_status tenon_module_rewrite(
+    tenon_module *module, const char *rule, const tenon_pass_options *options) TENON_CHECKED;
+
+/* What the rules would fuse, and for each near miss the first thing that failed. NULL for `rules` means the library's own, after
+ * the simplifications that tenon_module_optimize makes. `format` is of tenon_explain_format. The module stays as it is.
+ * Transferred; tenon_string_release. */
+tenon_status tenon_module_explain(
+    const tenon_module *module, const char *rules, uint32_t format, const tenon_pass_options *options,
+    char **text) TENON_CHECKED;
+
 /* ------------------------------------------------------------------------------------------------------ compile -- */
 
 /* A module made ready to run. Immutable; any number of threads may run it at once. */

@@ -36,7 +36,7 @@ public func tenon_pass_options_init(_ options: UnsafeMutablePointer<tenon_pass_o
 }
 
 /// What passes are told, from a caller's structure.
-private func context(_ options: UnsafePointer<tenon_pass_options>?) throws -> PassContext {
+func context(_ options: UnsafePointer<tenon_pass_options>?) throws -> PassContext {
     let given = try Sized.options(options, tenon_pass_options(), "tenon_pass_options")
     guard given.optimization_level <= 3 else {
         throw invalid("optimization_level is \(given.optimization_level); expected 0 to 3")
@@ -51,7 +51,7 @@ private func context(_ options: UnsafePointer<tenon_pass_options>?) throws -> Pa
 }
 
 /// Replaces the module of a handle by what a pass makes of it, if that is well formed.
-private func apply(_ pass: any ModulePass, to handle: ModuleHandle, _ context: PassContext) throws {
+func apply(_ pass: any ModulePass, to handle: ModuleHandle, _ context: PassContext) throws {
     let result = try pass.apply(to: handle.module, context)
     do {
         try result.verify()

@@ -242,15 +242,15 @@ struct Printer {
 }
 
 /// Gives each value of one function a name of its own, in order of definition.
-private struct ValueNames {
+package struct ValueNames {
     private var names: [String]
     private var used: Set<String> = []
     private var suffixes: [String: Int] = [:]
     private var unnamed = 0
 
-    init(count: Int) { names = [String](repeating: "", count: count) }
+    package init(count: Int) { names = [String](repeating: "", count: count) }
 
-    mutating func define(_ id: ValueID, _ hint: String) -> String {
+    package mutating func define(_ id: ValueID, _ hint: String) -> String {
         var name: String
         if hint.isEmpty {
             name = "%\(unnamed)"

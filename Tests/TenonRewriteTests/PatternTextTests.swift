@@ -149,6 +149,23 @@ import Testing
         #expect(throws: TenonError.self) { try PatternContext.parse("%a > %b;") }
     }
 
+    @Test("Lists of fusion rules") func rules() throws {
+        let rules = try FusionPattern.parseRules(
+            """
+            dnnl.conv2d_relu = nn.relu(%c: nn.conv2d(%x, *)); // the longer one first
+            closed "dnnl.other one" = nn.gelu(%c: nn.conv2d(*, *));
+            closed = nn.silu(*)
+            """)
+        #expect(rules.map(\.name) == ["dnnl.conv2d_relu", "dnnl.other one", "closed"])
+        #expect(rules.map(\.allowsLeak) == [true, false, true])
+        #expect(rules[0].annotations.map(\.label) == ["c", "x"])
+        #expect(rules[0].annotations[0].node !== rules[1].annotations[0].node)
+        #expect(try FusionPattern.parseRules("").isEmpty)
+        for text in ["=", "a nn.relu(*)", "a = nn.relu(*) b = *", "a = ;", "1 = *"] {
+            #expect(throws: TenonError.self) { try FusionPattern.parseRules(text) }
+        }
+    }
+
     // MARK: - Random texts
 
     @Test("Damaged texts are errors, never crashes") func damaged() throws {
@@ -172,6 +189,7 @@ import Testing
                 #expect(try Pattern.parse(printed).text() == printed, "of \(text)")
             }
             if let (context, _) = try? PatternContext.parse(text) { _ = try context.text() }
+            _ = try? FusionPattern.parseRules(text)
         }
     }
 

@@ -13,6 +13,19 @@ struct GroupFinder {
     /// The last match of each group: what the attribute getter sees.
     private(set) var candidates: [FusionCandidate] = []
 
+    /// A root that did not fuse.
+    struct Failure {
+        var root: ValueID
+        /// The binding where the first thing failed; nil when it concerns the match as a whole.
+        var place: ValueID?
+        var refusal: Refusal
+        var matchedOperators: Int
+    }
+
+    /// Keeps what failed or was refused, for explanations.
+    var recordsFailures = false
+    private(set) var failures: [Failure] = []
+
     init(_ pattern: FusionPattern, _ compiled: CompiledPattern, _ table: BindingTable) {
         self.pattern = pattern
         self.compiled = compiled
@@ -21,8 +34,8 @@ struct GroupFinder {
         grouping = Grouping(valueCount: table.function.values.count)
     }
 
-    /// Finds the groups of one block. `observe` hears of every structural match that was refused, and why.
-    mutating func find(in block: Block, observe: (ValueID, Refusal) -> Void = { _, _ in }) throws {
+    /// Finds the groups of one block.
+    mutating func find(in block: Block) throws {
         guard compiled.mayMatch(in: block) else { return }
         let uses = UseTable(block, valueCount: table.function.values.count)
         matcher.uses = pattern.allowsLeak ? nil : uses
@@ -32,7 +45,19 @@ struct GroupFinder {
             if let roots = compiled.rootOperators {
                 guard case .op(let op) = call.callee, roots.contains(op) else { continue }
             }
-            guard let match = matcher.match(.bound(binding.id)) else { continue }
+            if recordsFailures { matcher.diagnosis = Diagnosis() }
+            guard let match = matcher.match(.bound(binding.id)) else {
+                guard !matcher.isExhausted else {
+                    throw TenonError(.limitExceeded, "matching one binding takes too many attempts")
+                }
+                if let failed = matcher.diagnosis, let refusal = failed.refusal {
+                    failures.append(
+                        Failure(
+                            root: binding.id, place: failed.binding, refusal: refusal,
+                            matchedOperators: failed.operators))
+                }
+                continue
+            }
             var interior: [ValueID] = []
             var isInBlock = true
             for id in match.interior where !interior.contains(id) {
@@ -47,16 +72,30 @@ struct GroupFinder {
                 match: match, table: table, root: binding.id, interior: interior, uses: uses,
                 annotations: pattern.annotations)
             if !pattern.allowsLeak, let refusal = candidate.leak() {
-                observe(binding.id, refusal)
+                refuse(candidate, refusal)
                 continue
             }
-            if let refusal = try pattern.check?(candidate) {
-                observe(binding.id, refusal)
+            if let refusal = try check(candidate) {
+                refuse(candidate, refusal)
                 continue
             }
             accept(candidate)
         }
         ejectProjections(block, positions)
+    }
+
+    private mutating func refuse(_ candidate: FusionCandidate, _ refusal: Refusal) {
+        guard recordsFailures else { return }
+        failures.append(
+            Failure(
+                root: candidate.root, place: nil, refusal: refusal, matchedOperators: candidate.interior.count))
+    }
+
+    /// A check may say no by returning or by throwing its reason.
+    private func check(_ candidate: FusionCandidate) throws -> Refusal? {
+        do {
+            return try pattern.check?(candidate)
+        } catch let refusal as Refusal { return refusal }
     }
 
     /// A tuple that only group members use joins the group: its fields are what is passed on.

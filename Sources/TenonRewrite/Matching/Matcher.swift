@@ -15,6 +15,13 @@ struct Matcher {
     var uses: UseTable?
     /// The furthest failure of the current attempt, for explanations; recorded only when asked.
     var diagnosis: Diagnosis?
+    /// Attempts left for the current match: choices within choices may multiply.
+    private var budget = 0
+    /// Calls and steps of chains on the way to where the matcher is.
+    private var openCalls = 0
+    /// The last match was given up because it took too many attempts.
+    var isExhausted: Bool { budget < 0 }
+    private static let attemptLimit = 1 << 20
 
     init(_ pattern: CompiledPattern, _ table: BindingTable) {
         self.pattern = pattern
@@ -43,7 +50,9 @@ struct Matcher {
     /// Matches the whole pattern against one subject.
     mutating func match(_ subject: Subject) -> Match? {
         restore(Mark(trail: 0, interior: 0, chainSteps: 0, equations: TypeEquations()))
-        guard visit(pattern.root, subject) else { return nil }
+        budget = Self.attemptLimit
+        openCalls = 0
+        guard visit(pattern.root, subject), !isExhausted else { return nil }
         return Match(
             root: subject, pattern: pattern, subjects: subjects, interior: interior, chainSteps: chainSteps)
     }
@@ -54,7 +63,15 @@ struct Matcher {
 
     private mutating func visit(_ node: Pattern, _ subject: Subject) -> Bool {
         let index = pattern.index(node)
-        if let earlier = subjects[index] { return earlier.isSame(as: subject) }
+        budget -= 1
+        if budget < 0 { return false }
+        if let earlier = subjects[index] {
+            if earlier.isSame(as: subject) { return true }
+            fail(
+                .operatorMismatch, subject, found: text(describe(subject)),
+                expected: text("the value met before (\(describe(earlier)))"))
+            return false
+        }
         let start = mark()
         guard matches(node, subject) else {
             restore(start)
@@ -76,7 +93,10 @@ struct Matcher {
             default: return false
             }
         case .constant(let requirement):
-            guard let constant = subject.constant else { return false }
+            guard let constant = subject.constant else {
+                fail(.constantValue, subject, found: text(describe(subject)), expected: text("a constant"))
+                return false
+            }
             guard let requirement else { return true }
             if requirement.isSatisfied(by: constant) { return true }
             fail(
@@ -95,7 +115,12 @@ struct Matcher {
         case .call(let callee, let arguments, let isVariadic, let commutes):
             return matchesCall(subject, callee, arguments, isVariadic, commutes)
         case .tuple(let patterns):
-            guard let fields = tupleFields(subject), fields.count == patterns.count else { return false }
+            guard let fields = tupleFields(subject), fields.count == patterns.count else {
+                fail(
+                    .operatorMismatch, subject, found: text(describe(subject)),
+                    expected: text("a tuple of \(patterns.count) fields"))
+                return false
+            }
             guard !fields.isEmpty || patterns.isEmpty else { return false }
             for (pattern, field) in zip(patterns, fields) where !visit(pattern, field) { return false }
             return true
@@ -120,7 +145,12 @@ struct Matcher {
         case .dtype(let inner, let dtype): return visit(inner, subject) && hasDType(subject, dtype)
         case .shape(let inner, let shape): return visit(inner, subject) && hasShape(subject, shape)
         case .type(let inner, let type):
-            return visit(inner, subject) && equations.require(table.type(of: subject), atLeast: type)
+            guard visit(inner, subject) else { return false }
+            let found = table.type(of: subject)
+            if equations.require(found, atLeast: type) { return true }
+            let isOtherDType = found.asTensor?.dtype != type.asTensor?.dtype && type.asTensor?.dtype != nil
+            fail(isOtherDType ? .dtype : .shape, subject, found: text("\(found)"), expected: text("\(type)"))
+            return false
         case .shapeLiteral(let dims):
             if case .operand(.shape(let found)) = subject { return found == dims }
             return false
@@ -145,9 +175,14 @@ struct Matcher {
         }
         if let arguments {
             guard isVariadic ? call.arguments.count >= arguments.count : call.arguments.count == arguments.count else {
+                fail(
+                    .operatorMismatch, subject, found: text("\(call.arguments.count) arguments"),
+                    expected: text("\(isVariadic ? "at least " : "")\(arguments.count)"))
                 return false
             }
             let start = mark()
+            openCalls += 1
+            defer { openCalls -= 1 }
             if !visitAll(arguments, call.arguments, swapped: false) {
                 restore(start)
                 // A choice of callees commutes only where the one that matched does.
@@ -171,10 +206,11 @@ struct Matcher {
     private mutating func matchesChain(
         _ subject: Subject, _ base: Pattern, _ steps: [ChainStep], minimum: Int, maximum: Int
     ) -> Bool {
+        let most = min(maximum, Pattern.longestChain)
+        guard minimum <= most else { return false }
         // Sums of sums would be tried in every bracketing: what failed once is not tried again.
         var failed: Set<ValueID> = []
-        return chain(
-            subject, base, steps, taken: 0, minimum...max(minimum, min(maximum, Pattern.longestChain)), &failed)
+        return chain(subject, base, steps, taken: 0, max(minimum, 0)...most, &failed)
     }
 
     /// Steps first, the base last, so that the longest chain wins.
@@ -187,13 +223,17 @@ struct Matcher {
             case .op(let op) = call.callee
         {
             for step in steps where step.op == op && call.attributes.contains(step.attributes) {
-                for position in step.chainOperand.map({ $0...$0 }) ?? 0...1 where position < call.arguments.count {
+                for position in step.chainOperand.map({ $0...$0 }) ?? 0...1
+                where call.arguments.indices.contains(position) {
                     guard carriesOn(call.arguments[position], to: id) else { continue }
                     let start = mark()
-                    if stepFits(step, call, position),
-                        chain(
+                    openCalls += 1
+                    let fits =
+                        stepFits(step, call, position)
+                        && chain(
                             table.unwrap(call.arguments[position]), base, steps, taken: taken + 1, range, &failed)
-                    {
+                    openCalls -= 1
+                    if fits {
                         interior.append(id)
                         chainSteps.append(ChainMatch(binding: id, op: op, chainOperand: position))
                         return true
@@ -285,8 +325,8 @@ struct Matcher {
         }
         for entry in required.entries where found[entry.name] != entry.value {
             fail(
-                .attribute, subject, found: text("\(entry.name)=\(found[entry.name].map { "\($0)" } ?? "none")"),
-                expected: text("\(entry.name)=\(entry.value)"))
+                .attribute, subject, found: text("\(entry.name)=\(found[entry.name].map { Literals.text($0) } ?? "none")"),
+                expected: text("\(entry.name)=\(Literals.text(entry.value))"))
             return false
         }
         return true
@@ -316,8 +356,8 @@ struct Matcher {
     private mutating func fail(_ kind: Refusal.Kind, _ subject: Subject, found: String, expected: String) {
         guard diagnosis != nil else { return }
         diagnosis?.record(
-            Refusal(kind, found: found, expected: expected), at: subject.valueID, depth: interior.count + trail.count,
-            operators: trail.count { if case .call = pattern.nodes[$0].kind { true } else { false } })
+            Refusal(kind, found: found, expected: expected), at: subject.valueID,
+            depth: interior.count + trail.count + openCalls, operators: interior.count + openCalls)
     }
 
     private func describe(_ subject: Subject) -> String {

@@ -35,7 +35,7 @@ public struct FuseOpsByPattern: ModulePass {
         return result
     }
 
-    private func isEligible(_ name: String, _ function: Function) -> Bool {
+    func isEligible(_ name: String, _ function: Function) -> Bool {
         if !entryFunctions.isEmpty { return entryFunctions.contains(name) }
         return !function.isPrimitive && function.composite == nil && function.codegen == nil
     }

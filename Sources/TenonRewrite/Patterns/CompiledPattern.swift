@@ -23,6 +23,10 @@ public struct CompiledPattern: Sendable {
             guard nodes.count < nodeLimit else {
                 throw TenonError(.limitExceeded, "pattern: more than \(nodeLimit) nodes")
             }
+            if case .unorderedTuple(let fields) = node.kind, fields.count > 64 {
+                throw TenonError(
+                    .limitExceeded, "pattern: an unordered tuple of \(fields.count) fields; expected at most 64")
+            }
             indices[ObjectIdentifier(node)] = nodes.count
             nodes.append(node)
             stack.append(contentsOf: node.children.reversed())

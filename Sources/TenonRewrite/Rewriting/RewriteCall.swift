@@ -103,7 +103,12 @@ struct RewriteRule {
         var matcher = Matcher(compiled, BindingTable(opaque: builder.function))
         for (position, binding) in unit.bindings.enumerated() where unit.replaced[position] == nil {
             matcher.table.show(binding.id, binding.expression)
-            guard canStart(binding.expression), var match = matcher.match(.value(binding.id)) else { continue }
+            guard canStart(binding.expression), var match = matcher.match(.value(binding.id)) else {
+                guard !matcher.isExhausted else {
+                    throw TenonError(.limitExceeded, "matching one binding takes too many attempts")
+                }
+                continue
+            }
             match.choices = choices
             let start = builder.pending.count
             let found = RuleMatch(match: match, table: matcher.table, binding: binding.id)

@@ -44,6 +44,11 @@ struct PatternParser {
 
     private init(parser: Parser) { self.parser = parser }
 
+    mutating func forgetNames() {
+        named = [:]
+        numbered = [:]
+    }
+
     func end() throws {
         guard parser.token.kind == .end else { throw parser.expected("the end of the pattern") }
     }

@@ -1,0 +1,77 @@
+extension Explanation {
+    /// Lines for people: per function what fused, then what nearly did and why not.
+    public func text() -> String {
+        var functions: [String] = []
+        for name in fusions.map(\.function) + nearMisses.map(\.function) where !functions.contains(name) {
+            functions.append(name)
+        }
+        var text = ""
+        for function in functions {
+            text += "@\(function)\n"
+            for fusion in fusions where fusion.function == function {
+                let members = fusion.members.map { "%\($0.binding) \($0.operatorName)" }.joined(separator: ", ")
+                text += "  fused   %\(fusion.root) by \(fusion.rule): \(members)\n"
+            }
+            for miss in nearMisses where miss.function == function {
+                let place = miss.place.isEmpty || miss.place == miss.root ? "" : " at %\(miss.place)"
+                text += "  missed  %\(miss.root) by \(miss.rule)\(place): \(miss.kind.rawValue): "
+                text += "found \(miss.found), expected \(miss.expected)"
+                text += miss.fusedBy.isEmpty ? "\n" : " (fused by \(miss.fusedBy))\n"
+            }
+        }
+        return text.isEmpty ? "nothing fused, and nothing nearly did\n" : text
+    }
+
+    /// The same as data: an object with the lists `fused` and `near_misses`.
+    public func json() -> String {
+        let fused = fusions.map { fusion in
+            let members = fusion.members.map {
+                JSON.object([("binding", JSON.string($0.binding)), ("operator", JSON.string($0.operatorName))])
+            }
+            return JSON.object([
+                ("function", JSON.string(fusion.function)), ("rule", JSON.string(fusion.rule)),
+                ("root", JSON.string(fusion.root)), ("members", JSON.array(members)),
+            ])
+        }
+        let missed = nearMisses.map { miss in
+            JSON.object([
+                ("function", JSON.string(miss.function)), ("rule", JSON.string(miss.rule)),
+                ("root", JSON.string(miss.root)), ("binding", JSON.string(miss.place)),
+                ("matched_operators", "\(miss.matchedOperators)"), ("kind", JSON.string(miss.kind.rawValue)),
+                ("found", JSON.string(miss.found)), ("expected", JSON.string(miss.expected)),
+                ("fused_by", miss.fusedBy.isEmpty ? "null" : JSON.string(miss.fusedBy)),
+            ])
+        }
+        return JSON.object([("fused", JSON.array(fused)), ("near_misses", JSON.array(missed))])
+    }
+}
+
+/// The little of JSON that is written here.
+enum JSON {
+    static func object(_ entries: [(name: String, value: String)]) -> String {
+        "{" + entries.map { "\(string($0.name)): \($0.value)" }.joined(separator: ", ") + "}"
+    }
+
+    static func array(_ values: [String]) -> String { "[" + values.joined(separator: ", ") + "]" }
+
+    static func string(_ text: String) -> String {
+        var result = "\""
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "\"": result += "\\\""
+            case "\\": result += "\\\\"
+            case "\n": result += "\\n"
+            case "\t": result += "\\t"
+            case "\r": result += "\\r"
+            default:
+                if scalar.value < 0x20 {
+                    let digits = String(scalar.value, radix: 16)
+                    result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+                } else {
+                    result.unicodeScalars.append(scalar)
+                }
+            }
+        }
+        return result + "\""
+    }
+}
