@@ -351,6 +351,21 @@ import Testing
                 """)
     }
 
+    @Test("C-19 What main does not need goes; what may have effects stays") func unused() throws {
+        let opaque = """
+            fn @opaque(%x: f32[4]) { %y: f32[4] = extern "test.opaque"(%x) return %y }
+            fn @outer(%x: f32[4]) { %y: f32[4] = @opaque(%x) return %y }
+            fn @pure(%x: f32[4]) { %y = nn.relu(%x) return %y }
+
+            """
+        func main(_ body: String) -> String {
+            "fn @main(%x: f32[4]) { dataflow { \(body) %e = exp(%x) output %e } return %e }"
+        }
+        try expect(
+            try Self.merge(opaque + main("%a = tanh(%x) %b = @outer(%a) %c = @pure(%x) %d = nn.gelu(%c)")),
+            equals: opaque + main("%a = tanh(%x) %b = @outer(%a)"))
+    }
+
     @Test("C-19 Other functions") func otherFunctions() throws {
         let other = """
             fn @other(%x: f32[4]) { dataflow { %p = @fused_relax_nn_relu(%x) output %p } return %p }

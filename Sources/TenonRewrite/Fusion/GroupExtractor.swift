@@ -198,6 +198,7 @@ struct GroupExtractor {
             guard var composite = module[name] else {
                 throw TenonError(.invalidGraph, "call of the unknown function '@\(name)'", node: name)
             }
+            composite = composite.removingUnusedBindings(.unknown) ?? composite
             composite.attributes["Primitive"] = nil
             let type = ValueType.function(parameters: composite.parameterTypes, result: composite.resultType)
             locals[name] = bind(.function(composite), ValueInfo(name: name, type: type))

@@ -16,7 +16,6 @@ public struct MergeCompositeFunctions: ModulePass {
         let options = GroupExtractor.Options(bindsConstants: false, inlinesComposites: true)
         var extractor = GroupExtractor(source, table, module, options)
         var functions = FunctionTable(module, ignoring: ["global_symbol"])
-        var changed = false
         for index in main.body.blocks.indices {
             var block = main.body.blocks[index]
             let regions = RegionGroups(block, source) { function in
@@ -37,7 +36,6 @@ public struct MergeCompositeFunctions: ModulePass {
                 grouping.groupOf[binding.id.int] = Int32(number)
             }
             guard !compilers.isEmpty else { continue }
-            changed = true
             let partitioner = Partitioner(
                 options: options,
                 describe: { (["Codegen": .string(compilers[$0])], "_" + compilers[$0]) },
@@ -46,15 +44,17 @@ public struct MergeCompositeFunctions: ModulePass {
                 to: &block, of: &main, grouping, groupCount: compilers.count, &extractor, &functions)
             main.body.blocks[index] = block
         }
-        guard changed else { return module }
-        functions.replace("main", with: main.compacted())
-        return Self.cleaned(functions.module)
+        // What main does not need goes, regions and all; other functions stay as they are.
+        let effects = Effects(module)
+        functions.replace("main", with: main.removingUnusedBindings(effects) ?? main.compacted())
+        return Self.cleaned(functions.module, effects)
     }
 
-    /// Gives regions their symbols and drops private functions that nothing calls any more.
-    private static func cleaned(_ module: Module) -> Module {
+    /// Gives regions their symbols, and drops what they compute in vain and private functions that nothing calls any more.
+    private static func cleaned(_ module: Module, _ effects: Effects) -> Module {
         var result = module
         for (name, function) in module.functions where function.codegen != nil && function.globalSymbol == nil {
+            result.functions[name] = function.removingUnusedBindings(effects) ?? function
             result.functions[name]?.attributes["global_symbol"] = .string(name)
         }
         return result.removingUnreachable()

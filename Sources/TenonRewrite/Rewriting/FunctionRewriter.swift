@@ -168,7 +168,7 @@ extension Function {
             var next = current
             next = next.canonicalizingBindings() ?? next
             next = next.eliminatingCommonSubexpressions() ?? next
-            guard let smaller = next.removingUnusedBindings() else {
+            guard let smaller = next.removingUnusedBindings(.unknown) else {
                 guard next.bindingCount < current.bindingCount else { return next }
                 current = next
                 continue
