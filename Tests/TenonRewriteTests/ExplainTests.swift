@@ -4,7 +4,8 @@ import Testing
 @testable import TenonRewrite
 
 @Suite struct ExplainTests {
-    private static func explained(_ body: String, _ outputs: String, _ patterns: [FusionPattern]) throws -> Explanation {
+    private static func explained(_ body: String, _ outputs: String, _ patterns: [FusionPattern]) throws -> Explanation
+    {
         let module = try Module(
             text: """
                 fn @main(%x: f32[1,4,8,8], %w: f32[4,4,1,1], %b: f32[1,4,1,1]) {
@@ -80,7 +81,8 @@ import Testing
             ("nn.relu(add(nn.conv2d(*, *) @dtype f16, *))", "dtype", "f32[1,4,8,8]"),
             ("nn.relu(add(nn.conv2d(*, *), const))", "constant_value", "parameter %b"),
             ("nn.relu(add(nn.conv2d(*, *), * @type f16[1,4,1,1]))", "dtype", "f32[1,4,1,1]"),
-        ]) func kinds(pattern: String, kind: String, found: String) throws {
+        ]) func kinds(pattern: String, kind: String, found: String) throws
+    {
         let miss = try Self.miss(
             "%c = nn.conv2d(%x, %w) %s = add(%c, %b) %r = nn.relu(%s)", "%r", try Self.rule("x.p", pattern))
         #expect(miss.kind.rawValue == kind)

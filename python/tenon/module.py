@@ -227,6 +227,44 @@ class Module(Handle):
         check(lib.tenon_module_optimize(result._handle, ctypes.byref(options)))
         return result
 
+    def fuse(
+        self, rules: str, *, bind_constants: bool = True, annotate_codegen: bool = False,
+        disabled_rules: Sequence[str] = (),
+    ) -> Module:
+        """A new module in which every match of the rules is a function of its own.
+
+        Args:
+            rules: fusion rules in text, first rule first: ``"dnnl.conv2d_relu = nn.relu(nn.conv2d(*, *));"``.
+            bind_constants: tensor literals stay inside the functions made; otherwise they become parameters.
+            annotate_codegen: each match becomes a region that carries ``Codegen``; otherwise a composite.
+            disabled_rules: rules that are not applied, by name.
+        """
+        result = self.copy()
+        options = _pass_options(0, (), (), disabled_rules)
+        flags = (0 if bind_constants else 1) | (2 if annotate_codegen else 0)
+        check(lib.tenon_module_fuse(result._handle, rules.encode(), flags, ctypes.byref(options)))
+        return result
+
+    def rewrite(self, rule: str) -> Module:
+        """A new module, rewritten by a rule in text until nothing changes: the functions ``before`` and ``after``."""
+        result = self.copy()
+        options = _pass_options(0, (), (), ())
+        check(lib.tenon_module_rewrite(result._handle, rule.encode(), ctypes.byref(options)))
+        return result
+
+    def explain(self, rules: str | None = None, *, json: bool = False, disabled_rules: Sequence[str] = ()) -> str:
+        """What fusion rules would fuse, and for each near miss the first thing that failed.
+
+        Args:
+            rules: rules in text, as for ``fuse``; None for the library's own.
+            json: an object with the lists ``fused`` and ``near_misses`` instead of lines for people.
+            disabled_rules: rules that are not applied, by name.
+        """
+        options = _pass_options(0, (), (), disabled_rules)
+        return text(
+            lib.tenon_module_explain, self._handle, None if rules is None else rules.encode(), int(json),
+            ctypes.byref(options))
+
     def remove_function(self, name: str) -> None:
         """Takes a function away that no other one calls."""
         check(lib.tenon_module_remove_function(self._handle, name.encode()))

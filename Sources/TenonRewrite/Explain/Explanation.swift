@@ -76,7 +76,9 @@ extension Explanation {
         }
         var rules: [Place: String] = [:]
         for fusion in fusions {
-            for member in fusion.members { rules[Place(function: fusion.function, binding: member.binding)] = fusion.rule }
+            for member in fusion.members {
+                rules[Place(function: fusion.function, binding: member.binding)] = fusion.rule
+            }
         }
         for index in nearMisses.indices {
             let miss = nearMisses[index]

@@ -325,7 +325,8 @@ struct Matcher {
         }
         for entry in required.entries where found[entry.name] != entry.value {
             fail(
-                .attribute, subject, found: text("\(entry.name)=\(found[entry.name].map { Literals.text($0) } ?? "none")"),
+                .attribute, subject,
+                found: text("\(entry.name)=\(found[entry.name].map { Literals.text($0) } ?? "none")"),
                 expected: text("\(entry.name)=\(Literals.text(entry.value))"))
             return false
         }
