@@ -186,6 +186,23 @@ import Testing
         #expect(try executable.run([try Constant.floats([2], [1, 2])]).first?.floats == [11, 22])
     }
 
+    @Test func regionsThatABackendRefusesRunOnKernels() throws {
+        final class Refusing: Backend, Sendable {
+            let name = "reference"
+            let status: Status
+            init(_ status: Status) { self.status = status }
+            func compile(_ region: Function, name: String, options: CompileOptions) throws -> any CompiledRegion {
+                throw TenonError(status, "not today")
+            }
+        }
+        let module = try Sample.region("reference", [4])
+        let executable = try Executable(module: module, backends: [Refusing(.unsupported)])
+        #expect(executable.steps.map(\.implementation) == ["tenon:add"])
+        #expect(try executable.run([try Sample.ramp([4]), try Sample.ramp([4])]).first?.floats == [0, 2, 4, 6])
+        // A failure is not a refusal.
+        #expect(throws: TenonError.self) { try Executable(module: module, backends: [Refusing(.backend)]) }
+    }
+
     @Test func conditionalsAreInterpreted() throws {
         var builder = FunctionBuilder(dataflow: false)
         let flag = builder.parameter("flag", .tensor(.bool, [] as [Int64]))

@@ -315,7 +315,13 @@ struct PlanBuilder {
         }
         let key = RegionKey(name: name, arguments: given)
         let region = try Specialiser(module: module).specialise(function, given, depth: scope.depth)
-        let ready = try compiled[key] ?? backend.compile(region, name: name, options: options)
+        let ready: any CompiledRegion
+        do {
+            ready = try compiled[key] ?? backend.compile(region, name: name, options: options)
+        } catch let error as TenonError where error.status == .unsupported {
+            // What the rules gave to a backend and the backend cannot do runs as if it had never been given.
+            return try lower(function, arguments, composite: "", depth: scope.depth + 1)
+        }
         compiled[key] = ready
         let result = try newTensors(region.resultType)
         var outputs: [PlannedTensor] = []
