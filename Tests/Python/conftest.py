@@ -10,10 +10,10 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "python"))
 if "TENON_LIBRARY" not in os.environ:
-    for built in (ROOT / ".build/release/libtenon.so", ROOT / ".build/debug/libtenon.so"):
-        if built.exists():
-            os.environ["TENON_LIBRARY"] = str(built)
-            break
+    built = [ROOT / ".build" / kind / "libtenon.so" for kind in ("release", "debug")]
+    newest = max((path for path in built if path.exists()), key=lambda path: path.stat().st_mtime, default=None)
+    if newest is not None:
+        os.environ["TENON_LIBRARY"] = str(newest)
 
 
 @pytest.fixture

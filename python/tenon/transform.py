@@ -14,7 +14,7 @@ import contextvars
 import functools
 from typing import Any, Callable, NamedTuple, Sequence
 
-from .errors import InvalidArgumentError, InvalidTypeError
+from .errors import InvalidArgumentError, InvalidTypeError, UnsupportedError
 from .module import Module, passes as _library_passes
 
 
@@ -100,6 +100,35 @@ class _NamedPass(Pass):
 
     def _transform(self, mod: Module, ctx: PassContext) -> Module:
         return mod.apply(self.name, level=max(1, ctx.opt_level), disabled_rules=ctx.disabled_rules)
+
+
+class FuseOpsByPattern(Pass):
+    """Moves every match of the patterns into a function that carries ``Composite``.
+
+    Args:
+        patterns: pairs of a name (``dnnl.conv2d_relu``: what stands before the dot is the backend) and a pattern, of
+            ``tenon.dpl`` or in text. Those that come first match first.
+        bind_constants: tensor literals stay inside the functions made; otherwise they become parameters.
+        annotate_codegen: each match becomes a region that carries ``Codegen``.
+    """
+
+    def __init__(
+        self, patterns: Sequence[tuple[str, Any]], bind_constants: bool = True, annotate_codegen: bool = False
+    ):
+        super().__init__(PassInfo("FuseOpsByPattern", 0))
+        rules = []
+        for entry in patterns:
+            if not isinstance(entry, tuple) or len(entry) != 2:
+                raise UnsupportedError("FuseOpsByPattern takes pairs of a name and a pattern; annotations and checks are not")
+            rules.append(f"{entry[0]} = {entry[1]};")
+        self.rules = "\n".join(rules)
+        self._bind_constants = bind_constants
+        self._annotate = annotate_codegen
+
+    def _transform(self, mod: Module, ctx: PassContext) -> Module:
+        return mod.fuse(
+            self.rules, bind_constants=self._bind_constants, annotate_codegen=self._annotate,
+            disabled_rules=ctx.disabled_rules)
 
 
 class ModulePass(Pass):
