@@ -382,6 +382,30 @@ static void one_output_channel(void **state)
         }
 }
 
+/* Scale and shift per channel of several images with one place each, as after a global pooling. */
+static void one_place_per_channel(void **state)
+{
+    (void)state;
+    const int64_t shape[] = {3, 4, 1, 1};
+    float x[12], y[2][12];
+    tenon_module *module = support_parse(
+        "fn @main(%x: f32[3,4,1,1]) { dataflow {"
+        " %a = multiply(%x, const f32[1,4,1,1](1, 2, 3, 4))"
+        " %b = add(%a, const f32[1,4,1,1](-1, 1, -2, 2))"
+        " output %b } return %b }");
+    fill(x, 12, 5);
+    assert_ok(tenon_module_optimize(module, NULL));
+    for (uint32_t k = 0; k < 2; k++) {
+        tenon_executable *executable = compile(module, k == 0 ? 0 : TENON_COMPILE_REFERENCE);
+        tenon_tensor in = TENON_TENSOR(TENON_F32, 4, shape, x, sizeof x);
+        tenon_tensor out = TENON_TENSOR(TENON_F32, 4, shape, y[k], sizeof y[k]);
+        assert_ok(tenon_run(executable, &in, 1, &out, 1, NULL));
+        tenon_executable_release(executable);
+    }
+    tenon_module_release(module);
+    expect_close(y[0], y[1], 12);
+}
+
 struct job {
     tenon_executable *executable;
     unsigned seed;
@@ -468,6 +492,7 @@ int main(void)
         cmocka_unit_test(strided_input),  cmocka_unit_test(questions),          cmocka_unit_test(ending_early),
         cmocka_unit_test(shapes_on_demand), cmocka_unit_test(many_threads),     cmocka_unit_test(compile_options),
         cmocka_unit_test(one_output_channel),
+        cmocka_unit_test(one_place_per_channel),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

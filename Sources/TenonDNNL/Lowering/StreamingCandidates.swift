@@ -44,6 +44,7 @@ extension CandidateMaker {
 
     func binary(_ node: RegionNode, _ algorithm: tdnnl_algorithm) throws -> [Candidate] {
         let shape = graph[node.output].dims
+        if misreadsSteps(node, shape) { return [] }
         var found: [Candidate] = []
         for layout in context.layouts(shape) {
             let second: BoundOperand?
@@ -69,6 +70,16 @@ extension CandidateMaker {
             }
         }
         return found
+    }
+
+    /// With several images of one place per channel, oneDNN's binary operation reads the operand of a later step wrongly
+    /// unless that is of full size.
+    private func misreadsSteps(_ node: RegionNode, _ shape: [Int]) -> Bool {
+        guard shape.count > 2, shape[0] > 1, shape.dropFirst(2).allSatisfy({ $0 == 1 }) else { return false }
+        return node.postOps.contains { step in
+            guard case .binary(_, let operand) = step.kind else { return false }
+            return graph[operand].count > 1 && graph[operand].dims != shape
+        }
     }
 
     func normalization(_ node: RegionNode, _ normalization: Normalization) throws -> [Candidate] {
