@@ -8,7 +8,7 @@ SWIFTFLAGS ?=
 BUILD := build
 LOCAL := $(abspath $(BUILD)/prefix)
 
-.PHONY: help setup setup-test build install local examples demo test test-c test-python valgrind dnnl3 abi format lint proto \
+.PHONY: help scenarios setup setup-test build install local examples demo test test-c test-python valgrind dnnl3 abi format lint proto \
         bench-fusion bench-rewriting clean
 
 help:
@@ -21,6 +21,7 @@ help:
 	@echo 'make bench-fusion              fused against unfused on the convolutions of ResNet-50'
 	@echo 'make bench-rewriting           time and memory of fusing graphs of 10^3 to 10^6 operators'
 	@echo 'make format, make lint         swift format with the committed configuration'
+	@echo 'make scenarios                 write docs/scenarios.md: which test holds which behaviour'
 	@echo 'make proto                     generate the Swift of the ONNX messages again'
 
 setup:
@@ -76,6 +77,9 @@ format:
 
 lint:
 	$(SWIFT) format lint --strict -r -p $$(git ls-files '*.swift' | grep -v '\.pb\.swift$$')
+
+scenarios:
+	scripts/scenario-table.py
 
 proto:
 	scripts/generate-onnx-proto.sh
