@@ -10,7 +10,6 @@ libraries, profiles in a file) is refused. For programs whose dependencies impor
 
 from __future__ import annotations
 
-import enum
 import os
 import threading
 import time
@@ -20,177 +19,18 @@ import numpy as np
 
 from . import _dtypes, errors
 from ._onnxfile import metadata
-from .executable import CancelToken, Executable, Port
+from ._ort_errors import (  # noqa: F401 - part of the interface
+    EngineError, EPFail, Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, ModelLoaded, NoModel, NoSuchFile,
+    NotImplemented, OnnxRuntimeException, RuntimeException, translate as _translate,
+)
+from ._ort_options import ExecutionMode, ExecutionOrder, GraphOptimizationLevel, RunOptions, SessionOptions
+from .executable import Executable, Port
 from .module import Module
 
 #: The interface that this module follows, not a version of ONNX Runtime.
 __version__ = "1.20.0"
 
 _PROVIDER = "CPUExecutionProvider"
-
-
-# Errors
-
-
-class OnnxRuntimeException(Exception):
-    """The base of what ONNX Runtime raises."""
-
-
-class Fail(OnnxRuntimeException, RuntimeError):
-    pass
-
-
-class InvalidArgument(OnnxRuntimeException, ValueError):
-    pass
-
-
-class NoSuchFile(OnnxRuntimeException, OSError):
-    pass
-
-
-class NoModel(OnnxRuntimeException):
-    pass
-
-
-class EngineError(OnnxRuntimeException):
-    pass
-
-
-class RuntimeException(OnnxRuntimeException, RuntimeError):
-    pass
-
-
-class InvalidProtobuf(OnnxRuntimeException, ValueError):
-    pass
-
-
-class ModelLoaded(OnnxRuntimeException):
-    pass
-
-
-class NotImplemented(OnnxRuntimeException, NotImplementedError):  # noqa: A001 - the name is theirs
-    pass
-
-
-class InvalidGraph(OnnxRuntimeException, ValueError):
-    pass
-
-
-class EPFail(OnnxRuntimeException, RuntimeError):
-    pass
-
-
-_kinds = [
-    (errors.FileError, NoSuchFile, 3, "NO_SUCHFILE"),
-    (errors.InvalidModelError, InvalidProtobuf, 7, "INVALID_PROTOBUF"),
-    (errors.UnsupportedError, NotImplemented, 9, "NOT_IMPLEMENTED"),
-    (errors.InvalidGraphError, InvalidGraph, 10, "INVALID_GRAPH"),
-    (errors.InvalidArgumentError, InvalidArgument, 2, "INVALID_ARGUMENT"),
-    (errors.InvalidShapeError, InvalidArgument, 2, "INVALID_ARGUMENT"),
-    (errors.InvalidTypeError, InvalidArgument, 2, "INVALID_ARGUMENT"),
-    (errors.BackendError, EPFail, 11, "EP_FAIL"),
-]
-
-
-def _translate(error: errors.TenonError) -> OnnxRuntimeException:
-    for ours, theirs, number, name in _kinds:
-        if isinstance(error, ours):
-            return theirs(f"[ONNXRuntimeError] : {number} : {name} : {error}")
-    return Fail(f"[ONNXRuntimeError] : 1 : FAIL : {error}")
-
-
-# Options
-
-
-class GraphOptimizationLevel(enum.IntEnum):
-    ORT_DISABLE_ALL = 0
-    ORT_ENABLE_BASIC = 1
-    ORT_ENABLE_EXTENDED = 2
-    ORT_ENABLE_LAYOUT = 3
-    ORT_ENABLE_ALL = 99
-
-
-class ExecutionMode(enum.IntEnum):
-    ORT_SEQUENTIAL = 0
-    ORT_PARALLEL = 1
-
-
-class ExecutionOrder(enum.IntEnum):
-    DEFAULT = 0
-    PRIORITY_BASED = 1
-
-
-class SessionOptions:
-    """How a session is made. ``graph_optimization_level`` 0 turns fusion off; ``intra_op_num_threads`` is Tenon's threads,
-    0 for the CPUs that the process may use."""
-
-    def __init__(self) -> None:
-        self.intra_op_num_threads = 0
-        self.inter_op_num_threads = 0
-        self.graph_optimization_level = GraphOptimizationLevel.ORT_ENABLE_ALL
-        self.execution_mode = ExecutionMode.ORT_SEQUENTIAL
-        self.execution_order = ExecutionOrder.DEFAULT
-        self.enable_cpu_mem_arena = True
-        self.enable_mem_pattern = True
-        self.enable_mem_reuse = True
-        self.enable_profiling = False
-        self.log_severity_level = -1
-        self.log_verbosity_level = 0
-        self.logid = ""
-        self.optimized_model_filepath = ""
-        self.profile_file_prefix = "onnxruntime_profile_"
-        self.use_deterministic_compute = False
-        self.use_per_session_threads = True
-        self._entries: dict[str, str] = {}
-        self._dimensions: dict[str, int] = {}
-
-    def add_session_config_entry(self, key: str, value: str) -> None:
-        self._entries[key] = value
-
-    def get_session_config_entry(self, key: str) -> str:
-        if key not in self._entries:
-            raise RuntimeError(f"SessionOptions does not have configuration with key: {key}")
-        return self._entries[key]
-
-    def add_free_dimension_override_by_name(self, name: str, size: int) -> None:
-        self._dimensions[name] = size
-
-    def add_free_dimension_override_by_denotation(self, denotation: str, size: int) -> None:
-        raise NotImplemented("dimensions are overridden by name")
-
-    def add_initializer(self, name: str, value: OrtValue) -> None:
-        raise NotImplemented("initialisers cannot be replaced")
-
-    def register_custom_ops_library(self, path: str) -> None:
-        raise NotImplemented("libraries of custom operators cannot be loaded")
-
-
-class RunOptions:
-    """How one run behaves. Setting ``terminate`` from another thread ends the run."""
-
-    def __init__(self) -> None:
-        self._token = CancelToken()
-        self._terminate = False
-        self.log_severity_level = -1
-        self.log_verbosity_level = 0
-        self.logid = ""
-        self.only_execute_path_to_fetches = False
-        self._entries: dict[str, str] = {}
-
-    @property
-    def terminate(self) -> bool:
-        return self._terminate
-
-    @terminate.setter
-    def terminate(self, value: bool) -> None:
-        self._terminate = bool(value)
-        self._token.cancel() if value else self._token.reset()
-
-    def add_run_config_entry(self, key: str, value: str) -> None:
-        self._entries[key] = value
-
-    def get_run_config_entry(self, key: str) -> str:
-        return self._entries[key]
 
 
 # Descriptions
