@@ -67,7 +67,7 @@ dnnl3: setup
 	scripts/dnnl3.sh '$(DNNL3)/onednn'
 	TENON_DNNL_ROOT='$(DNNL3)/onednn' $(SWIFT) build -c release --product tenon --scratch-path $(BUILD)/dnnl3/swift $(SWIFTFLAGS)
 	PREFIX='$(DNNL3)/prefix' DESTDIR= DNNL_LIBS='-L$(DNNL3)/onednn/lib -ldnnl' scripts/install.sh $(BUILD)/dnnl3/swift/release/libtenon.so
-	LD_LIBRARY_PATH='$(DNNL3)/onednn/lib' scripts/test.sh '$(DNNL3)/prefix' c examples
+	TENON_DNNL_ROOT='$(DNNL3)/onednn' LD_LIBRARY_PATH='$(DNNL3)/onednn/lib' scripts/test.sh '$(DNNL3)/prefix' cdnnl c examples
 
 abi:
 	scripts/abi.sh

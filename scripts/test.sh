@@ -1,18 +1,26 @@
 #!/bin/bash
 # Every test, one part after another, and a summary. usage: test.sh PREFIX [PART...]
-# Parts: swift c valgrind examples python lint.
+# Parts: cdnnl c examples python valgrind swift lint.
 set -uo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 prefix=$1
 shift
 parts=("$@")
-[ "${#parts[@]}" -gt 0 ] || parts=(c examples python valgrind swift lint)
+[ "${#parts[@]}" -gt 0 ] || parts=(cdnnl c examples python valgrind swift lint)
 cd "$root"
 summary=()
 status=0
 
 run_swift() { "${SWIFT:-swift}" test; }
+# The face of oneDNN alone, against naive loops.
+run_cdnnl() {
+    local dnnl=${TENON_DNNL_ROOT:-/usr}
+    mkdir -p build
+    cc -std=gnu11 -O2 -Wall -Wextra -Werror -ISources/CDNNL/include -ISources/CDNNL -I"$dnnl/include" Tests/CDNNL/*.c \
+        Sources/CDNNL/*.c -o build/test-cdnnl -L"$dnnl/lib" -Wl,-rpath,"$dnnl/lib" -ldnnl -lgomp -lcmocka -lm -ldl -lpthread &&
+        build/test-cdnnl
+}
 run_c() { Tests/C/run.sh "$prefix"; }
 run_valgrind() { Tests/C/run.sh "$prefix" valgrind; }
 run_examples() { scripts/examples.sh "$prefix" build/examples && scripts/demo.sh "$prefix" build/examples; }

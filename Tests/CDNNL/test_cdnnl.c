@@ -3,9 +3,7 @@
 // The oneDNN shim against naive loops: convolutions with post-op chains in every implementation, matrix products,
 // pooling, layouts, implementation choice, and what it refuses.
 //
-//   cc -std=c11 -ISources/CDNNL/include Tests/CDNNL/*.c Sources/CDNNL/*.c -ldnnl -lcmocka -lm -ldl -lpthread
-//
-// For oneDNN 3: -I$TENON_DNNL_ROOT/include -L$TENON_DNNL_ROOT/lib -Wl,-rpath,$TENON_DNNL_ROOT/lib in front.
+// `scripts/test.sh PREFIX cdnnl` builds and runs it; TENON_DNNL_ROOT names another oneDNN.
 #include <stddef.h>
 #include <stdint.h>
 #include "support.h"
