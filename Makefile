@@ -8,7 +8,7 @@ SWIFTFLAGS ?=
 BUILD := build
 LOCAL := $(abspath $(BUILD)/prefix)
 
-.PHONY: help scenarios setup setup-test build install local examples demo test test-c test-python valgrind dnnl3 abi format lint proto \
+.PHONY: help scenarios setup setup-test build install local examples demo test test-c test-python wheel valgrind dnnl3 abi format lint proto \
         bench-fusion bench-rewriting clean
 
 help:
@@ -16,6 +16,7 @@ help:
 	@echo 'make test                      the same set-up, then all tests'
 	@echo 'make install PREFIX= DESTDIR=  header, library, pkg-config file, CMake package'
 	@echo 'make test-c, test-python      parts of it, against build/prefix; also valgrind'
+	@echo 'make wheel                     a Python wheel with the library and oneDNN inside, in build/dist'
 	@echo 'make dnnl3                     build and test against oneDNN 3.2 from PyPI'
 	@echo 'make abi                       write the export list and abi/ again after a change of the header'
 	@echo 'make bench-fusion              fused against unfused on the convolutions of ResNet-50'
@@ -60,6 +61,9 @@ valgrind: local
 test-python: setup-test
 	@$(MAKE) --no-print-directory local
 	@scripts/test.sh '$(LOCAL)' python
+
+wheel: setup local
+	scripts/wheel.sh '$(LOCAL)' $(BUILD)/dist
 
 # Another oneDNN, in build folders of its own.
 DNNL3 := $(abspath $(BUILD)/dnnl3)

@@ -1,13 +1,13 @@
 #!/bin/bash
 # Every test, one part after another, and a summary. usage: test.sh PREFIX [PART...]
-# Parts: cdnnl c examples python valgrind swift lint.
+# Parts: cdnnl c examples python wheel valgrind swift lint.
 set -uo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 prefix=$1
 shift
 parts=("$@")
-[ "${#parts[@]}" -gt 0 ] || parts=(cdnnl c examples python valgrind swift lint)
+[ "${#parts[@]}" -gt 0 ] || parts=(cdnnl c examples python wheel valgrind swift lint)
 cd "$root"
 summary=()
 status=0
@@ -27,6 +27,7 @@ run_examples() { scripts/examples.sh "$prefix" build/examples && scripts/demo.sh
 run_python() {
     PYTHONPATH="$root/python" TENON_LIBRARY="$prefix/lib/libtenon.so" .venv/bin/python -m pytest -q Tests/Python
 }
+run_wheel() { scripts/test-wheel.sh "$prefix"; }
 run_lint() { make --no-print-directory lint; }
 
 for part in "${parts[@]}"; do

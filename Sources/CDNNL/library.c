@@ -1,13 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Library, engine, stream and thread count.
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
 #include "internal.h"
-
-#include <dlfcn.h>
-#include <pthread.h>
 
 int32_t tdnnl_version(void) {
     const dnnl_version_t *version = dnnl_version();
@@ -36,32 +30,16 @@ int tdnnl_set_primitive_cache_capacity(int32_t capacity) {
     return dnnl_set_primitive_cache_capacity(capacity);
 }
 
-// The OpenMP runtime is the one that oneDNN brought along, so it is looked up rather than linked: linking a second
-// runtime into a process that uses another one would split the thread pools.
-static pthread_once_t threads_once = PTHREAD_ONCE_INIT;
-static void (*omp_set)(int);
-static int (*omp_get)(void);
+// Linked, not looked up by name: so they are those that oneDNN itself is bound to, whatever the file of the runtime is called
+// and whichever other ones the process has loaded. No omp.h comes with clang.
+extern void omp_set_num_threads(int count);
+extern int omp_get_max_threads(void);
 
-static void find_threads(void) {
-    *(void **)&omp_set = dlsym(RTLD_DEFAULT, "omp_set_num_threads");
-    *(void **)&omp_get = dlsym(RTLD_DEFAULT, "omp_get_max_threads");
-    if (omp_set && omp_get) return;
-    void *gomp = dlopen("libgomp.so.1", RTLD_LAZY | RTLD_NOLOAD);
-    if (!gomp) return;
-    *(void **)&omp_set = dlsym(gomp, "omp_set_num_threads");
-    *(void **)&omp_get = dlsym(gomp, "omp_get_max_threads");
-}
-
-int32_t tdnnl_get_threads(void) {
-    pthread_once(&threads_once, find_threads);
-    return omp_get ? omp_get() : 1;
-}
+int32_t tdnnl_get_threads(void) { return omp_get_max_threads(); }
 
 int tdnnl_set_threads(int32_t count) {
     if (count < 1 || count > 4096) return TDNNL_INVALID_ARGUMENTS;
-    pthread_once(&threads_once, find_threads);
-    if (!omp_set) return count == 1 ? TDNNL_OK : TDNNL_UNIMPLEMENTED;
-    omp_set(count);
+    omp_set_num_threads(count);
     return TDNNL_OK;
 }
 

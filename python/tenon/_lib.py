@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import os
+import subprocess
 from ctypes import (
     CFUNCTYPE, POINTER, Structure, c_char_p, c_double, c_int, c_int32, c_int64, c_size_t, c_uint32, c_uint64,
     c_void_p,
 )
-from typing import Any
+from typing import Any, Iterator
 
 ABI_VERSION = 0
 
@@ -217,9 +219,22 @@ def _candidates() -> list[str]:
     return [path for path in beside if os.path.exists(path)] + ["libtenon.so.0", "libtenon.so"]
 
 
+def _by_pkg_config() -> Iterator[str]:
+    """An installed library outside of the loader's folders; asked for last, because it starts a process."""
+    if os.environ.get("TENON_LIBRARY"):
+        return
+    try:
+        asked = subprocess.run(
+            ["pkg-config", "--variable=libdir", "tenon"], capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return
+    if asked.returncode == 0 and asked.stdout.strip():
+        yield os.path.join(asked.stdout.strip(), "libtenon.so.0")
+
+
 def _load() -> ctypes.CDLL:
     tried = []
-    for path in _candidates():
+    for path in itertools.chain(_candidates(), _by_pkg_config()):
         try:
             library = ctypes.CDLL(path)
         except OSError as error:
