@@ -28,6 +28,7 @@ if [ "$goal" = test ]; then
     need "has_header cmocka.h" libcmocka-dev
     need "command -v valgrind" valgrind
     need "command -v cmake" cmake
+    need "command -v espeak-ng" espeak-ng
     need "python3 -m venv --help && python3 -c 'import ensurepip'" python3-venv
 fi
 
@@ -50,12 +51,12 @@ if [ "$goal" = test ]; then
     python=$root/.venv/bin/python
     [ -x "$python" ] || python3 -m venv "$root/.venv"
     stamp=$root/.venv/requirements.stamp
-    if ! cmp -s "$root/python/requirements-test.txt" "$stamp"; then
+    if ! cat "$root"/python/requirements-*.txt | cmp -s - "$stamp"; then
         echo "setup: installing Python packages for the tests into .venv"
         "$python" -m pip install -q --disable-pip-version-check -r "$root/python/requirements-test.txt"
-        # Only for the models inside: what it would bring along is not needed.
-        "$python" -m pip install -q --disable-pip-version-check --no-deps rapidocr-onnxruntime==1.4.4
-        cp "$root/python/requirements-test.txt" "$stamp"
+        # What these would bring along (another ONNX Runtime, another PyTorch) is here already or not needed.
+        "$python" -m pip install -q --disable-pip-version-check --no-deps -r "$root/python/requirements-programs.txt"
+        cat "$root"/python/requirements-*.txt > "$stamp"
     fi
 fi
 echo "setup: complete"

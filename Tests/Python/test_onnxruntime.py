@@ -42,6 +42,8 @@ def test_runs(path, image):
         assert len(a) == len(b)
         for x, y in zip(a, b):
             np.testing.assert_allclose(x, y, atol=1e-5)
+    a, b = theirs.run(None, {"image": image.tolist()}), ours.run(None, {"image": image.tolist()})
+    np.testing.assert_allclose(a[0], b[0], atol=1e-5)
     with open(path, "rb") as file:
         from_bytes = tort.InferenceSession(file.read())
     np.testing.assert_allclose(from_bytes.run(None, {"image": image})[0], a[0], atol=1e-5)

@@ -344,15 +344,20 @@ class InferenceSession:
                 f"Required inputs ({missing}) are missing from input feed ({list(feed)}).")
         for name in feed:
             self._known(name, "input")
-        arrays = []
-        for name in self._input_names:
-            value = feed[name]
-            arrays.append(value._array if isinstance(value, OrtValue) else value)
+        arrays = [self._array(feed[name], index) for index, name in enumerate(self._input_names)]
         try:
             return self._executable.run(
                 arrays, outputs, cancel=None if run_options is None else run_options._token)
         except errors.TenonError as error:
             raise _translate(error) from error
+
+    def _array(self, value: Any, index: int) -> Any:
+        if isinstance(value, OrtValue):
+            return value._array
+        # Lists and numbers become what the input wants, as with ONNX Runtime; arrays are never converted.
+        if isinstance(value, (list, tuple, int, float)):
+            return np.asarray(value, self._executable.inputs[index].dtype)
+        return value
 
     def run_with_ort_values(
         self, output_names: Sequence[str] | None, input_dict_ort_values: Mapping[str, OrtValue],
