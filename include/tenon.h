@@ -452,6 +452,107 @@ tenon_status tenon_module_add_function(
     tenon_module *module, const char *name, const tenon_builder *builder, const tenon_value *outputs,
     size_t output_count, const tenon_attributes *attributes) TENON_CHECKED;
 
+/* ------------------------------------------------------------------------------------------- reading functions -- */
+
+/* One function to read: of a module, of a match, or the region that a backend is to compile. It does not change. */
+typedef struct tenon_function tenon_function;
+
+typedef enum tenon_value_kind {
+    TENON_VALUE_PARAMETER = 1,
+    /* A tensor of known contents. */
+    TENON_VALUE_CONSTANT = 2,
+    /* A shape, a number, a text, an element type or the name of a function. */
+    TENON_VALUE_LITERAL = 3,
+    /* The call of an operator. */
+    TENON_VALUE_CALL = 4,
+    /* The call of a function of the module, of a function bound before in the same function, of something outside. */
+    TENON_VALUE_FUNCTION_CALL = 5,
+    TENON_VALUE_LOCAL_CALL = 6,
+    TENON_VALUE_EXTERNAL_CALL = 7,
+    TENON_VALUE_TUPLE = 8,
+    TENON_VALUE_TUPLE_GET_ITEM = 9,
+    /* Another name of its input. */
+    TENON_VALUE_ALIAS = 10,
+    TENON_VALUE_MATCH_CAST = 11,
+    /* A function bound inside the function. */
+    TENON_VALUE_FUNCTION = 12,
+    TENON_VALUE_CONDITIONAL = 13,
+    /* A variable whose binding this handle does not show: while a block is rewritten, those of other blocks. */
+    TENON_VALUE_VARIABLE = 14
+} tenon_value_kind;
+
+/* What is known of a value. Pointers are borrowed until release of the function. */
+typedef struct tenon_value_info {
+    uint32_t struct_size;
+    /* A tenon_value_kind. */
+    uint32_t kind;
+    /* A tenon_dtype; TENON_DTYPE_NONE when not known, or when it is no tensor. */
+    uint32_t dtype;
+    /* Number of dimensions; -1 when not known, or when it is no tensor. */
+    int32_t rank;
+    /* `rank` sizes, TENON_DIM_UNKNOWN where symbolic; NULL when the rank is not known. */
+    const int64_t *shape;
+    /* The type in the text form. */
+    const char *type;
+    /* As the text form suggests it, not always unique; "" when there is none. */
+    const char *name;
+    /* The operator, or the function, that is called; "" otherwise. */
+    const char *callee;
+    /* What is called with, the fields of a tuple, the one that an item is of, an alias names or a condition is. */
+    const tenon_value *inputs;
+    size_t input_count;
+    /* Attributes of a call, defaults filled in, or of a function inside; NULL for others. */
+    const tenon_attributes *attributes;
+    /* The elements of a constant, dense and row-major; NULL for others. */
+    const void *data;
+    size_t byte_count;
+    /* Which item of a tuple. */
+    size_t index;
+    /* A literal in the text form; "" for others. */
+    const char *text;
+} tenon_value_info;
+
+#define TENON_VALUE_INFO_INIT {sizeof(tenon_value_info), 0, 0, 0, NULL, NULL, NULL, NULL, NULL, 0, NULL, NULL, 0, 0, NULL}
+void tenon_value_info_init(tenon_value_info *info, uint32_t struct_size);
+
+/* The function as it is now; later changes of the module do not show. Transferred; tenon_function_release. Fails with
+ * TENON_ERROR_NOT_FOUND. */
+tenon_status tenon_module_get_function(
+    const tenon_module *module, const char *name, tenon_function **function) TENON_CHECKED;
+
+void tenon_function_release(tenon_function *function);
+
+/* Its name in the module; "" for one inside another function and for what is no function handle. Borrowed until release. */
+const char *tenon_function_name(const tenon_function *function);
+
+/* Attributes of the function. Borrowed until release of `function`. */
+tenon_status tenon_function_get_attributes(
+    const tenon_function *function, const tenon_attributes **attributes) TENON_CHECKED;
+
+/* Lists of values are borrowed until release of `function`. */
+tenon_status tenon_function_get_parameters(
+    const tenon_function *function, const tenon_value **values, size_t *count) TENON_CHECKED;
+/* Everything that is bound, in program order, branches after their condition. */
+tenon_status tenon_function_get_bindings(
+    const tenon_function *function, const tenon_value **values, size_t *count) TENON_CHECKED;
+/* What is returned; the fields of a tuple that is made in the function, one by one. */
+tenon_status tenon_function_get_results(
+    const tenon_function *function, const tenon_value **values, size_t *count) TENON_CHECKED;
+
+/* Fills in `info`, whose struct_size the caller has set. */
+tenon_status tenon_function_get_value(
+    const tenon_function *function, tenon_value value, tenon_value_info *info) TENON_CHECKED;
+
+/* The values whose bindings mention `value`; in a match, those of the block that is looked at. Being returned is no use. */
+tenon_status tenon_function_get_users(
+    const tenon_function *function, tenon_value value, const tenon_value **users, size_t *count) TENON_CHECKED;
+
+/* The function that a FUNCTION is, or that a FUNCTION_CALL or LOCAL_CALL calls. Borrowed until release of `function`. Fails
+ * with TENON_ERROR_NOT_FOUND when the value is something else, or when the function called is not known here: matches
+ * do not know the other functions of the module. */
+tenon_status tenon_function_get_callee(
+    const tenon_function *function, tenon_value value, const tenon_function **callee) TENON_CHECKED;
+
 /* ----------------------------------------------------------------------------------------------------- passes -- */
 
 typedef struct tenon_pass_options {
@@ -520,6 +621,151 @@ tenon_status tenon_module_rewrite(
 tenon_status tenon_module_explain(
     const tenon_module *module, const char *rules, uint32_t format, const tenon_pass_options *options,
     char **text) TENON_CHECKED;
+
+/* ---------------------------------------------------------------------------------- patterns and rules of a host -- */
+
+/* A pattern: what a call, a tuple or a value must look like. Immutable; any number of threads may use it. */
+typedef struct tenon_pattern tenon_pattern;
+
+/* Nodes of patterns, and who uses whom. */
+typedef struct tenon_pattern_context tenon_pattern_context;
+
+/* Reads a pattern in text: "nn.relu(%c: nn.conv2d(*, const))". Transferred; tenon_pattern_release. Fails with
+ * TENON_ERROR_PARSE, or TENON_ERROR_LIMIT_EXCEEDED for what is nested too deep. */
+tenon_status tenon_pattern_parse(const char *text, tenon_pattern **pattern) TENON_CHECKED;
+
+/* The text, which reads back to an equal pattern. Transferred; tenon_string_release. */
+tenon_status tenon_pattern_print(const tenon_pattern *pattern, char **text) TENON_CHECKED;
+
+/* Patterns made of this one stay as they are. */
+void tenon_pattern_release(tenon_pattern *pattern);
+
+/* Reads statements: "%m: nn.conv2d(...) >> nn.relu(%m); same_shape(%m, %n);". Transferred;
+ * tenon_pattern_context_release. Fails as tenon_pattern_parse. */
+tenon_status tenon_pattern_context_parse(const char *text, tenon_pattern_context **context) TENON_CHECKED;
+
+/* Transferred; tenon_string_release. */
+tenon_status tenon_pattern_context_print(const tenon_pattern_context *context, char **text) TENON_CHECKED;
+
+void tenon_pattern_context_release(tenon_pattern_context *context);
+
+/* What a pattern met. Handed to callbacks, and valid until they return. */
+typedef struct tenon_match tenon_match;
+
+/* What a callback answers with besides its verdict. Valid until the callback returns. */
+typedef struct tenon_reply tenon_reply;
+
+/* What callbacks return. Any other number makes the call that led to the callback fail with TENON_ERROR_CALLBACK. */
+typedef enum tenon_verdict {
+    /* No, for the reason given by tenon_reply_set_reason. */
+    TENON_REFUSE = 0,
+    TENON_ACCEPT = 1,
+    /* The callback could not decide: the call fails with TENON_ERROR_CALLBACK and the reason, and changes nothing. */
+    TENON_FAIL = 2
+} tenon_verdict;
+
+/* Says why: what was found, and what was expected. Both are copied and may be NULL. */
+tenon_status tenon_reply_set_reason(tenon_reply *reply, const char *found, const char *expected) TENON_CHECKED;
+
+/* In a rewriter: `value` becomes `by`, which must be of the same type. Both are values of the match or of the builder. */
+tenon_status tenon_reply_replace(tenon_reply *reply, tenon_value value, tenon_value by) TENON_CHECKED;
+
+/* The function that the match is in, to look up its values. Borrowed until the callback returns; NULL for NULL. */
+const tenon_function *tenon_match_function(const tenon_match *match);
+
+/* The value that the whole pattern met; TENON_NO_VALUE for NULL, and for a match of a context. */
+tenon_value tenon_match_root(const tenon_match *match);
+
+/* Names that the pattern gives its nodes and that met something. 0 for NULL; NULL outside of the count. Borrowed until
+ * the callback returns. */
+size_t tenon_match_capture_count(const tenon_match *match);
+const char *tenon_match_capture_name(const tenon_match *match, size_t index);
+
+/* What the node of that name met. Fails with TENON_ERROR_NOT_FOUND when it met nothing, and with
+ * TENON_ERROR_INVALID_TYPE when it met an operator rather than a value. */
+tenon_status tenon_match_get(const tenon_match *match, const char *capture, tenon_value *value) TENON_CHECKED;
+
+/* The operator that the node of that name met, or called. Borrowed until the callback returns. Fails with
+ * TENON_ERROR_NOT_FOUND when there is none. */
+tenon_status tenon_match_get_operator(const tenon_match *match, const char *capture, const char **op) TENON_CHECKED;
+
+/* The bindings that the match is made of; those would be fused. Borrowed until the callback returns. */
+tenon_status tenon_match_get_bindings(
+    const tenon_match *match, const tenon_value **values, size_t *count) TENON_CHECKED;
+
+/* Looks at a match before it is fused or rewritten: a tenon_verdict. Callbacks run on the thread of the call that they are
+ * given to, may call the library, and must not change or release the module at hand. */
+typedef int32_t (*tenon_check_function)(const tenon_match *match, tenon_reply *reply, void *user_data);
+
+/* Adds attributes for the function that a match becomes: a tenon_verdict, of which TENON_REFUSE adds none. */
+typedef int32_t (*tenon_attributes_function)(
+    const tenon_match *match, tenon_attributes *attributes, tenon_reply *reply, void *user_data);
+
+/* Replaces values of a match by tenon_reply_replace: a tenon_verdict, of which TENON_REFUSE leaves them. `builder` adds
+ * calls, tuples and constants, but no parameters, in front of what is replaced; it is valid until the callback returns. */
+typedef int32_t (*tenon_rewrite_function)(
+    const tenon_match *match, tenon_builder *builder, tenon_reply *reply, void *user_data);
+
+/* The rule is not applied where a value inside the match is used outside of it. */
+#define TENON_RULE_CLOSED UINT32_C(1)
+
+typedef struct tenon_fusion_rule {
+    uint32_t struct_size;
+    /* TENON_RULE_… */
+    uint32_t flags;
+    /* "dnnl.conv2d_relu": what stands before the first dot is the backend. */
+    const char *name;
+    /* The pattern, as text or as a handle; the other one is NULL. */
+    const char *text;
+    const tenon_pattern *pattern;
+    /* May be NULL. */
+    tenon_check_function check;
+    /* May be NULL. */
+    tenon_attributes_function attributes;
+    void *user_data;
+} tenon_fusion_rule;
+
+#define TENON_FUSION_RULE_INIT {sizeof(tenon_fusion_rule), 0, NULL, NULL, NULL, NULL, NULL, NULL}
+void tenon_fusion_rule_init(tenon_fusion_rule *rule, uint32_t struct_size);
+
+/* As tenon_module_fuse, by rules that may ask the host; the first rule has priority. Elements of the array all have the
+ * struct_size of the first. */
+tenon_status tenon_module_fuse_rules(
+    tenon_module *module, const tenon_fusion_rule *rules, size_t count, uint32_t flags,
+    const tenon_pass_options *options) TENON_CHECKED;
+
+/* As tenon_module_explain, by such rules. What a check refuses is a near miss of the kind "check_refused". Transferred;
+ * tenon_string_release. */
+tenon_status tenon_module_explain_rules(
+    const tenon_module *module, const tenon_fusion_rule *rules, size_t count, uint32_t format,
+    const tenon_pass_options *options, char **text) TENON_CHECKED;
+
+/* One of: `text` that holds the functions `before` and `after`, without `rewrite`; a pattern, as `text` or as `pattern`, with
+ * `rewrite`, which is called for each binding that matches and replaces the root; `context` with `rewrite`, which is called
+ * for each way to find all its nodes in one block, until it replaces nothing. */
+typedef struct tenon_rewrite_rule {
+    uint32_t struct_size;
+    /* Zero. */
+    uint32_t flags;
+    /* In messages, and in `disabled_rules`. */
+    const char *name;
+    const char *text;
+    const tenon_pattern *pattern;
+    const tenon_pattern_context *context;
+    /* Asked before; may be NULL. */
+    tenon_check_function check;
+    tenon_rewrite_function rewrite;
+    void *user_data;
+} tenon_rewrite_rule;
+
+#define TENON_REWRITE_RULE_INIT {sizeof(tenon_rewrite_rule), 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL}
+void tenon_rewrite_rule_init(tenon_rewrite_rule *rule, uint32_t struct_size);
+
+/* Applies the rules one after the other, each until nothing changes, in place. Elements of the array all have the struct_size
+ * of the first. Fails with TENON_ERROR_INVALID_GRAPH or _INVALID_TYPE for a replacement that cannot stand there, and with
+ * TENON_ERROR_LIMIT_EXCEEDED when rewriting goes on without end. */
+tenon_status tenon_module_rewrite_rules(
+    tenon_module *module, const tenon_rewrite_rule *rules, size_t count, const tenon_pass_options *options) TENON_CHECKED;
 
 /* ------------------------------------------------------------------------------------------------------ compile -- */
 

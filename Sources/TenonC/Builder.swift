@@ -1,30 +1,35 @@
 import CTenon
 import TenonIR
+import TenonRewrite
 
-/// A function under construction. A host's value numbers index `operands`, so that literals stand in place in calls.
+/// A function under construction, or what a rewriter puts in place of a match. A host's value numbers stand for operands, so
+/// that literals stand in place in calls.
 final class BuilderHandle: HandleObject {
     static let tag: UInt64 = 0x7465_6e6f_6e62_6c64
     static let name: StaticString = "tenon_builder"
 
-    var builder = FunctionBuilder()
-    private var operands: [Operand] = []
-    private var depths: [Int] = []
+    private(set) var builder = FunctionBuilder()
+    /// Valid while a rewriter runs.
+    private let replacement: UnsafeMutablePointer<ReplacementBuilder>?
+    private let numbers: OperandTable
     private var unknownDimensions = 0
 
-    /// Gives an operand a number.
-    func add(_ operand: Operand) throws -> tenon_value {
-        guard let number = UInt32(exactly: operands.count), number < UInt32.max, operands.count < Int(Int32.max) else {
-            throw TenonError(.limitExceeded, "the builder holds too many values")
-        }
-        operands.append(operand)
-        return number
+    init() {
+        replacement = nil
+        numbers = OperandTable()
     }
 
+    /// For one call of a rewriter; values have the numbers that the match gives them.
+    init(_ replacement: UnsafeMutablePointer<ReplacementBuilder>, _ numbers: OperandTable) {
+        self.replacement = replacement
+        self.numbers = numbers
+    }
+
+    /// Gives an operand a number.
+    func add(_ operand: Operand) throws -> tenon_value { try numbers.number(operand) }
+
     func operand(_ value: tenon_value, _ what: @autoclosure () -> String) throws -> Operand {
-        guard Int(value) < operands.count else {
-            throw invalid("\(what()): \(value) is no value of this builder")
-        }
-        return operands[Int(value)]
+        try numbers.operand(value, what())
     }
 
     func operands(_ values: UnsafePointer<tenon_value>?, _ count: Int, _ what: StaticString) throws -> [Operand] {
@@ -38,6 +43,39 @@ final class BuilderHandle: HandleObject {
             defer { unknownDimensions += 1 }
             return .symbol("d\(unknownDimensions)")
         }
+    }
+
+    // MARK: - Either kind
+
+    func type(of operand: Operand) -> ValueType { replacement?.pointee.type(of: operand) ?? builder.type(of: operand) }
+
+    func parameter(_ name: String, _ type: ValueType) throws -> Operand {
+        try requireFunction("takes no parameters")
+        return .value(builder.parameter(name, type))
+    }
+
+    func call(_ op: OperatorID, _ inputs: [Operand], _ attributes: Attributes, name: String) throws -> Operand {
+        if let replacement { return try replacement.pointee.call(op, inputs, attributes, name: name) }
+        return .value(try builder.call(op, inputs, attributes, name: name))
+    }
+
+    func bind(_ expression: Expression, _ type: ValueType, name: String) throws -> Operand {
+        if let replacement { return try replacement.pointee.bind(expression, type, name: name) }
+        return .value(builder.bind(expression, type, name: name))
+    }
+
+    func tuple(_ fields: [Operand], name: String) throws -> Operand {
+        if let replacement { return try replacement.pointee.tuple(fields, name: name) }
+        return .value(try builder.tuple(fields, name: name))
+    }
+
+    func tupleGetItem(_ tuple: Operand, _ index: Int, name: String) throws -> Operand {
+        if let replacement { return try replacement.pointee.tupleGetItem(tuple, index, name: name) }
+        return .value(try builder.tupleGetItem(tuple, index, name: name))
+    }
+
+    func requireFunction(_ what: StaticString) throws {
+        guard replacement == nil else { throw TenonError(.invalidState, "the builder of a rewriter \(what)") }
     }
 }
 
@@ -83,7 +121,7 @@ public func tenon_builder_add_parameter(
         guard checkedElementCount(sizes.map { max($0, 1) }) != nil else {
             throw TenonError(.invalidShape, "parameter '\(name)': the number of elements does not fit 64 bits")
         }
-        return .value(handle.builder.parameter(name, .tensor(dtype, handle.dims(sizes))))
+        return try handle.parameter(name, .tensor(dtype, handle.dims(sizes)))
     }
 }
 
@@ -94,7 +132,7 @@ public func tenon_builder_add_typed_parameter(
 ) -> tenon_status {
     add(builder, value) { handle in
         let type = try ValueType(text: try string(type, "type"))
-        return .value(handle.builder.parameter(optionalString(name), type))
+        return try handle.parameter(optionalString(name), type)
     }
 }
 
@@ -163,7 +201,7 @@ public func tenon_builder_add_call(
         let op = try Operators.require(try string(op, "op"))
         let inputs = try handle.operands(inputs, input_count, "input")
         let attributes = try AttributesHandle.attributes(attributes)
-        return .value(try handle.builder.call(op, inputs, attributes, name: optionalString(name)))
+        return try handle.call(op, inputs, attributes, name: optionalString(name))
     }
 }
 
@@ -179,9 +217,8 @@ public func tenon_builder_add_function_call(
         let inputs = try handle.operands(inputs, input_count, "input")
         let type = try CallSignature(
             name: "@" + callee, parameters: target.parameterTypes, result: target.resultType
-        ).result(of: inputs.map { handle.builder.type(of: $0) })
-        return .value(
-            handle.builder.bind(.call(Call(.function(callee), inputs)), type, name: optionalString(name)))
+        ).result(of: inputs.map { handle.type(of: $0) })
+        return try handle.bind(.call(Call(.function(callee), inputs)), type, name: optionalString(name))
     }
 }
 
@@ -192,7 +229,7 @@ public func tenon_builder_add_tuple(
 ) -> tenon_status {
     add(builder, value) { handle in
         let fields = try handle.operands(fields, field_count, "field")
-        return .value(try handle.builder.tuple(fields, name: optionalString(name)))
+        return try handle.tuple(fields, name: optionalString(name))
     }
 }
 
@@ -203,7 +240,7 @@ public func tenon_builder_add_tuple_get_item(
 ) -> tenon_status {
     add(builder, value) { handle in
         let tuple = try handle.operand(tuple, "tuple")
-        return .value(try handle.builder.tupleGetItem(tuple, index, name: optionalString(name)))
+        return try handle.tupleGetItem(tuple, index, name: optionalString(name))
     }
 }
 
@@ -216,7 +253,7 @@ public func tenon_builder_get_type(
     withStatus {
         let result = try output(type, "type")
         let handle = try Handle.object(builder, BuilderHandle.self)
-        result.pointee = try transferred(handle.builder.type(of: try handle.operand(value, "value")).text)
+        result.pointee = try transferred(handle.type(of: try handle.operand(value, "value")).text)
     }
 }
 
@@ -228,7 +265,9 @@ public func tenon_module_add_function(
     withStatus {
         let handle = try Handle.object(module, ModuleHandle.self)
         let name = try string(name, "name")
+        try handle.requireIdle()
         let source = try Handle.object(builder, BuilderHandle.self)
+        try source.requireFunction("makes no function")
         let outputs = try source.operands(outputs, output_count, "output")
         var copy = source.builder
         var function = try copy.finish(outputs.count == 1 ? outputs[0] : .tuple(outputs))

@@ -10,7 +10,23 @@ final class ModuleHandle: HandleObject {
     var module: Module
     let pool = Pool()
 
+    /// A pass is at work on it, and a callback of the host runs.
+    private var isBusy = false
+
     init(_ module: Module) { self.module = module }
+
+    /// Callbacks must not change the module that a pass is changing.
+    func requireIdle() throws {
+        guard !isBusy else { throw TenonError(.invalidState, "a pass is changing this module; callbacks must not") }
+    }
+
+    /// Changes the module to what `body` makes of it; stays as it was when `body` throws.
+    func change(_ body: (Module) throws -> Module) throws {
+        try requireIdle()
+        isBusy = true
+        defer { isBusy = false }
+        module = try body(module)
+    }
 
     /// A new handle for a module that comes from outside.
     static func make(verifying module: Module) throws -> OpaquePointer {
@@ -148,6 +164,7 @@ public func tenon_module_set_attributes(
 ) -> tenon_status {
     withStatus {
         let handle = try Handle.object(module, ModuleHandle.self)
+        try handle.requireIdle()
         let given = try Handle.object(attributes, AttributesHandle.self).attributes
         var changed = handle.module
         if function == nil {
@@ -167,6 +184,7 @@ public func tenon_module_set_attributes(
 public func tenon_module_remove_function(_ module: OpaquePointer!, _ function: UnsafePointer<CChar>!) -> tenon_status {
     withStatus {
         let handle = try Handle.object(module, ModuleHandle.self)
+        try handle.requireIdle()
         let name = try string(function, "function")
         _ = try handle.function(name)
         var changed = handle.module

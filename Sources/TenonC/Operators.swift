@@ -52,13 +52,15 @@ func context(_ options: UnsafePointer<tenon_pass_options>?) throws -> PassContex
 
 /// Replaces the module of a handle by what a pass makes of it, if that is well formed.
 func apply(_ pass: any ModulePass, to handle: ModuleHandle, _ context: PassContext) throws {
-    let result = try pass.apply(to: handle.module, context)
-    do {
-        try result.verify()
-    } catch let error as TenonError {
-        throw TenonError(.internal, "pass '\(pass.name)' made a module that is not well formed: \(error.message)")
+    try handle.change { module in
+        let result = try pass.apply(to: module, context)
+        do {
+            try result.verify()
+        } catch let error as TenonError {
+            throw TenonError(.internal, "pass '\(pass.name)' made a module that is not well formed: \(error.message)")
+        }
+        return result
     }
-    handle.module = result
 }
 
 @implementation @_cdecl("tenon_module_apply")

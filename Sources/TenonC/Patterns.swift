@@ -3,13 +3,23 @@ import TenonDNNL
 import TenonIR
 import TenonRewrite
 
-private func fusionPass(_ rules: UnsafePointer<CChar>?, _ flags: UInt32) throws -> FuseOpsByPattern {
+func fusionPass(_ rules: [FusionPattern], _ flags: UInt32) throws -> FuseOpsByPattern {
     let known = TENON_FUSE_CONSTANTS_AS_PARAMETERS.rawValue | TENON_FUSE_ANNOTATE.rawValue
     guard flags & ~known == 0 else { throw invalid("flags is \(flags); expected a sum of tenon_fuse_flags") }
     return FuseOpsByPattern(
-        try FusionPattern.parseRules(try string(rules, "rules")),
-        bindConstants: flags & TENON_FUSE_CONSTANTS_AS_PARAMETERS.rawValue == 0,
+        rules, bindConstants: flags & TENON_FUSE_CONSTANTS_AS_PARAMETERS.rawValue == 0,
         annotateCodegen: flags & TENON_FUSE_ANNOTATE.rawValue != 0)
+}
+
+/// What the pass would do, as text that the caller releases.
+func explanation(
+    _ module: Module, _ pass: FuseOpsByPattern, _ format: UInt32, _ context: PassContext
+) throws -> UnsafeMutablePointer<CChar> {
+    guard format <= TENON_EXPLAIN_JSON.rawValue else {
+        throw invalid("format is \(format); expected one of tenon_explain_format")
+    }
+    let explanation = try explain(module, pass, context)
+    return try transferred(format == TENON_EXPLAIN_JSON.rawValue ? explanation.json() : explanation.text())
 }
 
 @implementation @_cdecl("tenon_module_fuse")
@@ -19,6 +29,7 @@ public func tenon_module_fuse(
 ) -> tenon_status {
     withStatus {
         let handle = try Handle.object(module, ModuleHandle.self)
+        let rules = try FusionPattern.parseRules(try string(rules, "rules"))
         try apply(try fusionPass(rules, flags), to: handle, try context(options))
     }
 }
@@ -42,9 +53,6 @@ public func tenon_module_explain(
     withStatus {
         let result = try output(text, "text")
         let handle = try Handle.object(module, ModuleHandle.self)
-        guard format <= TENON_EXPLAIN_JSON.rawValue else {
-            throw invalid("format is \(format); expected one of tenon_explain_format")
-        }
         let context = try context(options)
         var module = handle.module
         let pass: FuseOpsByPattern
@@ -52,11 +60,9 @@ public func tenon_module_explain(
             module = try Library.simplified(module, context)
             pass = FuseOpsByPattern(try DNNLPatternTable.rules())
         } else {
-            pass = try fusionPass(rules, 0)
+            pass = FuseOpsByPattern(try FusionPattern.parseRules(try string(rules, "rules")))
         }
-        let explanation = try explain(module, pass, context)
-        result.pointee = try transferred(
-            format == TENON_EXPLAIN_JSON.rawValue ? explanation.json() : explanation.text())
+        result.pointee = try explanation(module, pass, format, context)
     }
 }
 

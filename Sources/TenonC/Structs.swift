@@ -30,6 +30,27 @@ enum Sized {
         return try read(pointer, empty, name)
     }
 
+    /// An array of structures, all of the size of the first.
+    static func array<T: BitwiseCopyable>(
+        _ pointer: UnsafePointer<T>?, _ count: Int, _ empty: T, _ name: StaticString
+    ) throws -> [T] {
+        guard count >= 0, count <= 1 << 24 else { throw invalid("the count of \(name) is out of range") }
+        guard count > 0 else { return [] }
+        guard let pointer else { throw invalid("\(name) is NULL, but its count is \(count)") }
+        let base = UnsafeRawPointer(pointer)
+        let step = try size(of: base, known: MemoryLayout<T>.size, name)
+        guard step % MemoryLayout<T>.alignment == 0 else { throw invalid("\(name) has struct_size \(step)") }
+        var result: [T] = []
+        for index in 0..<count {
+            let element = (base + index * step).assumingMemoryBound(to: T.self)
+            guard Int(base.load(fromByteOffset: index * step, as: UInt32.self)) == step else {
+                throw invalid("\(name) \(index) has a struct_size that differs from the first's \(step)")
+            }
+            result.append(try read(element, empty, name))
+        }
+        return result
+    }
+
     /// `struct_size`, checked: all fields of the first version at least.
     static func size(of pointer: UnsafeRawPointer, known: Int, _ name: StaticString) throws -> Int {
         guard UInt(bitPattern: pointer) % 4 == 0 else { throw invalid("\(name) is not aligned") }

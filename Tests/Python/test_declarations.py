@@ -32,8 +32,8 @@ def parameter_type(declaration: str):
     words = [word for word in words if word != "const"]
     stars = words.count("*")
     base = words[0]
-    if base == "tenon_release_function":
-        return {_lib.ReleaseFunction}
+    if base in _lib.CALLBACKS:
+        return {_lib.CALLBACKS[base]}
     if base == "char":
         # Text that is given is c_char_p; text that comes back to be released is an address.
         kind = ctypes.c_char_p
@@ -109,6 +109,20 @@ def test_structures(tmp_path):
     assert {name for name, _ in declared} == set(_lib.STRUCTURES)
     for name, body in declared:
         assert len(re.findall(r";", body)) == len(_lib.STRUCTURES[name]._fields_), name
+
+
+def test_callbacks():
+    found = dict(
+        (name, (result.strip(), parameters.split(",")))
+        for result, name, parameters in re.findall(
+            r"typedef\s+([\w ]+?)\s*\(\*(tenon_\w+)\)\s*\(([^()]*)\)", source()))
+    assert set(found) == set(_lib.CALLBACKS)
+    for name, (result, parameters) in found.items():
+        kind = _lib.CALLBACKS[name]
+        assert kind._restype_ is (None if result == "void" else SCALARS[result]), name
+        assert len(kind._argtypes_) == len(parameters), name
+        for argtype, declaration in zip(kind._argtypes_, parameters):
+            assert argtype in parameter_type(declaration), (name, declaration)
 
 
 def test_constants():

@@ -82,14 +82,55 @@ class Memory(Structure):
     ]
 
 
+#: Callbacks of a host: tenon_release_function and those of rules. Text and handles arrive as addresses.
+ReleaseFunction = CFUNCTYPE(None, c_void_p)
+CheckFunction = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p)
+AttributesFunction = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p, c_void_p)
+RewriteFunction = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p, c_void_p)
+
+#: The callbacks by their names in the header.
+CALLBACKS: dict[str, Any] = {
+    "tenon_release_function": ReleaseFunction,
+    "tenon_check_function": CheckFunction,
+    "tenon_attributes_function": AttributesFunction,
+    "tenon_rewrite_function": RewriteFunction,
+}
+
+
+class ValueInfo(Structure):
+    """tenon_value_info"""
+
+    _fields_ = [
+        ("struct_size", c_uint32), ("kind", c_uint32), ("dtype", c_uint32), ("rank", c_int32),
+        ("shape", POINTER(c_int64)), ("type", c_char_p), ("name", c_char_p), ("callee", c_char_p),
+        ("inputs", POINTER(c_uint32)), ("input_count", c_size_t), ("attributes", c_void_p), ("data", c_void_p),
+        ("byte_count", c_size_t), ("index", c_size_t), ("text", c_char_p),
+    ]
+
+
+class FusionRule(Structure):
+    """tenon_fusion_rule"""
+
+    _fields_ = [
+        ("struct_size", c_uint32), ("flags", c_uint32), ("name", c_char_p), ("text", c_char_p), ("pattern", c_void_p),
+        ("check", CheckFunction), ("attributes", AttributesFunction), ("user_data", c_void_p),
+    ]
+
+
+class RewriteRule(Structure):
+    """tenon_rewrite_rule"""
+
+    _fields_ = [
+        ("struct_size", c_uint32), ("flags", c_uint32), ("name", c_char_p), ("text", c_char_p), ("pattern", c_void_p),
+        ("context", c_void_p), ("check", CheckFunction), ("rewrite", RewriteFunction), ("user_data", c_void_p),
+    ]
+
+
 class RunOptions(Structure):
     """tenon_run_options"""
 
     _fields_ = [("struct_size", c_uint32), ("flags", c_uint32), ("timeout_nanoseconds", c_uint64), ("cancel", c_void_p)]
 
-
-#: tenon_release_function
-ReleaseFunction = CFUNCTYPE(None, c_void_p)
 
 #: The structures by their names in the header.
 STRUCTURES: dict[str, type[Structure]] = {
@@ -101,6 +142,9 @@ STRUCTURES: dict[str, type[Structure]] = {
     "tenon_port": Port,
     "tenon_memory": Memory,
     "tenon_run_options": RunOptions,
+    "tenon_value_info": ValueInfo,
+    "tenon_fusion_rule": FusionRule,
+    "tenon_rewrite_rule": RewriteRule,
 }
 
 COMPILE_REPRODUCIBLE = 1
@@ -116,6 +160,8 @@ _value = c_uint32
 _value_out = POINTER(c_uint32)
 
 _strings = POINTER(c_char_p)
+_values_out = POINTER(POINTER(c_uint32))
+_count_out = POINTER(c_size_t)
 
 #: What every function that is used takes and returns.
 FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
@@ -188,6 +234,35 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "tenon_module_fuse": (c_int, [_handle, c_char_p, c_uint32, POINTER(PassOptions)]),
     "tenon_module_rewrite": (c_int, [_handle, c_char_p, POINTER(PassOptions)]),
     "tenon_module_explain": (c_int, [_handle, c_char_p, c_uint32, POINTER(PassOptions), _text_out]),
+    "tenon_module_get_function": (c_int, [_handle, c_char_p, _handle_out]),
+    "tenon_function_release": (None, [_handle]),
+    "tenon_function_name": (c_char_p, [_handle]),
+    "tenon_function_get_attributes": (c_int, [_handle, _handle_out]),
+    "tenon_function_get_parameters": (c_int, [_handle, _values_out, _count_out]),
+    "tenon_function_get_bindings": (c_int, [_handle, _values_out, _count_out]),
+    "tenon_function_get_results": (c_int, [_handle, _values_out, _count_out]),
+    "tenon_function_get_value": (c_int, [_handle, _value, POINTER(ValueInfo)]),
+    "tenon_function_get_users": (c_int, [_handle, _value, _values_out, _count_out]),
+    "tenon_function_get_callee": (c_int, [_handle, _value, _handle_out]),
+    "tenon_pattern_parse": (c_int, [c_char_p, _handle_out]),
+    "tenon_pattern_print": (c_int, [_handle, _text_out]),
+    "tenon_pattern_release": (None, [_handle]),
+    "tenon_pattern_context_parse": (c_int, [c_char_p, _handle_out]),
+    "tenon_pattern_context_print": (c_int, [_handle, _text_out]),
+    "tenon_pattern_context_release": (None, [_handle]),
+    "tenon_reply_set_reason": (c_int, [_handle, c_char_p, c_char_p]),
+    "tenon_reply_replace": (c_int, [_handle, _value, _value]),
+    "tenon_match_function": (c_void_p, [_handle]),
+    "tenon_match_root": (c_uint32, [_handle]),
+    "tenon_match_capture_count": (c_size_t, [_handle]),
+    "tenon_match_capture_name": (c_char_p, [_handle, c_size_t]),
+    "tenon_match_get": (c_int, [_handle, c_char_p, _value_out]),
+    "tenon_match_get_operator": (c_int, [_handle, c_char_p, _strings]),
+    "tenon_match_get_bindings": (c_int, [_handle, _values_out, _count_out]),
+    "tenon_module_fuse_rules": (c_int, [_handle, POINTER(FusionRule), c_size_t, c_uint32, POINTER(PassOptions)]),
+    "tenon_module_explain_rules": (
+        c_int, [_handle, POINTER(FusionRule), c_size_t, c_uint32, POINTER(PassOptions), _text_out]),
+    "tenon_module_rewrite_rules": (c_int, [_handle, POINTER(RewriteRule), c_size_t, POINTER(PassOptions)]),
     "tenon_compile": (c_int, [_handle, POINTER(ExecutableOptions), _handle_out]),
     "tenon_executable_release": (None, [_handle]),
     "tenon_executable_input_count": (c_size_t, [_handle]),

@@ -10,6 +10,10 @@ public struct TextRewriter: ModulePass {
     public let name: String
     private let pattern: FunctionPattern
     private let after: Function
+    /// Looks at what `before` met, by the names of its parameters and bindings, and says why it must stay, or nil. A refusal
+    /// of several results together ends the search in their block.
+    public var check: (@Sendable (RuleMatch) throws -> Refusal?)?
+    public var blockCheck: (@Sendable (BlockMatch) throws -> Refusal?)?
 
     /// `text` holds two functions, `before` and `after`.
     public init(name: String, text: String) throws { try self.init(name: name, module: try Module(text: text)) }
@@ -47,6 +51,7 @@ public struct TextRewriter: ModulePass {
     public func rewrite(_ function: Function, roundLimit: Int = 1000) throws -> Function {
         if pattern.results.count == 1 {
             return try rewriteCall(pattern.results[0], in: function, roundLimit: roundLimit) { match, builder in
+                if let refusal = try check?(match) { throw refusal }
                 var captures: [String: Operand] = [:]
                 for (name, node) in pattern.captures { captures[name] = match.operand(node) }
                 return try instantiate(captures, &builder)?.first
@@ -55,6 +60,7 @@ public struct TextRewriter: ModulePass {
         var context = PatternContext()
         for result in pattern.results { try context.add(result) }
         return try rewriteBindings(context, in: function, roundLimit: roundLimit) { match, builder in
+            if let refusal = try blockCheck?(match) { throw refusal }
             var captures: [String: Operand] = [:]
             for (name, node) in pattern.captures { captures[name] = match[node].map { .value($0) } }
             guard let results = try instantiate(captures, &builder) else { return nil }

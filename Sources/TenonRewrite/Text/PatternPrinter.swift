@@ -184,7 +184,7 @@ struct PatternPrinter {
         }
     }
 
-    private static func operand(_ operand: Operand) throws -> String {
+    fileprivate static func operand(_ operand: Operand) throws -> String {
         switch operand {
         case .value: throw TenonError(.unsupported, "a pattern that holds a value of a function has no text form")
         case .constant(let constant):
@@ -201,4 +201,10 @@ struct PatternPrinter {
             return fields.count == 1 ? "(\(parts),)" : "(\(parts))"
         }
     }
+}
+
+extension Operand {
+    /// The text form of a literal, which `init(text:)` reads.
+    /// - Throws: `.unsupported` for what names a value of a function.
+    public func text() throws -> String { try PatternPrinter.operand(self) }
 }
