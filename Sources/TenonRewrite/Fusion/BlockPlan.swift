@@ -26,10 +26,13 @@ struct BlockPlan {
     private(set) var order: [Int] = []
     /// By group: the values needed outside, in the order of the fused function's outputs.
     private(set) var outputs: [[ValueID]]
+    /// By value: its position among the outputs of its group, or -1.
+    private var outputPosition: [Int32]
 
     /// Throws when a group would have to run both before and after something outside it.
     init(_ block: Block, _ function: Function, _ grouping: Grouping, groupCount: Int, context: String) throws {
         outputs = [[ValueID]](repeating: [], count: groupCount)
+        outputPosition = [Int32](repeating: -1, count: function.values.count)
         var unitOfGroup = [Int](repeating: -1, count: groupCount)
         var unitOfValue: [Int32] = [Int32](repeating: -1, count: function.values.count)
         for position in block.bindings.indices {
@@ -50,24 +53,28 @@ struct BlockPlan {
         try sort(block, unitOfValue, context)
     }
 
+    /// Where a value stands among the outputs of its group; nil for what is not needed outside.
+    func outputPosition(of id: ValueID) -> Int? {
+        outputPosition[id.int] < 0 ? nil : Int(outputPosition[id.int])
+    }
+
+    private mutating func addOutput(_ id: ValueID, of group: Int) {
+        guard outputPosition[id.int] < 0 else { return }
+        outputPosition[id.int] = Int32(truncatingIfNeeded: outputs[group].count)
+        outputs[group].append(id)
+    }
+
     private mutating func findOutputs(_ block: Block, _ function: Function, _ grouping: Grouping) {
-        var isOutput = [Bool](repeating: false, count: function.values.count)
         for index in block.bindings.indices {
             let id = block.bindings[index].id
             let group = grouping.group(id)
-            if group >= 0, !function.values[id.int].isDataflow {
-                outputs[group].append(id)
-                isOutput[id.int] = true
-            }
+            if group >= 0, !function.values[id.int].isDataflow { addOutput(id, of: group) }
         }
         for index in block.bindings.indices {
             let user = grouping.group(block.bindings[index].id)
             block.bindings[index].expression.forEachValue { used in
                 let group = grouping.group(used)
-                if group >= 0, group != user, !isOutput[used.int] {
-                    outputs[group].append(used)
-                    isOutput[used.int] = true
-                }
+                if group >= 0, group != user { addOutput(used, of: group) }
             }
         }
     }

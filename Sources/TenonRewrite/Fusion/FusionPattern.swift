@@ -59,7 +59,7 @@ public struct FusionCandidate: Sendable {
     public subscript(node: Pattern) -> Subject? { match[node] }
 
     /// Values whose bindings mention `id`, in the block of the match. Leaving the block is not a use.
-    public func users(of id: ValueID) -> [ValueID] { uses.users(of: id) }
+    public func users(of id: ValueID) -> [ValueID] { Array(uses.users(of: id)) }
 
     public func type(of subject: Subject) -> ValueType { table.type(of: subject) }
 
@@ -126,7 +126,8 @@ struct UseTable: Sendable {
         }
     }
 
-    func users(of id: ValueID) -> [ValueID] { Array(users[Int(starts[id.int])..<Int(starts[id.int + 1])]) }
+    /// A view, no copy: a value may have as many users as the block has bindings.
+    func users(of id: ValueID) -> ArraySlice<ValueID> { users[Int(starts[id.int])..<Int(starts[id.int + 1])] }
 
     func count(of id: ValueID) -> Int { Int(starts[id.int + 1] - starts[id.int]) }
 }

@@ -36,7 +36,7 @@ struct Partitioner {
                 emitted.append(Binding(tuple, call))
                 for member in unit.members {
                     let id = block.bindings[Int(member)].id
-                    if let position = outputs.firstIndex(of: id) {
+                    if let position = plan.outputPosition(of: id) {
                         emitted.append(Binding(id, .tupleGetItem(.value(tuple), position)))
                     }
                 }

@@ -189,15 +189,12 @@ private struct AbsorbedTuples {
     private var candidates: [Bool]
 
     init(_ block: Block, _ function: Function) {
-        var source = [Int32](repeating: -1, count: function.values.count)
+        // By value: what it is another name of, itself otherwise; aliases come after what they name.
+        var source = function.values.indices.map { Int32(truncatingIfNeeded: $0) }
         var absorbed = [Bool](repeating: false, count: function.values.count)
-        func root(_ id: ValueID) -> Int {
-            var current = id.int
-            while source[current] >= 0 { current = Int(source[current]) }
-            return current
-        }
+        func root(_ id: ValueID) -> Int { Int(source[id.int]) }
         for binding in block.bindings {
-            if case .operand(.value(let of)) = binding.expression { source[binding.id.int] = of.index }
+            if case .operand(.value(let of)) = binding.expression { source[binding.id.int] = source[of.int] }
             if case .tuple(let fields) = function.values[binding.id.int].type {
                 absorbed[binding.id.int] = fields.allSatisfy { $0.asTensor != nil }
             }
