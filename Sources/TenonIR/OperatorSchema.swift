@@ -166,7 +166,10 @@ public struct OperatorSchema: Sendable {
 
 /// All operators. Immutable; built once, on first use.
 public enum Operators {
-    public static let all: [OperatorSchema] = families.flatMap { $0 }
+    public static let all: [OperatorSchema] = {
+        let written = families.flatMap { $0 }
+        return written + DynamicOperators.schemas(of: written)
+    }()
 
     private static let byName: [String: OperatorID] = {
         var table: [String: OperatorID] = [:]

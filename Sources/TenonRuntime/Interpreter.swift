@@ -148,6 +148,9 @@ public struct Interpreter {
         _ op: OperatorID, _ attributes: Attributes, _ arguments: [Value], _ id: ValueID, _ scope: Scope
     ) throws -> Value {
         let operands = arguments.map { operand($0) }
+        if let form = DynamicForm.of(op), let given = try form.attributes(attributes, operands.map(\.constant)) {
+            return try evaluate(form.base, given, Array(arguments.prefix(form.inputCount)), id, scope)
+        }
         let inferred = try Inference.call(
             op, operands, attributes, types: arguments.map { type(of: $0) },
             constants: operands.map { $0.constant })

@@ -18,6 +18,18 @@ enum ShapeOperators {
             return .tensor(.int64, [] as [Int64])
         },
         OperatorSchema(
+            "arange", "start, start + step, … before end; how many there are depends on the data.",
+            inputs: [.init("start"), .init("end"), .init("step")]
+        ) { site in
+            for index in 0..<3 {
+                _ = try site.sameDType(0, index)
+                if let count = try site.tensor(index).elementCount, count != 1 {
+                    throw site.inputError(index, expects: "one number")
+                }
+            }
+            return .tensor(TensorType(dtype: try site.sameDType(0, 1), rank: 1))
+        },
+        OperatorSchema(
             "nonzero", "Positions of the elements other than 0, one row per dimension of x; a scalar counts as [1].",
             inputs: [.init("x")]
         ) { site in

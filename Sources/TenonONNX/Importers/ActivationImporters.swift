@@ -13,9 +13,14 @@ enum ActivationImporters {
         "Elu": parametric("nn.elu", ["alpha": 1]),
         "HardSigmoid": parametric("nn.hard_sigmoid", ["alpha": 0.2, "beta": 0.5]),
         "Clip": OperatorImporter(since: 6, clip),
-        "PRelu": OperatorImporter(since: 7) { node in
+        "PRelu": OperatorImporter(since: 6) { node in
             try node.requireInputs(2...2)
-            return try node.result("nn.prelu", [try node.operand(0), try node.operand(1)])
+            var slope = try node.operand(1)
+            // Before opset 7 a slope of one dimension has one value per channel, or one for all.
+            if node.opset < 7, try node.rank(1) == 1, try node.type(1).elementCount != 1, try node.rank(0) > 2 {
+                slope = try node.reshape(slope, try node.shape(1) + [Dim](repeating: 1, count: try node.rank(0) - 2))
+            }
+            return try node.result("nn.prelu", [try node.operand(0), slope])
         },
         "Gelu": OperatorImporter(since: 20) { node in
             let mode = try node.string("approximate", "none")

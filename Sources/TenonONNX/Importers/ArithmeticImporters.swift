@@ -4,9 +4,9 @@ import TenonIR
 enum ArithmeticImporters {
     static let table: [String: OperatorImporter] = [
         "Add": binary("add"), "Sub": binary("subtract"), "Mul": binary("multiply"), "Div": binary("divide"),
-        "Pow": OperatorImporter(since: 7, power),
+        "Pow": OperatorImporter(since: 1, power),
         "Min": variadic("minimum"), "Max": variadic("maximum"), "Sum": variadic("add"),
-        "Mean": OperatorImporter(since: 8) { node in
+        "Mean": OperatorImporter(since: 6) { node in
             let total = try chain(node, "add")
             return try node.result("divide", [total, try node.scalar(Double(node.inputCount), like: total)])
         },
@@ -29,15 +29,37 @@ enum ArithmeticImporters {
     }
 
     private static func binary(_ op: String) -> OperatorImporter {
-        OperatorImporter(since: 7) { node in
+        OperatorImporter(since: 6) { node in
             try node.requireInputs(2...2)
-            return try node.result(op, [try node.operand(0), try node.operand(1)])
+            return try node.result(op, [try node.operand(0), try second(node)])
         }
+    }
+
+    /// The second operand; before opset 7 it broadcasts only when told to, from dimension `axis` of the first one on.
+    static func second(_ node: Node) throws -> Operand {
+        let b = try node.operand(1)
+        guard node.opset < 7 else { return b }
+        guard try node.bool("broadcast", false) else {
+            let types = (try node.type(0), try node.type(1))
+            guard try node.int("axis") == nil, types.0.staticShape == types.1.staticShape else {
+                throw node.error(
+                    .invalidShape, "expected equal shapes without broadcast, found \(types.0) and \(types.1)")
+            }
+            return b
+        }
+        let (rank, shape) = (try node.rank(0), try node.shape(1))
+        guard let given = try node.int("axis") else { return b }
+        let missing = rank - (try node.axis(given, rank: rank)) - shape.count
+        guard missing >= 0 else {
+            throw node.error(
+                .invalidShape, "\(try node.type(1)) does not fit \(try node.type(0)) from axis \(given) on")
+        }
+        return try node.reshape(b, shape + [Dim](repeating: 1, count: missing))
     }
 
     /// One input gives itself, several are combined from the left.
     private static func variadic(_ op: String) -> OperatorImporter {
-        OperatorImporter(since: 8) { node in [.operand(try chain(node, op))] }
+        OperatorImporter(since: 6) { node in [.operand(try chain(node, op))] }
     }
 
     private static func chain(_ node: Node, _ op: String) throws -> Operand {
@@ -50,7 +72,7 @@ enum ArithmeticImporters {
     private static func power(_ node: Node) throws -> [ImportedValue] {
         try node.requireInputs(2...2)
         let base = try node.operand(0)
-        var exponent = try node.operand(1)
+        var exponent = try second(node)
         // The exponent may have a type of its own (opset 12).
         if let dtype = try node.type(of: base).dtype, let own = try node.type(of: exponent).dtype, own != dtype {
             if let constant = exponent.constant, let values = constant.doubleElements {

@@ -52,8 +52,12 @@ enum ConstantImporters {
     /// Small ones are folded; a large one is written out when its shape is known.
     private static func constantOfShape(_ node: Node) throws -> [ImportedValue] {
         try node.requireInputs(1...1)
-        let shape = try node.constantInts(0)
         let value = try node.tensor("value")
+        guard let shape = try node.host(0)?.ints else {
+            let vector = try node.integers(0)
+            let target = try node.shape(try node.vector(vector), count: vector.count)
+            return try node.result("full", [target, .constant(try value ?? Constant.floats([], [0]))])
+        }
         guard let count = checkedElementCount(shape), shape.count <= node.graph.options.limits.rank,
             count <= node.graph.options.limits.structureBytes / 8
         else { throw TenonError.onnxLimit("a constant of shape \(shape)") }

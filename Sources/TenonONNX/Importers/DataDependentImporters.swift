@@ -26,6 +26,13 @@ enum DataDependentImporters {
         },
         "Unique": OperatorImporter(since: 11, unique),
         "NonMaxSuppression": OperatorImporter(since: 10, suppression),
+        // Known ones are folded.
+        "Range": OperatorImporter(since: 11) { node in
+            try node.requireInputs(3...3)
+            let numbers = try (0..<3).map { try node.reshape(try node.operand($0), []) }
+            let result = try node.call("arange", numbers)
+            return [.operand(try node.freshlySized(result, try node.type(0).dtype, rank: 1))]
+        },
     ]
 
     private static func unique(_ node: Node) throws -> [ImportedValue] {
@@ -57,20 +64,24 @@ enum DataDependentImporters {
     private static func suppression(_ node: Node) throws -> [ImportedValue] {
         try node.requireInputs(2...5)
         var attributes: Attributes = ["center_point_box": .bool(try node.bool("center_point_box", false))]
-        func number(_ index: Int) throws -> Double? {
-            guard node.has(index) else { return nil }
-            guard try node.constant(index) != nil else {
-                throw node.unsupported("input \(index), \(quoted(node.proto.input[index])), must be a constant number")
+        let inputs = [try node.operand(0), try node.operand(1)]
+        let isKnown = try (2...4).allSatisfy { try !node.has($0) || node.constant($0) != nil }
+        if !isKnown {
+            func number(_ index: Int, _ fallback: Constant) throws -> Operand {
+                node.has(index) ? try node.reshape(try node.operand(index), []) : .constant(fallback)
             }
-            return try node.constantScalar(index)
+            let result = try node.dynamic(
+                "vision.all_class_non_max_suppression", inputs,
+                [
+                    try number(2, try Constant.ints([], [0])), try number(3, try Constant.floats([], [0])),
+                    try number(4, try Constant.floats([], [-.infinity])),
+                ], attributes)
+            return [.operand(try node.freshlySized(result, .int64, rank: 2, known: [nil, 3]))]
         }
-        if let most = try number(2) {
-            attributes["max_output_boxes_per_class"] = .int(Int64(clamping: most))
-        }
-        if let overlap = try number(3) { attributes["iou_threshold"] = .float(overlap) }
-        if let score = try number(4) { attributes["score_threshold"] = .float(score) }
-        let result = try node.call(
-            "vision.all_class_non_max_suppression", [try node.operand(0), try node.operand(1)], attributes)
-        return [.operand(try node.sized(result, TensorType(.int64, [node.freshSize("boxes"), 3])))]
+        if node.has(2) { attributes["max_output_boxes_per_class"] = .int(Int64(clamping: try node.constantScalar(2))) }
+        if node.has(3) { attributes["iou_threshold"] = .float(try node.constantScalar(3)) }
+        if node.has(4) { attributes["score_threshold"] = .float(try node.constantScalar(4)) }
+        let result = try node.call("vision.all_class_non_max_suppression", inputs, attributes)
+        return [.operand(try node.freshlySized(result, .int64, rank: 2, known: [node.freshSize("boxes"), 3]))]
     }
 }

@@ -3,7 +3,7 @@ import TenonIR
 /// Matrix products. Gemm becomes matmul and add; what it scales or transposes is folded into constants.
 enum LinearImporters {
     static let table: [String: OperatorImporter] = [
-        "Gemm": OperatorImporter(since: 7, gemm),
+        "Gemm": OperatorImporter(since: 6, gemm),
         "MatMul": OperatorImporter { node in
             try node.requireInputs(2...2)
             return try node.result("matmul", [try node.operand(0), try node.operand(1)])
@@ -13,6 +13,8 @@ enum LinearImporters {
     /// alpha × A' B' + beta × C with A' and B' transposed where the node says so.
     private static func gemm(_ node: Node) throws -> [ImportedValue] {
         try node.requireInputs(2...3)
+        // Said before opset 7 what is always so since.
+        if node.opset < 7 { node.ignore("broadcast") }
         for index in 0...1 {
             if let rank = try node.type(index).rank, rank != 2 {
                 throw node.error(.invalidShape, "input \(index) expects 2 dimensions, found \(try node.type(index))")

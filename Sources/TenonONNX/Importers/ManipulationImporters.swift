@@ -9,11 +9,11 @@ enum ManipulationImporters {
         "Concat": OperatorImporter(since: 4, concat),
         "Squeeze": OperatorImporter { node in
             guard let axes = try axes(node) else { return try node.result("squeeze", [try node.operand(0)]) }
-            return try node.result("squeeze", [try node.operand(0)], ["axis": .ints(axes)])
+            return try along(node, axes, "squeeze", rank: try node.rank(0) - axes.count)
         },
         "Unsqueeze": OperatorImporter { node in
             guard let axes = try axes(node) else { throw node.error(.invalidArgument, "axes are missing") }
-            return try node.result("expand_dims", [try node.operand(0)], ["axis": .ints(axes)])
+            return try along(node, axes, "expand_dims", rank: try node.rank(0) + axes.count)
         },
         "CastLike": OperatorImporter(since: 15) { node in
             try node.requireInputs(2...2)
@@ -35,10 +35,26 @@ enum ManipulationImporters {
     ]
 
     /// Axes from the attribute, or from input 1 since opset 13.
-    private static func axes(_ node: Node) throws -> [Int64]? {
+    private static func axes(_ node: Node) throws -> Node.Integers? {
         try node.requireInputs(1...(node.opset < 13 ? 1 : 2))
-        if node.opset < 13 { return try node.ints("axes") }
-        return node.has(1) ? try node.constantInts(1) : nil
+        if node.opset < 13 { return try node.ints("axes").map { .known($0) } }
+        return node.has(1) ? try node.integers(1) : nil
+    }
+
+    private static func along(
+        _ node: Node, _ axes: Node.Integers, _ op: String, rank: Int
+    ) throws -> [ImportedValue] {
+        let x = try node.operand(0)
+        switch axes {
+        case .known(let axes): return try node.result(op, [x], ["axis": .ints(axes)])
+        case .computed(let axes, _):
+            guard rank >= 0, rank <= node.graph.options.limits.rank else {
+                throw node.error(.invalidShape, "a result of \(rank) dimensions")
+            }
+            return [
+                .operand(try node.freshlySized(try node.dynamic(op, [x], [axes]), try node.type(0).dtype, rank: rank))
+            ]
+        }
     }
 
     private static func reshape(_ node: Node) throws -> [ImportedValue] {
@@ -48,7 +64,8 @@ enum ManipulationImporters {
         if node.opset < 5 {
             wanted = (try node.ints("shape") ?? []).map { .fixed($0) }
         } else {
-            wanted = try node.hostDims(1)
+            guard let known = try node.host(1)?.dims else { return try computedReshape(node, x) }
+            wanted = known
         }
         let copiesZero = try !node.bool("allowzero", false)
         guard wanted.count <= node.graph.options.limits.rank else {
@@ -63,6 +80,19 @@ enum ManipulationImporters {
             target[index] = shape[index]
         }
         return try node.result("reshape", [x, .shape(target)])
+    }
+
+    /// To a shape that the run computes; where it says 0, the size of the input comes in.
+    private static func computedReshape(_ node: Node, _ x: Operand) throws -> [ImportedValue] {
+        let given = try node.integers(1)
+        var target = try node.vector(given)
+        if try !node.bool("allowzero", false) {
+            let own = (try node.shape(0) + [Dim](repeating: 0, count: given.count)).prefix(given.count)
+            let isZero = try node.call("equal", [target, try node.list([0])])
+            target = try node.call("where", [isZero, try node.sizes(of: Array(own)), target])
+        }
+        let result = try node.call("reshape", [x, try node.call("tensor_to_shape", [target])])
+        return [.operand(try node.freshlySized(result, try node.type(0).dtype, rank: given.count))]
     }
 
     /// Two dimensions: what stands before `axis` and what stands from it on.

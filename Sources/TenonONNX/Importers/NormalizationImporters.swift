@@ -3,7 +3,7 @@ import TenonIR
 /// Normalisation and softmax.
 enum NormalizationImporters {
     static let table: [String: OperatorImporter] = [
-        "BatchNormalization": OperatorImporter(since: 7, batchNormalization),
+        "BatchNormalization": OperatorImporter(since: 6, batchNormalization),
         "Softmax": softmax("nn.softmax"),
         "InstanceNormalization": OperatorImporter(since: 6, instanceNormalization),
         "GroupNormalization": OperatorImporter(since: 18, groupNormalization),
@@ -28,6 +28,7 @@ enum NormalizationImporters {
     private static func batchNormalization(_ node: Node) throws -> [ImportedValue] {
         try node.requireInputs(5...5)
         node.ignore("momentum")
+        if node.opset < 7, try node.int("is_test", 0) == 0 { throw node.unsupported("is_test 0") }
         guard try node.int("training_mode", 0) == 0 else { throw node.unsupported("training_mode 1") }
         guard try node.int("spatial", 1) == 1 else { throw node.unsupported("spatial 0") }
         guard !(1..<5).contains(where: node.wants) else { throw node.unsupported("outputs of training") }

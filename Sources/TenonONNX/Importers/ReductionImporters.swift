@@ -16,13 +16,18 @@ enum ReductionImporters {
     private static func cumulative(_ op: String, since: Int64) -> OperatorImporter {
         OperatorImporter(since: since) { node in
             try node.requireInputs(2...2)
-            let axis = try node.axis(Int64(clamping: try node.constantScalar(1)), rank: try node.rank(0))
-            return try node.result(
-                op, [try node.operand(0)],
-                [
-                    "axis": .int(Int64(axis)), "exclusive": .bool(try node.bool("exclusive", false)),
-                    "reverse": .bool(try node.bool("reverse", false)),
-                ])
+            let x = try node.operand(0)
+            var attributes: Attributes = [
+                "exclusive": .bool(try node.bool("exclusive", false)),
+                "reverse": .bool(try node.bool("reverse", false)),
+            ]
+            guard try node.constant(1) != nil else {
+                let result = try node.dynamic(op, [x], [try node.operand(1)], attributes)
+                return [.operand(try node.sized(result, try node.type(of: x)))]
+            }
+            attributes["axis"] = .int(
+                Int64(try node.axis(Int64(clamping: try node.constantScalar(1)), rank: try node.rank(0))))
+            return try node.result(op, [x], attributes)
         }
     }
 
@@ -47,10 +52,21 @@ enum ReductionImporters {
             let takesInput = node.opset >= axesInputSince
             try node.requireInputs(1...(takesInput ? 2 : 1))
             let keepsDims = try node.bool("keepdims", true)
+            // Among truth values the largest is "any" and the smallest "all".
+            let truth = try node.type(0).dtype == .bool ? ["max": "any", "min": "all"][op] : nil
             var axes = takesInput ? nil : try node.ints("axes")
             if takesInput {
                 let skipsEmpty = try node.bool("noop_with_empty_axes", false)
-                if node.has(1) { axes = try node.constantInts(1) }
+                if node.has(1) {
+                    switch try node.integers(1) {
+                    case .known(let values): axes = values
+                    case .computed(let operand, let count):
+                        let result = try node.dynamic(
+                            truth ?? op, [try node.operand(0)], [operand], ["keepdims": .bool(keepsDims)])
+                        let rank = try node.rank(0) - (keepsDims ? 0 : count)
+                        return [.operand(try node.freshlySized(result, try node.type(0).dtype, rank: max(rank, 0)))]
+                    }
+                }
                 if axes?.isEmpty ?? true {
                     // No axes: all of them, or, when the node says so, none: then only what is done per element is left.
                     if skipsEmpty { return try elementwise(node, op) }
@@ -59,8 +75,6 @@ enum ReductionImporters {
             }
             var attributes: Attributes = ["keepdims": .bool(keepsDims)]
             if let axes { attributes["axis"] = .ints(axes) }
-            // Among truth values the largest is "any" and the smallest "all".
-            let truth = try node.type(0).dtype == .bool ? ["max": "any", "min": "all"][op] : nil
             return try node.result(truth ?? op, [try node.operand(0)], attributes)
         }
     }

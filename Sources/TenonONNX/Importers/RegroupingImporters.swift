@@ -7,7 +7,16 @@ enum RegroupingImporters {
         "Expand": OperatorImporter(since: 8, expand),
         "Tile": OperatorImporter(since: 6) { node in
             try node.requireInputs(2...2)
-            return try node.result("tile", [try node.operand(0)], ["repeats": .ints(try node.constantInts(1))])
+            let x = try node.operand(0)
+            switch try node.integers(1) {
+            case .known(let repeats): return try node.result("tile", [x], ["repeats": .ints(repeats)])
+            case .computed(let repeats, let count):
+                let result = try node.dynamic("tile", [x], [repeats])
+                return [
+                    .operand(
+                        try node.freshlySized(result, try node.type(0).dtype, rank: max(count, try node.rank(0))))
+                ]
+            }
         },
         "Pad": OperatorImporter(since: 2, pad),
         "DepthToSpace": OperatorImporter { node in
@@ -23,9 +32,15 @@ enum RegroupingImporters {
         },
         "Trilu": OperatorImporter(since: 14) { node in
             try node.requireInputs(1...2)
+            let op = try node.bool("upper", true) ? "triu" : "tril"
+            let x = try node.operand(0)
+            if try node.has(1) && node.constant(1) == nil {
+                return [
+                    .operand(try node.sized(try node.dynamic(op, [x], [try node.operand(1)]), try node.type(of: x)))
+                ]
+            }
             let k = node.has(1) ? Int64(clamping: try node.constantScalar(1)) : 0
-            let isUpper = try node.bool("upper", true)
-            return try node.result(isUpper ? "triu" : "tril", [try node.operand(0)], ["k": .int(k)])
+            return try node.result(op, [x], ["k": .int(k)])
         },
     ]
 
@@ -35,6 +50,9 @@ enum RegroupingImporters {
         let axis = try node.axis(try node.int("axis", 0), rank: shape.count)
         var attributes: Attributes = ["axis": .int(Int64(axis))]
         let count: Int
+        if try node.opset >= 13 && node.has(1) && node.host(1)?.ints == nil {
+            return try computedSplit(node, shape, axis: axis)
+        }
         if let total = shape[axis].value {
             guard let sizes = try SplitSizes.fixed(node, total: total) else {
                 throw node.unsupported("sizes that are not constant")
@@ -60,11 +78,32 @@ enum RegroupingImporters {
         }
     }
 
+    /// Into parts whose sizes the run computes, and which fill the axis.
+    private static func computedSplit(_ node: Node, _ shape: [Dim], axis: Int) throws -> [ImportedValue] {
+        let given = try node.integers(1)
+        let sizes = try node.vector(given)
+        let ends = try node.call("cumsum", [sizes])
+        let last = Int64(given.count) - 1
+        guard last >= 0 else { throw node.error(.invalidArgument, "expected at least one part") }
+        let bounds = try node.call(
+            "strided_slice", [ends, .tuple([.int(0)]), .tuple([.int(0)]), .tuple([.int(last)])])
+        let parts = try node.dynamic("split", [try node.operand(0)], [bounds], ["axis": .int(Int64(axis))])
+        // The run fails when the last part is not what is left.
+        let lengths = try node.shape(sizes, count: given.count)
+        guard case .shape(let dims?) = node.graph.builder.type(of: lengths) else { return [] }
+        return try (0..<given.count).map { index in
+            guard node.wants(index) else { return .unsupported }
+            var part = shape
+            part[axis] = dims[index]
+            return .operand(try node.sized(try node.item(index, of: parts), TensorType(try node.type(0).dtype, part)))
+        }
+    }
+
     /// Both shapes broadcast; only the input's elements move.
     private static func expand(_ node: Node) throws -> [ImportedValue] {
         try node.requireInputs(2...2)
-        let target = try node.hostDims(1)
         let shape = try node.shape(0)
+        guard let target = try node.host(1)?.dims else { return try computedExpand(node, shape) }
         guard target.count <= node.graph.options.limits.rank, let common = Broadcast.shape(shape, target) else {
             throw node.error(.invalidShape, "\(try node.type(0)) does not broadcast with \(target)")
         }
@@ -72,9 +111,28 @@ enum RegroupingImporters {
         return try node.result("broadcast_to", [try node.operand(0), .shape(common)])
     }
 
+    /// To a shape that the run computes.
+    private static func computedExpand(_ node: Node, _ shape: [Dim]) throws -> [ImportedValue] {
+        let given = try node.integers(1)
+        let rank = max(shape.count, given.count)
+        func filled(_ vector: Operand, _ count: Int) throws -> Operand {
+            if count == rank { return vector }
+            let ones = try node.list([Int64](repeating: 1, count: rank - count))
+            return try node.call("concat", [.tuple([ones, vector])], ["axis": 0])
+        }
+        let own = try filled(try node.sizes(of: shape), shape.count)
+        let target = try filled(try node.vector(given), given.count)
+        let isOne = try node.call("equal", [target, try node.list([1])])
+        let common = try node.call("where", [isOne, own, target])
+        return try node.result("broadcast_to", [try node.operand(0), try node.shape(common, count: rank)])
+    }
+
     /// Widths and value are attributes before opset 11.
     private static func pad(_ node: Node) throws -> [ImportedValue] {
         let rank = try node.rank(0)
+        let modes = ["constant": "constant", "reflect": "reflect", "edge": "replicate", "wrap": "circular"]
+        let name = try node.string("mode", "constant")
+        guard let mode = modes[name] else { throw node.error(.invalidArgument, "mode is \(quoted(name))") }
         var value = 0.0
         let pads: [Int64]
         var axes = [Int](0..<rank)
@@ -84,7 +142,10 @@ enum RegroupingImporters {
             value = try node.float("value", 0)
         } else {
             try node.requireInputs(2...4)
-            pads = try node.constantInts(1)
+            guard let known = try node.host(1)?.ints, try !node.has(2) || node.constant(2) != nil,
+                try !node.has(3) || node.host(3)?.ints != nil
+            else { return try computedPad(node, rank: rank, mode: mode) }
+            pads = known
             if node.has(2) { value = try node.constantScalar(2) }
             if node.has(3) { axes = try node.constantInts(3).map { try node.axis($0, rank: rank, what: "axes") } }
         }
@@ -96,11 +157,32 @@ enum RegroupingImporters {
             widths[axis * 2] = pads[index]
             widths[axis * 2 + 1] = pads[index + axes.count]
         }
-        let modes = ["constant": "constant", "reflect": "reflect", "edge": "replicate", "wrap": "circular"]
-        let name = try node.string("mode", "constant")
-        guard let mode = modes[name] else { throw node.error(.invalidArgument, "mode is \(quoted(name))") }
         return try node.result(
             "nn.pad", [try node.operand(0)],
             ["pad_width": .ints(widths), "pad_mode": .string(mode), "pad_value": .float(value)])
+    }
+
+    /// By widths, of a value or along axes that the run computes.
+    private static func computedPad(_ node: Node, rank: Int, mode: String) throws -> [ImportedValue] {
+        let pads = try node.integers(1)
+        let count = pads.count / 2
+        let axes = try node.has(3) ? node.integers(3) : .known((0..<Int64(rank)).map { $0 })
+        guard pads.count == count * 2, axes.count == count else {
+            throw node.error(.invalidArgument, "pads expects \(axes.count * 2) numbers, found \(pads.count)")
+        }
+        // All widths before, then all after; the operator takes them axis by axis.
+        let rows = try node.reshape(try node.vector(pads), [2, .fixed(Int64(count))])
+        var widths = try node.call("permute_dims", [rows])
+        if node.has(3) {
+            let wrapped = try node.call("floor_mod", [try node.vector(axes), try node.list([Int64(rank)])])
+            let zeros = Operand.constant(try Constant.filled(.int64, [Int64(rank), 2], 0))
+            let places = try node.reshape(wrapped, [.fixed(Int64(count)), 1])
+            widths = try node.call("scatter_nd", [zeros, places, widths])
+        }
+        let value = node.has(2) ? try node.reshape(try node.operand(2), []) : .constant(try Constant.floats([], [0]))
+        let result = try node.dynamic(
+            "nn.pad", [try node.operand(0)], [try node.reshape(widths, [.fixed(Int64(rank) * 2)]), value],
+            ["pad_mode": .string(mode)])
+        return [.operand(try node.freshlySized(result, try node.type(0).dtype, rank: rank))]
     }
 }

@@ -6,26 +6,32 @@ enum ResizeImporters {
         "Resize": OperatorImporter(since: 10, resize),
         "Upsample": OperatorImporter(since: 7) { node in
             try node.requireInputs(node.opset < 9 ? 1...1 : 2...2)
-            let scales = node.opset < 9 ? try node.floats("scales") ?? [] : try numbers(node, 1)
-            return try simple(node, scales)
+            return try simple(node, node.opset < 9 ? try node.floats("scales") ?? [] : nil)
         },
     ]
 
     /// Interpolation without choices, as before opset 11: positions are output over scale, the nearest is below.
-    private static func simple(_ node: Node, _ scales: [Double]) throws -> [ImportedValue] {
+    ///
+    /// - Parameter given: the scales of an attribute, else those of input 1 count.
+    private static func simple(_ node: Node, _ given: [Double]?) throws -> [ImportedValue] {
         let mode = try node.string("mode", "nearest")
         guard let method = ["nearest": "nearest_neighbor", "linear": "linear", "bilinear": "linear"][mode] else {
             throw node.unsupported("mode \(quoted(mode))")
         }
-        return try call(
-            node, axes: Array(0..<(try node.rank(0))), scales: scales, sizes: nil, roi: nil,
-            ["method": .string(method), "coordinate_transformation_mode": "asymmetric", "rounding_method": "floor"])
+        let attributes: Attributes = [
+            "method": .string(method), "coordinate_transformation_mode": "asymmetric", "rounding_method": "floor",
+        ]
+        let axes = Array(0..<(try node.rank(0)))
+        guard let scales = try given ?? node.constant(1)?.doubleElements else {
+            return try ComputedResize(node: node, axes: axes, scales: 1).call(attributes)
+        }
+        return try call(node, axes: axes, scales: scales, sizes: nil, roi: nil, attributes)
     }
 
     private static func resize(_ node: Node) throws -> [ImportedValue] {
         if node.opset < 11 {
             try node.requireInputs(2...2)
-            return try simple(node, try numbers(node, 1))
+            return try simple(node, nil)
         }
         try node.requireInputs(1...4)
         let mode = try node.string("mode", "nearest")
@@ -44,16 +50,25 @@ enum ResizeImporters {
         let rank = try node.rank(0)
         let axes = try node.ints("axes")?.map { try node.axis($0, rank: rank, what: "axes") } ?? Array(0..<rank)
         // An empty tensor stands for an input left out.
-        let scales = node.has(2) ? try numbers(node, 2) : []
-        var sizes = node.has(3) ? try node.hostDims(3) : []
+        func isGiven(_ index: Int) throws -> Bool { try node.has(index) && node.type(index).elementCount != 0 }
+        let takesRegion = transformation == "tf_crop_and_resize"
+        guard let scales = try isGiven(2) ? node.constant(2)?.doubleElements : [],
+            var sizes = try isGiven(3) ? node.host(3)?.dims : [],
+            let roi = try takesRegion && isGiven(1) ? node.constant(1)?.doubleElements : []
+        else {
+            let computed = ComputedResize(
+                node: node, axes: axes, scales: try isGiven(2) ? 2 : nil, sizes: try isGiven(3) ? 3 : nil,
+                roi: try takesRegion && isGiven(1) ? 1 : nil,
+                policy: try node.string("keep_aspect_ratio_policy", "stretch"))
+            return try computed.call(attributes)
+        }
         guard scales.isEmpty != sizes.isEmpty else {
             throw node.error(.invalidArgument, "expected one of the inputs 'scales' and 'sizes'")
         }
         sizes = try keepingAspect(node, sizes, axes)
-        let roi = transformation == "tf_crop_and_resize" && node.has(1) ? try numbers(node, 1) : nil
         return try call(
-            node, axes: axes, scales: scales.isEmpty ? nil : scales, sizes: sizes.isEmpty ? nil : sizes, roi: roi,
-            attributes)
+            node, axes: axes, scales: scales.isEmpty ? nil : scales, sizes: sizes.isEmpty ? nil : sizes,
+            roi: takesRegion && node.has(1) ? roi : nil, attributes)
     }
 
     /// Sizes that one scale gives for all axes: the smallest or the largest of those asked for.
@@ -77,13 +92,6 @@ enum ResizeImporters {
         return axes.map { axis in
             .fixed(Int64(clamping: (Double(shape[axis].value ?? 0) * ratio + 0.5).rounded(.down)))
         }
-    }
-
-    private static func numbers(_ node: Node, _ index: Int) throws -> [Double] {
-        guard let values = try node.constant(index)?.doubleElements else {
-            throw node.unsupported("input \(index), \(quoted(node.proto.input[index])), must be constant numbers")
-        }
-        return values
     }
 
     /// The call for the spatial axes; batch and channels stay as they are.

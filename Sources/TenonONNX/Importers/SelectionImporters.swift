@@ -48,15 +48,35 @@ enum SelectionImporters {
             return try node.result(
                 "strided_slice", [x, numbers { Int64($0.axis) }, numbers(\.start), numbers(\.end), numbers(\.step)])
         }
-        let (starts, ends) = (try node.hostDims(1), try node.hostDims(2))
-        let axes = node.has(3) ? try node.constantInts(3) : (0..<Int64(starts.count)).map { $0 }
-        let steps = node.has(4) ? try node.constantInts(4) : [Int64](repeating: 1, count: starts.count)
+        guard let starts = try node.host(1)?.dims, let ends = try node.host(2)?.dims,
+            let axes = try node.has(3) ? node.host(3)?.ints : (0..<Int64(starts.count)).map({ $0 }),
+            let steps = try node.has(4) ? node.host(4)?.ints : [Int64](repeating: 1, count: starts.count)
+        else { return try computedSlice(node, x, rank: rank) }
         guard starts.count == ends.count, axes.count == starts.count, steps.count == starts.count else {
             throw node.error(.invalidArgument, "starts, ends, axes and steps expect one number of values")
         }
         let positions = try axes.map { Operand.int(Int64(try node.axis($0, rank: rank, what: "axes"))) }
         return try node.result(
             "strided_slice", [x, .tuple(positions), .shape(starts), .shape(ends), .tuple(steps.map { .int($0) })])
+    }
+
+    /// From positions that the run computes.
+    private static func computedSlice(_ node: Node, _ x: Operand, rank: Int) throws -> [ImportedValue] {
+        let starts = try node.integers(1)
+        let axes = try node.has(3) ? node.integers(3) : .known((0..<Int64(starts.count)).map { $0 })
+        let steps = try node.has(4) ? node.integers(4) : .known([Int64](repeating: 1, count: starts.count))
+        let positions = [axes, starts, try node.integers(2), steps]
+        guard positions.allSatisfy({ $0.count == starts.count }) else {
+            throw node.error(.invalidArgument, "starts, ends, axes and steps expect one number of values")
+        }
+        // Axes that are known leave the other ones as they are.
+        var known = [Dim?](repeating: nil, count: rank)
+        if case .known(let listed) = axes {
+            known = try node.shape(0)
+            for axis in listed { known[try node.axis(axis, rank: rank, what: "axes")] = nil }
+        }
+        let result = try node.call("strided_slice", [x] + positions.map { try node.vector($0) })
+        return [.operand(try node.freshlySized(result, try node.type(0).dtype, rank: rank, known: known))]
     }
 
     private static let scatterElements = OperatorImporter { node in
@@ -78,43 +98,59 @@ enum SelectionImporters {
     /// k is an attribute before opset 10.
     private static func topK(_ node: Node) throws -> [ImportedValue] {
         try node.requireInputs(node.opset < 10 ? 1...1 : 2...2)
-        let k = node.opset < 10 ? try node.int("k", 0) : Int64(clamping: try node.constantScalar(1))
-        let axis = try node.axis(try node.int("axis", -1), rank: try node.rank(0))
-        let both = try node.call(
-            "topk", [try node.operand(0)],
-            [
-                "k": .int(k), "axis": .int(Int64(axis)), "largest": .bool(try node.bool("largest", true)),
-                "sorted": .bool(try node.bool("sorted", true)),
-            ])
+        let shape = try node.shape(0)
+        let axis = try node.axis(try node.int("axis", -1), rank: shape.count)
+        var attributes: Attributes = [
+            "axis": .int(Int64(axis)), "largest": .bool(try node.bool("largest", true)),
+            "sorted": .bool(try node.bool("sorted", true)),
+        ]
+        let x = try node.operand(0)
+        if try node.opset >= 10 && node.constant(1) == nil {
+            let both = try node.dynamic("topk", [x], [try node.operand(1)], attributes)
+            var known = shape.map { Optional($0) }
+            known[axis] = node.freshSize("k")
+            return try [node.type(0).dtype, .int64].enumerated().map { index, dtype in
+                let item = try node.item(index, of: both)
+                return .operand(try node.freshlySized(item, dtype, rank: shape.count, known: known))
+            }
+        }
+        attributes["k"] = .int(node.opset < 10 ? try node.int("k", 0) : Int64(clamping: try node.constantScalar(1)))
+        let both = try node.call("topk", [x], attributes)
         return [.operand(try node.item(0, of: both)), .operand(try node.item(1, of: both))]
     }
 
+    /// Depth and values may be computed by the model.
     private static func oneHot(_ node: Node) throws -> [ImportedValue] {
         try node.requireInputs(3...3)
-        guard let values = try node.constant(2), values.count == 2, let off = values.double(at: 0),
-            let on = values.double(at: 1)
-        else { throw node.unsupported("values that are not two constant numbers") }
         var indices = try node.operand(0)
-        if try node.type(of: indices).dtype?.isInteger == false {
-            indices = try node.call("astype", [indices], ["dtype": .dtype(.int64)])
-        }
-        let depth = Int64(clamping: try node.constantScalar(1))
+        if try node.type(of: indices).dtype?.isInteger == false { indices = try node.cast(indices, .int64) }
+        let known = try node.constant(1) == nil ? nil : Int64(clamping: try node.constantScalar(1))
+        let depth = try known.map { try node.list([$0]) } ?? node.cast(try node.operand(1), .int64)
         // A negative index counts from the end, which the operator does not know.
-        let wrapped = try node.call("floor_mod", [indices, try node.scalar(Double(depth), like: indices)])
+        let bound =
+            try known.map { try node.scalar(Double($0), like: indices) }
+            ?? node.cast(try node.reshape(depth, []), try node.type(of: indices).dtype ?? .int64)
+        let wrapped = try node.call("floor_mod", [indices, bound])
         let inside = try node.call(
             "logical_and",
             [
-                try node.call("greater_equal", [indices, try node.scalar(-Double(depth), like: indices)]),
-                try node.call("less", [indices, try node.scalar(Double(depth), like: indices)]),
+                try node.call("greater_equal", [indices, try node.call("negative", [bound])]),
+                try node.call("less", [indices, bound]),
             ])
-        let chosen = try node.call("where", [inside, wrapped, try node.scalar(Double(depth), like: indices)])
-        let axis = try node.axis(try node.int("axis", -1), rank: try node.rank(0) + 1)
-        return try node.result(
-            "one_hot",
-            [
-                chosen, .constant(try Constant.scalar(values.dtype, on)),
-                .constant(try Constant.scalar(values.dtype, off)),
-            ],
-            ["depth": .int(depth), "axis": .int(Int64(axis)), "dtype": .dtype(values.dtype)])
+        let chosen = try node.call("where", [inside, wrapped, bound])
+        let shape = try node.shape(0)
+        let axis = try node.axis(try node.int("axis", -1), rank: shape.count + 1)
+        let dtype = try node.type(2).dtype ?? .float32
+        let parts = try node.call("split", [try node.operand(2)], ["sections": 2])
+        let (off, on) = (try node.item(0, of: parts), try node.item(1, of: parts))
+        var attributes: Attributes = ["axis": .int(Int64(axis)), "dtype": .dtype(dtype)]
+        if let known {
+            attributes["depth"] = .int(known)
+            return try node.result("one_hot", [chosen, on, off], attributes)
+        }
+        let result = try node.dynamic("one_hot", [chosen, on, off], [depth], attributes)
+        var sizes = shape.map { Optional($0) }
+        sizes.insert(nil, at: axis)
+        return [.operand(try node.freshlySized(result, dtype, rank: sizes.count, known: sizes))]
     }
 }

@@ -8,7 +8,7 @@ extension Kernels {
     private static let dependent: [OperatorID: Evaluate] = {
         let functions: [(String, Evaluate)] = [
             ("nonzero", NonzeroEvaluation.evaluate), ("unique", UniqueEvaluation.evaluate),
-            ("compress", NonzeroEvaluation.compress),
+            ("compress", NonzeroEvaluation.compress), ("arange", RangeEvaluation.evaluate),
             ("vision.all_class_non_max_suppression", SuppressionEvaluation.evaluate),
         ]
         var table: [OperatorID: Evaluate] = [:]

@@ -17,6 +17,9 @@ extension PlanBuilder {
     ) throws -> Lowered {
         let operands = arguments.map { operand($0) }
         let constants = arguments.map { constant($0) }
+        if let form = DynamicForm.of(op), let given = try form.attributes(attributes, constants) {
+            return try lower(form.base, given, Array(arguments.prefix(form.inputCount)), id, scope)
+        }
         let inferred = try Inference.call(
             op, operands, attributes, types: arguments.map { type(of: $0) }, constants: constants)
         var resultType = inferred.type
