@@ -28,3 +28,12 @@ __all__ = [
     "NotFoundError", "OutOfMemoryError", "ParseError", "Port", "Shape", "TenonError", "UnsupportedError", "Value",
     "compile", "describe", "load", "operators", "passes",
 ]
+
+
+def __getattr__(name: str):
+    # PyTorch is imported by those who ask for it.
+    if name == "torch":
+        import importlib
+
+        return importlib.import_module("tenon.torch")
+    raise AttributeError(f"module 'tenon' has no attribute '{name}'")

@@ -43,6 +43,8 @@ class Attributes:
             check(lib.tenon_attributes_set_int(self.address, key, int(value)))
         elif isinstance(value, (float, np.floating)):
             check(lib.tenon_attributes_set_float(self.address, key, float(value)))
+        elif isinstance(value, _dtypes.ElementType):
+            check(lib.tenon_attributes_set_dtype(self.address, key, _dtypes.number(value)))
         elif isinstance(value, str):
             check(lib.tenon_attributes_set_string(self.address, key, value.encode()))
         elif isinstance(value, (np.dtype, type)):

@@ -15,6 +15,12 @@ BY_NAME = {
 }
 NAMES = {number: name for name, number in BY_NAME.items()}
 
+
+
+class ElementType(str):
+    """An element type by its short name, where a text would mean a text."""
+
+
 _numpy = {
     1: np.float32, 2: np.uint8, 3: np.int8, 4: np.uint16, 5: np.int16, 6: np.int32, 7: np.int64, 9: np.bool_,
     10: np.float16, 11: np.float64, 12: np.uint32, 13: np.uint64,

@@ -62,14 +62,26 @@ class Shape(tuple):
     """A shape literal, as ``reshape`` takes one; entries may be texts for symbolic sizes (``"n"``)."""
 
 
-# Arrays that modules borrow, until the library says that nobody needs them any more.
-_borrowed: dict[int, np.ndarray] = {}
+# Arrays (or other owners of memory) that modules borrow, until the library says that nobody needs them any more.
+_borrowed: dict[int, Any] = {}
 _tickets = itertools.count(1)
 
 
 @ReleaseFunction
 def _give_back(ticket: int) -> None:
     _borrowed.pop(ticket, None)
+
+
+def borrow(builder: Builder, tensor: Tensor, owner: Any) -> Value:
+    """Adds a dense tensor as a constant without a copy, and keeps ``owner``, whose memory it is, for as long."""
+    ticket = next(_tickets)
+    _borrowed[ticket] = owner
+    try:
+        return builder._new(
+            lib.tenon_builder_add_borrowed_constant, ctypes.byref(tensor), _give_back, ctypes.c_void_p(ticket))
+    except BaseException:
+        _borrowed.pop(ticket, None)
+        raise
 
 
 #: Constants from so many bytes on stay in the caller's memory.
@@ -122,16 +134,9 @@ class Builder(Handle):
         keep = fill(tensor, array)
         if array.nbytes < _BORROWED_BYTES:
             return self._new(lib.tenon_builder_add_constant, ctypes.byref(tensor))
-        ticket = next(_tickets)
-        _borrowed[ticket] = array
-        try:
-            return self._new(
-                lib.tenon_builder_add_borrowed_constant, ctypes.byref(tensor), _give_back, ctypes.c_void_p(ticket))
-        except BaseException:
-            _borrowed.pop(ticket, None)
-            raise
-        finally:
-            del keep
+        value = borrow(self, tensor, array)
+        del keep
+        return value
 
     def shape(self, sizes: Sequence[int | str]) -> Value:
         """Adds a shape literal; entries may be -1 where the operator says so, or texts for symbolic sizes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 from typing import Any, Mapping, NamedTuple, Sequence
 
 import numpy as np
@@ -13,7 +14,7 @@ from ._lib import (
     COMPILE_REFERENCE, COMPILE_REPRODUCIBLE, RUN_PROFILE, ExecutableOptions, Memory, Port as _Port, RunOptions, Tensor, lib,
 )
 from ._tensors import as_array, fill
-from .errors import InvalidArgumentError, check
+from .errors import InvalidArgumentError, InvalidTypeError, check
 from .module import Module
 
 
@@ -112,7 +113,11 @@ class Executable(Handle):
             if port.rank >= 0:
                 sizes = [port.shape[axis] for axis in range(port.rank)]
                 shape = tuple(None if size < 0 else size for size in sizes)
-            dtype = _dtypes.to_numpy(port.dtype) if port.dtype else None
+            try:
+                dtype = _dtypes.to_numpy(port.dtype) if port.dtype else None
+            except InvalidTypeError:
+                # NumPy lacks it (bf16 without ml_dtypes); runs on NumPy's arrays will say so.
+                dtype = None
             ports.append(Port(port.name.decode(), dtype, shape, port.type.decode()))
         return tuple(ports)
 
@@ -163,9 +168,13 @@ class Executable(Handle):
                 timeout_nanoseconds=0 if timeout is None else max(1, int(timeout * 1e9)),
                 cancel=None if cancel is None else cancel._handle))
         arrays = [value if type(value) is np.ndarray else as_array(value) for value in inputs]
+        return self._guarded(self._run, arrays, outputs, options)
+
+    def _guarded(self, run: Any, *arguments: Any) -> Any:
+        """The result of a run, during which ``close`` waits."""
         self._running.append(None)
         try:
-            return self._run(arrays, outputs, options)
+            return run(*arguments)
         finally:
             self._running.pop()
             if self._address is None and not self._running:
@@ -307,8 +316,11 @@ def _options(
         cached_shapes=cached_shapes, cached_bytes=cached_bytes, memory_limit=memory_limit)
 
 
-def compile(module: Module, **options: Any) -> Executable:
+def compile(module: Any, example_inputs: Any = None, **options: Any) -> Any:
     """Makes ``main`` ready to run. The module may be changed or closed afterwards.
+
+    A PyTorch module, with the arguments of a call as ``example_inputs``, and a program of ``torch.export`` are optimized
+    and give a ``tenon.torch.CompiledModule``; see ``tenon.torch.compile`` for more options.
 
     Args:
         threads: of one run; 0 for the CPUs that this process may use.
@@ -323,4 +335,13 @@ def compile(module: Module, **options: Any) -> Executable:
     Raises:
         LimitExceededError: the memory limit is too small. UnsupportedError: an operator has no kernel.
     """
-    return Executable(module, **options)
+    if isinstance(module, Module):
+        if example_inputs is not None:
+            raise InvalidArgumentError("example_inputs are for PyTorch modules; the inputs of a tenon.Module are known")
+        return Executable(module, **options)
+    # Whoever has a module of PyTorch's has imported PyTorch.
+    if "torch" not in sys.modules:
+        raise InvalidTypeError(f"expected a tenon.Module, found {type(module).__name__}")
+    from .torch import compile as compile_torch
+
+    return compile_torch(module, example_inputs, **options)

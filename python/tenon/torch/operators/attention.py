@@ -1,0 +1,57 @@
+"""Scaled dot-product attention, as products and a softmax."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from ...errors import UnsupportedError
+from .._graph import Graph, Tensor
+from .._sizes import known
+from . import converter
+
+
+def attention(g: Graph, query: Tensor, key: Tensor, value: Tensor, mask, p: float, causal: bool, scale, grouped=False):
+    """softmax(query keyᵀ scale + mask) value over the last two dimensions."""
+    if p > 0:
+        raise UnsupportedError("attention with dropout draws random numbers; call eval() on the module first")
+    dtype, rank = query.dtype, query.rank
+    keys, values = key.value, value.value
+    if grouped and rank >= 3:
+        keys, values = _repeated(g, query, key), _repeated(g, query, value)
+    axes = [*range(rank - 2), rank - 1, rank - 2]
+    scores = g.call("matmul", query, g.call("permute_dims", keys, axes=axes))
+    if scale is None:
+        scale = 1 / math.sqrt(query.size(-1, "the scale of attention"))
+    scores = g.scaled(scores, scale, dtype)
+    if causal:
+        rows, columns = query.size(-2, "a causal mask"), key.size(-2, "a causal mask")
+        masked = torch.full((rows, columns), -math.inf, dtype=dtype).triu(1)
+        scores = g.call("add", scores, g.constant(masked))
+    if mask is not None:
+        if mask.dtype == torch.bool:
+            scores = g.call("where", mask, scores, g.scalar(-math.inf, dtype))
+        else:
+            scores = g.call("add", scores, g.as_type(mask, dtype))
+    return g.call("matmul", g.call("nn.softmax", scores, axis=-1), values)
+
+
+def _repeated(g: Graph, query: Tensor, operand: Tensor):
+    """Heads of keys and values, each as often as query heads share it."""
+    heads, own = known(query.shape[-3]), known(operand.shape[-3])
+    if heads is None or own is None:
+        raise UnsupportedError("grouped attention needs known numbers of heads")
+    if heads == own:
+        return operand.value
+    return g.call("repeat", operand, repeats=heads // own, axis=operand.rank - 3)
+
+
+@converter("scaled_dot_product_attention")
+def scaled_dot_product_attention(g: Graph, query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa):
+    return attention(g, query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa)
+
+
+@converter("_scaled_dot_product_flash_attention_for_cpu")
+def flash_attention(g: Graph, query, key, value, dropout_p, is_causal, attn_mask, scale):
+    return [attention(g, query, key, value, attn_mask, dropout_p, is_causal, scale), None]
