@@ -153,6 +153,69 @@ import Testing
         #expect(!left.contains("nn.rms_norm"))
     }
 
+    @Test(arguments: [
+        // Variance as an operator, a sum instead of a mean, the root held above a tiny number.
+        (
+            "nn.layer_norm",
+            "%m = mean(%x) {axis=[2], keepdims=true}\n%d = subtract(%x, %m)\n%v = variance(%x) {axis=[-1], keepdims=true}\n%e = add(%v, \(scalar(1e-5)))\n%s = sqrt(%e)\n%y = divide(%d, %s)"
+        ),
+        (
+            "nn.rms_norm",
+            "%q = multiply(%x, %x)\n%v = sum(%q) {axis=[-1], keepdims=true}\n%e = add(\(scalar(1e-3)), %v)\n%s = power(%e, \(scalar(0.5)))\n%y = divide(%x, %s)"
+        ),
+        (
+            "nn.lp_normalize",
+            "%q = square(%x)\n%v = sum(%q) {axis=[1], keepdims=true}\n%s = sqrt(%v)\n%y = divide(%x, %s)"
+        ),
+        (
+            "nn.lp_normalize",
+            "%v = sum_square(%x) {axis=[-1], keepdims=true}\n%s = sqrt(%v)\n%c = maximum(%s, \(scalar(1e-12)))\n%y = divide(%x, %c)"
+        ),
+        (
+            "nn.lp_normalize",
+            "%s = l2_norm(%x) {axis=[2], keepdims=true}\n%c = clip(%s, 1e-12, inf)\n%i = reciprocal(%c)\n%y = multiply(%i, %x)"
+        ),
+        ("nn.softmax", "%e = exp(%x)\n%s = sum(%e) {axis=[2], keepdims=true}\n%y = divide(%e, %s)"),
+        ("nn.log_softmax", "%s = nn.softmax(%x) {axis=1}\n%y = log(%s)"),
+        (
+            "nn.log_softmax",
+            "%m = max(%x) {axis=[2], keepdims=true}\n%d = subtract(%x, %m)\n%e = exp(%d)\n%s = sum(%e) {axis=[2], keepdims=true}\n%l = log(%s)\n%y = subtract(%d, %l)"
+        ),
+        ("nn.log_softmax", "%s = log_sum_exp(%x) {axis=[1], keepdims=true}\n%y = subtract(%x, %s)"),
+    ])
+    func isRecomposed(name: String, bindings: String) throws {
+        #expect(try rewrite(vector(bindings), [RecomposeNormalization()]) == [name])
+    }
+
+    @Test(arguments: [
+        // Epsilon outside the root, along another axis, of another value, held too high, an axis that is gone, another sum.
+        "%m = mean(%x) {axis=[-1], keepdims=true}\n%d = subtract(%x, %m)\n%q = square(%d)\n%v = mean(%q) {axis=[-1], keepdims=true}\n%s = sqrt(%v)\n%e = add(%s, \(scalar(1e-5)))\n%y = divide(%d, %e)",
+        "%m = mean(%x) {axis=[1], keepdims=true}\n%d = subtract(%x, %m)\n%v = variance(%x) {axis=[-1], keepdims=true}\n%e = add(%v, \(scalar(1e-5)))\n%s = sqrt(%e)\n%y = divide(%d, %s)",
+        "%t = tanh(%x)\n%q = square(%t)\n%v = sum(%q) {axis=[1], keepdims=true}\n%s = sqrt(%v)\n%y = divide(%x, %s)",
+        "%s = l2_norm(%x) {axis=[2], keepdims=true}\n%c = maximum(%s, \(scalar(0.001)))\n%y = divide(%x, %c)",
+        "%s = l2_norm(%x) {axis=[1,2], keepdims=true}\n%y = divide(%x, %s)",
+        "%e = exp(%x)\n%s = sum(%e) {axis=[1,2], keepdims=true}\n%y = divide(%e, %s)",
+        "%s = log_sum_exp(%x) {axis=[1], keepdims=true}\n%t = tanh(%x)\n%y = subtract(%t, %s)",
+    ])
+    func whatIsNoNormalisationStays(bindings: String) throws {
+        let left = try rewrite(vector(bindings), [RecomposeNormalization()])
+        #expect(left.count == bindings.split(separator: "\n").count)
+    }
+
+    /// A value in between that something else uses, or that leaves.
+    @Test func aSharedSumOfSquaresStays() throws {
+        let left = try rewrite(
+            vector(
+                """
+                %q = square(%x)
+                %v = sum(%q) {axis=[1], keepdims=true}
+                %s = sqrt(%v)
+                %n = divide(%x, %s)
+                %y = add(%n, %s)
+                """), [RecomposeNormalization()])
+        #expect(left == ["square", "sum", "sqrt", "divide", "add"])
+    }
+
     private func convolution(_ bindings: String, pad: Int = 0) -> String {
         """
         fn @main(%x: f32[1,2,6,6]) {
@@ -249,6 +312,34 @@ import Testing
         ([], "%a = multiply(%x, const f32[](1.0))\n%y = add(const f32[1,1,1,1](0.0), %a)"),
         (["nn.relu"], "%a = nn.relu(%x)\n%y = nn.relu(%a)"),
         (["multiply"], "%y = multiply(%x, const f32[](2.0))"),
+        // Slices, pads, tiles and concatenations that change nothing; constants in a row; a power of 1.
+        ([], "%a = strided_slice(%x, shape[1,2], shape[0,0], shape[2,6])\n%y = tile(%a) {repeats=[1,1,1,1]}"),
+        (["strided_slice"], "%y = strided_slice(%x, (2,), (-1,), (-7,), (-1,))"),
+        (["strided_slice"], "%y = strided_slice(%x, shape[2], shape[0], shape[5])"),
+        ([], "%a = nn.pad(%x) {pad_width=[0,0,0,0,0,0,0,0]}\n%y = concat((%a,)) {axis=1}"),
+        (["nn.pad"], "%a = nn.pad(%x) {pad_width=[0,0,0,0,1,0,0,1]}\n%y = nn.pad(%a) {pad_width=[0,0,0,0,0,1,2,0]}"),
+        (
+            ["nn.pad", "nn.pad"],
+            "%a = nn.pad(%x) {pad_width=[0,0,0,0,1,0,0,1]}\n%y = nn.pad(%a) {pad_width=[0,0,0,0,0,1,2,0], pad_value=1.0}"
+        ),
+        (
+            ["nn.pad", "nn.pad"],
+            "%a = nn.pad(%x) {pad_width=[0,0,0,0,1,0,0,1]}\n%y = nn.pad(%a) {pad_width=[0,0,0,0,-1,1,2,0]}"
+        ),
+        (
+            ["add"],
+            "%a = add(%x, const f32[2,1,1](1, 2))\n%b = subtract(%a, const f32[](3))\n%y = add(const f32[2,1,1](4, 5), %b)"
+        ),
+        (["multiply"], "%a = multiply(%x, const f32[2,1,1](1, 2))\n%y = multiply(const f32[](3), %a)"),
+        (["add", "add"], "%a = add(%x, const f32[2,1,1](1, 2))\n%y = add(%a, const f32[6](1, 2, 3, 4, 5, 6))"),
+        (["add", "multiply"], "%a = add(%x, const f32[](1))\n%y = multiply(%a, const f32[](2))"),
+        (["add", "add", "add"], "%a = add(%x, const f32[](1))\n%b = add(%a, const f32[](2))\n%y = add(%a, %b)"),
+        ([], "%y = power(%x, const f32[](1.0))"),
+        (["power"], "%y = power(%x, const f32[](2.0))"),
+        (
+            ["matmul"],
+            "%f = reshape(%x, shape[12,6])\n%g = reshape(%x, shape[6,12])\n%u = permute_dims(%g)\n%y = nn.dense(%f, %u)"
+        ),
         (["add"], "%y = add(%x, const f32[2,1,1,1](0.0, 0.0))"),
     ])
     func whatChangesNothingGoes(left: [String], bindings: String) throws {

@@ -80,6 +80,52 @@ import Testing
             "nn.leakyrelu",
             "%p = nn.relu(%x)\n%n = negative(%x)\n%q = nn.relu(%n)\n%s = multiply(%q, \(scalar(0.1)))\n%y = subtract(%p, %s)"
         ),
+        // In pieces: ReLU, leaky ReLU, PReLU.
+        ("nn.relu", "%y = maximum(\(scalar(0)), %x)"),
+        ("nn.relu", "%y = clip(%x, 0.0, inf)"),
+        ("nn.relu", "%c = less(%x, \(scalar(0)))\n%y = where(%c, \(scalar(0)), %x)"),
+        ("nn.leakyrelu", "%s = multiply(%x, \(scalar(0.1)))\n%y = maximum(%s, %x)"),
+        ("nn.leakyrelu", "%c = greater(%x, \(scalar(0)))\n%s = multiply(%x, \(scalar(0.1)))\n%y = where(%c, %x, %s)"),
+        ("nn.leakyrelu", "%c = less_equal(%x, \(scalar(0)))\n%s = divide(%x, \(scalar(8)))\n%y = where(%c, %s, %x)"),
+        ("nn.leakyrelu", "%c = less(\(scalar(0)), %x)\n%s = multiply(\(scalar(0.1)), %x)\n%y = where(%c, %x, %s)"),
+        (
+            "nn.leakyrelu",
+            "%p = maximum(%x, \(scalar(0)))\n%n = minimum(%x, \(scalar(0)))\n%s = multiply(%n, \(scalar(0.25)))\n%y = add(%s, %p)"
+        ),
+        (
+            "nn.prelu",
+            "%p = nn.relu(%x)\n%n = negative(%x)\n%q = nn.relu(%n)\n%s = multiply(%slope, %q)\n%m = negative(%s)\n%y = add(%p, %m)"
+        ),
+        ("nn.prelu", "%p = nn.relu(%x)\n%n = minimum(%x, \(scalar(0)))\n%s = multiply(%slope, %n)\n%y = add(%p, %s)"),
+        (
+            "nn.prelu",
+            "%p = nn.relu(%x)\n%a = abs(%x)\n%d = subtract(%x, %a)\n%s = multiply(%d, %slope)\n%h = multiply(%s, \(scalar(0.5)))\n%y = add(%p, %h)"
+        ),
+        ("nn.prelu", "%c = greater_equal(%x, \(scalar(0)))\n%s = multiply(%slope, %x)\n%y = where(%c, %x, %s)"),
+        // From exponentials.
+        ("sigmoid", "%n = negative(%x)\n%e = exp(%n)\n%a = add(%e, \(scalar(1)))\n%y = divide(\(scalar(1)), %a)"),
+        ("sigmoid", "%n = multiply(%x, \(scalar(-1)))\n%e = exp(%n)\n%a = add(\(scalar(1)), %e)\n%y = reciprocal(%a)"),
+        ("nn.silu", "%n = negative(%x)\n%e = exp(%n)\n%a = add(%e, \(scalar(1)))\n%y = divide(%x, %a)"),
+        (
+            "nn.mish",
+            "%e = exp(%x)\n%a = add(\(scalar(1)), %e)\n%l = log(%a)\n%t = tanh(%l)\n%y = multiply(%t, %x)"
+        ),
+        (
+            "nn.softplus",
+            "%m = abs(%x)\n%n = negative(%m)\n%e = exp(%n)\n%l = log1p(%e)\n%r = nn.relu(%x)\n%y = add(%r, %l)"
+        ),
+        (
+            "nn.gelu",
+            "%d = multiply(%x, \(scalar(0.70710677)))\n%e = erf(%d)\n%h = multiply(%e, \(scalar(0.5)))\n%a = add(%h, \(scalar(0.5)))\n%y = multiply(%a, %x)"
+        ),
+        (
+            "nn.gelu_tanh",
+            "%p = square(%x)\n%q = multiply(%p, \(scalar(0.044715)))\n%r = add(%q, \(scalar(1)))\n%u = multiply(%x, \(scalar(0.7978846)))\n%v = multiply(%u, %r)\n%t = tanh(%v)\n%a = add(%t, \(scalar(1)))\n%h = multiply(%x, \(scalar(0.5)))\n%y = multiply(%h, %a)"
+        ),
+        (
+            "nn.hard_swish",
+            "%a = add(%x, \(scalar(3)))\n%m = maximum(%a, \(scalar(0)))\n%c = minimum(%m, \(scalar(6)))\n%p = multiply(%x, %c)\n%y = divide(%p, \(scalar(6)))"
+        ),
     ])
     func recomposes(name: String, bindings: String) throws {
         #expect(try operators(bindings) == [name])
@@ -96,6 +142,17 @@ import Testing
         "%s = sigmoid(%z)\n%y = multiply(%x, %s)",
         "%s = nn.softplus(%z)\n%t = tanh(%s)\n%y = multiply(%x, %t)",
         "%a = maximum(%x, \(scalar(6)))\n%y = minimum(%a, \(scalar(0)))",
+        // NaN would become 0, a slope above 1, of another value, on the wrong side, with the wrong number.
+        "%c = greater(%x, \(scalar(0)))\n%y = where(%c, %x, \(scalar(0)))",
+        "%s = multiply(%x, \(scalar(1.5)))\n%y = maximum(%s, %x)",
+        "%c = greater(%z, \(scalar(0)))\n%s = multiply(%x, \(scalar(0.1)))\n%y = where(%c, %x, %s)",
+        "%c = less(%x, \(scalar(0)))\n%s = multiply(%x, \(scalar(0.1)))\n%y = where(%c, %x, %s)",
+        "%c = greater(%x, \(scalar(1)))\n%s = multiply(%x, \(scalar(0.1)))\n%y = where(%c, %x, %s)",
+        "%p = nn.relu(%x)\n%a = abs(%z)\n%d = subtract(%x, %a)\n%s = multiply(%d, %slope)\n%y = add(%p, %s)",
+        "%e = exp(%x)\n%a = add(%e, \(scalar(1)))\n%y = divide(\(scalar(1)), %a)",
+        "%n = negative(%x)\n%e = exp(%n)\n%a = add(%e, \(scalar(2)))\n%y = divide(%x, %a)",
+        "%m = abs(%z)\n%n = negative(%m)\n%r = nn.relu(%x)\n%y = add(%r, %n)",
+        "%y = maximum(%x, \(scalar(0.5)))",
     ])
     func leavesWhatIsAnotherFunction(bindings: String) throws {
         let left = try operators(bindings)

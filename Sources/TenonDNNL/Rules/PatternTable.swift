@@ -36,13 +36,17 @@ public struct OffloadOpsToDNNL: ModulePass {
     }
 }
 
-/// What `optimize` runs: fold what is known, fuse for oneDNN, collect regions.
+/// What `optimize` runs: make spelling uniform, fold what is known, fuse for oneDNN, collect regions.
 public enum DefaultPipeline {
     public static func make() -> Sequential {
         Sequential(
             [
-                FoldConstant(), SimplifyExpressions(), RecomposeActivations(), RecomposeNormalization(), FoldPadding(),
-                FoldBatchNorm(), FoldConstant(), EliminateDeadCode(), FuseOpsForDNNL(), MergeCompositeFunctions(),
+                CanonicalizeBindings(), FoldConstant(), SimplifyExpressions(), RecomposeActivations(),
+                RecomposeNormalization(),
+                RecomposeGlobalPooling(), FoldPadding(), FoldBatchNorm(),
+                // Behind moved data stand more normalisations that can be folded.
+                SinkDataMovement(), FoldBatchNorm(), FoldConstant(), EliminateDeadCode(), FuseOpsForDNNL(),
+                MergeCompositeFunctions(),
             ], name: "DefaultPipeline")
     }
 }

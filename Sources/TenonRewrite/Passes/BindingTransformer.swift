@@ -19,7 +19,7 @@ struct BindingTransformer {
     }
 
     /// Calls `visit` for every binding of every block with its operands already redirected. What `visit` returns stands
-    /// for the binding from then on; nil keeps it. Returns nil when nothing changed.
+    /// for the binding from then on; nil keeps it. Returns nil when nothing changed. Values are not yet numbered anew.
     static func transform(
         _ function: Function, _ visit: (inout BindingTransformer, Binding) throws -> Operand?
     ) rethrows -> Function? {
@@ -28,7 +28,7 @@ struct BindingTransformer {
         try transformer.rewrite(&body, visit)
         guard transformer.changed else { return nil }
         transformer.function.body = body
-        return transformer.function.compacted()
+        return transformer.function
     }
 
     private mutating func rewrite(
@@ -110,6 +110,12 @@ struct BindingTransformer {
         }
     }
 
+    /// Whether an operand was made for the current binding: nothing has used it yet.
+    func isNew(_ operand: Operand) -> Bool {
+        if case .value(let id) = operand { return emitted.last?.id == id }
+        return false
+    }
+
     /// Adds a call in front of the current binding.
     mutating func emit(
         _ op: String, _ arguments: [Operand], _ attributes: Attributes = Attributes(), name: String = ""
@@ -131,7 +137,8 @@ struct BindingTransformer {
     }
 }
 
-/// A pass that treats every function that is not yet part of a composite or region, one binding at a time.
+/// A pass that treats every function that is not yet part of a composite or region, one binding at a time. What is not used
+/// any more goes with it, so that the next pass counts no users that are none.
 protocol BindingPass: ModulePass {
     /// Told before each function; gives what `visit` needs to know of it.
     associatedtype State
@@ -144,6 +151,7 @@ protocol BindingPass: ModulePass {
 extension BindingPass {
     public func run(on module: Module, _ context: PassContext) throws -> Module {
         var result = module
+        var effects: Effects?
         for (name, function) in module.functions
         where !function.isPrimitive && function.composite == nil && function.codegen == nil {
             do {
@@ -154,7 +162,9 @@ extension BindingPass {
                         try visit(binding, &transformer, &state, context)
                     })
                 {
-                    result[name] = changed
+                    let known = effects ?? Effects(module)
+                    effects = known
+                    result[name] = changed.removingUnusedBindings(known) ?? changed.compacted()
                 }
             } catch let error as TenonError {
                 throw TenonError(

@@ -6,7 +6,8 @@ import TenonIR
 /// - Convolution: a constant pad of 0.
 /// - Average pooling without `ceil_mode`: a constant pad of 0, which then counts (`count_include_pad`); pooling that has padding
 ///   of its own must count it already.
-/// - Max pooling: a pad of minus infinity; of 0 when what is padded is a ReLU's result. Windows must be larger than the padding.
+/// - Max pooling: a pad of minus infinity; of 0 when what is padded is a ReLU's result, a sigmoid's or a
+///   clip's above 0. Windows must be larger than the padding.
 public struct FoldPadding: BindingPass {
     public init() {}
 
@@ -39,7 +40,7 @@ public struct FoldPadding: BindingPass {
             else { return nil }
             attributes["count_include_pad"] = .bool(true)
         case "nn.max_pool1d", "nn.max_pool2d", "nn.max_pool3d":
-            guard value == -.infinity || value == 0 && transformer.call(source)?.op.name == "nn.relu",
+            guard value == -.infinity || value == 0 && Self.isNeverNegative(source, transformer),
                 call.attributes.bool("ceil_mode") != true, let kernel = call.attributes.ints("pool_size"),
                 kernel.count * 2 == padding.count
             else { return nil }
@@ -57,6 +58,21 @@ public struct FoldPadding: BindingPass {
         let made = try transformer.emit(op.name, arguments, attributes, name: info.name)
         state.setUses(of: made, as: binding.id)
         return made
+    }
+
+    private static func isNeverNegative(_ operand: Operand, _ transformer: BindingTransformer) -> Bool {
+        guard let (_, op, call) = transformer.call(operand) else { return false }
+        switch op.name {
+        case "nn.relu", "nn.relu6", "sigmoid", "nn.hard_sigmoid", "abs", "square": return true
+        case "clip":
+            guard call.arguments.count == 3 else { return false }
+            switch call.arguments[1] {
+            case .float(let low): return low >= 0
+            case .int(let low): return low >= 0
+            default: return false
+            }
+        default: return false
+        }
     }
 
     /// Widths as `padding` lists them — all begins, then all ends — when only the last axes are padded and none is cut.

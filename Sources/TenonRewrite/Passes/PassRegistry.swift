@@ -18,8 +18,10 @@ public struct PassRegistry: Sendable {
         FoldPadding(),
         MergeCompositeFunctions(),
         RecomposeActivations(),
+        RecomposeGlobalPooling(),
         RecomposeNormalization(),
         SimplifyExpressions(),
+        SinkDataMovement(),
     ]
 
     /// Adds a pass, or replaces the one of the same name.

@@ -19,6 +19,15 @@ struct UseCounts {
         while uses.count <= id.int { uses.append(1) }
         uses[id.int] = uses[old.int]
     }
+
+    /// An older value that takes the place of `binding` has its users besides its own.
+    mutating func addUses(of operand: Operand, as binding: Binding) {
+        guard case .value(let id) = operand, uses.indices.contains(id.int), uses.indices.contains(binding.id.int) else {
+            return
+        }
+        uses[id.int] &+= uses[binding.id.int]
+        binding.expression.forEachValue { if $0 == id { uses[id.int] &-= 1 } }
+    }
 }
 
 /// Reads arithmetic off bindings, whatever order and spelling it has.
@@ -141,22 +150,27 @@ struct Reader {
     enum Slope {
         case number(Double)
         case tensor(Operand, scale: Double)
+
+        var negated: Slope {
+            switch self {
+            case .number(let value): .number(-value)
+            case .tensor(let operand, let scale): .tensor(operand, scale: -scale)
+            }
+        }
     }
 
-    /// A product of a slope and something else that is computed.
-    func slope(_ operand: Operand) -> (slope: Slope, other: Operand)? {
-        guard let (name, call) = call(operand), isSpent(operand) else { return nil }
-        guard name == "multiply", let product = product(of: call, name) else { return nil }
+    /// The ways to read a product as a slope and something else that is computed.
+    func slopes(_ operand: Operand) -> [(slope: Slope, other: Operand)] {
+        guard let (name, call) = call(operand), isSpent(operand) else { return [] }
+        if name == "negative" { return slopes(call.arguments[0]).map { ($0.slope.negated, $0.other) } }
+        guard name == "multiply" || name == "divide", let product = product(of: call, name) else { return [] }
         switch product.factors.count {
-        case 1: return (.number(product.constant), product.factors[0])
+        case 1: return [(.number(product.constant), product.factors[0])]
         case 2:
-            for position in 0...1 where transformer.constant(product.factors[position]) != nil {
-                return (
-                    .tensor(product.factors[position], scale: product.constant), product.factors[1 - position]
-                )
+            return [1, 0].map { position in
+                (.tensor(product.factors[1 - position], scale: product.constant), product.factors[position])
             }
-            return nil
-        default: return nil
+        default: return []
         }
     }
 }

@@ -1,7 +1,7 @@
 import TenonIR
 
-/// Puts activation functions that exporters write as arithmetic back together: hard-swish, hard-sigmoid, SiLU, Mish,
-/// soft-plus, GELU (by erf and by tanh), PReLU and leaky ReLU, ReLU6 and clip.
+/// Puts activation functions that exporters write as arithmetic back together: sigmoid, hard-swish, hard-sigmoid, SiLU, Mish,
+/// soft-plus, GELU (by erf and by tanh), ReLU, PReLU and leaky ReLU, ReLU6 and clip.
 ///
 /// Products and quotients by constants are read as one product with one constant factor, so that order and spelling
 /// (`x * 0.5 * e`, `x * (e / 2)`) do not matter. Constants are checked. Nothing is recomposed when a value in between has
@@ -19,15 +19,16 @@ public struct RecomposeActivations: BindingPass {
     func visit(
         _ binding: Binding, _ transformer: inout BindingTransformer, _ state: inout UseCounts, _ context: PassContext
     ) throws -> Operand? {
-        guard case .call(let call) = binding.expression, case .op(let op) = call.callee else { return nil }
+        guard case .call(let call) = binding.expression, case .op(let found) = call.callee else { return nil }
         let reader = Reader(transformer: transformer, uses: state)
-        guard let made = try Self.recompose(op.name, call, reader) else { return nil }
+        guard let made = try Self.recompose(found.name, call, reader) else { return nil }
         // A recomposed activation has the type of what it stands for, or the arithmetic was not what it seemed.
         let arguments = made.arguments
-        let typed = try Inference.call(
-            try Operators.require(made.op), arguments, made.attributes,
-            types: arguments.map { transformer.type(of: $0) }, constants: arguments.map { transformer.constant($0) })
-        guard typed.type == transformer.type(of: .value(binding.id)) else { return nil }
+        let op = try Operators.require(made.op)
+        let typed = try? Inference.call(
+            op, arguments, made.attributes, types: arguments.map { transformer.type(of: $0) },
+            constants: arguments.map { transformer.constant($0) })
+        guard typed?.type == transformer.type(of: .value(binding.id)) else { return nil }
         let info = transformer.function.values[binding.id.int]
         let operand = try transformer.emit(made.op, arguments, made.attributes, name: info.name)
         state.setUses(of: operand, as: binding.id)
@@ -42,14 +43,16 @@ public struct RecomposeActivations: BindingPass {
 
     private static func recompose(_ op: String, _ call: Call, _ reader: Reader) throws -> Made? {
         switch op {
-        case "multiply", "divide": return product(call, op, reader)
-        case "clip": return hardSigmoid(call, reader)
-        case "minimum", "maximum": return clip(call, op, reader)
+        case "multiply", "divide": return product(call, op, reader) ?? logistic(call, op, reader)
+        case "reciprocal": return logistic(call, op, reader)
+        case "clip": return hardSigmoid(call, reader) ?? relu(call, op, reader)
+        case "minimum", "maximum": return clip(call, op, reader) ?? relu(call, op, reader) ?? largest(call, op, reader)
+        case "where": return choice(call, reader)
         case "log": return softplus(call, reader)
         case "log1p":
             guard let exp = reader.inner(call.arguments[0], "exp") else { return nil }
             return Made(op: "nn.softplus", arguments: [exp.arguments[0]])
-        case "add", "subtract": return leaky(call, op, reader)
+        case "add", "subtract": return leaky(call, op, reader) ?? stableSoftplus(call, op, reader)
         default: return nil
         }
     }
@@ -99,7 +102,9 @@ public struct RecomposeActivations: BindingPass {
 
     /// x/2 · (1 + erf(x / √2)), or x/2 · (1 + tanh(√(2/π) · (x + 0.044715 x³))).
     private static func gelu(_ x: Operand, _ sum: Call, _ constant: Double, _ reader: Reader) -> Made? {
-        guard isClose(constant, 0.5), let (curve, one) = reader.splitConstant(sum), isClose(one, 1),
+        // x · (f/2 + 1/2) is the same.
+        guard let (term, one) = reader.splitConstant(sum), isClose(constant * one, 0.5),
+            let (curve, factor) = reader.scaled(term), isClose(factor, one),
             let (name, call) = reader.call(curve), reader.isSpent(curve)
         else { return nil }
         switch name {
@@ -109,6 +114,12 @@ public struct RecomposeActivations: BindingPass {
             else { return nil }
             return Made(op: "nn.gelu", arguments: [x])
         case "tanh":
+            guard let (product, inner) = reader.call(call.arguments[0]), reader.isSpent(call.arguments[0]) else {
+                return nil
+            }
+            if product == "multiply", let inside = reader.product(of: inner, product), inside.factors.count == 2 {
+                return factored(x, inside, reader) ? Made(op: "nn.gelu_tanh", arguments: [x]) : nil
+            }
             guard let inside = reader.scaled(call.arguments[0]), isClose(inside.factor, (2 / Double.pi).squareRoot()),
                 let (add, polynomial) = reader.call(inside.operand), add == "add", reader.isSpent(inside.operand)
             else { return nil }
@@ -137,7 +148,21 @@ public struct RecomposeActivations: BindingPass {
         return x
     }
 
-    // MARK: - Others
+    /// √(2/π) · x · (1 + 0.044715 x²), the argument of the tanh factored.
+    private static func factored(_ x: Operand, _ product: Reader.Product, _ reader: Reader) -> Bool {
+        guard isClose(product.constant, (2 / Double.pi).squareRoot()) else { return false }
+        for position in 0...1 where product.factors[position] == x {
+            guard let (name, sum) = reader.call(product.factors[1 - position]), name == "add",
+                reader.isSpent(product.factors[1 - position]), let (term, one) = reader.splitConstant(sum),
+                isClose(one, 1), let square = reader.power(term, of: x), square.exponent == 2,
+                isClose(square.factor, 0.044715)
+            else { continue }
+            return true
+        }
+        return false
+    }
+
+    // MARK: - Exponentials
 
     /// clip(αx + β, 0, 1)
     private static func hardSigmoid(_ call: Call, _ reader: Reader) -> Made? {
@@ -150,23 +175,19 @@ public struct RecomposeActivations: BindingPass {
             attributes: ["alpha": .float(x.factor), "beta": .float(beta)])
     }
 
-    /// min(max(x, a), b), also where the inner one is a ReLU.
-    private static func clip(_ call: Call, _ op: String, _ reader: Reader) -> Made? {
-        guard let (inner, outerBound) = reader.splitConstant(call), let (name, innerCall) = reader.call(inner),
-            reader.isSpent(inner)
+    /// 1 / (1 + exp(-x)), and x over the same.
+    private static func logistic(_ call: Call, _ op: String, _ reader: Reader) -> Made? {
+        guard op != "multiply", let denominator = call.arguments.last, let (name, sum) = reader.call(denominator),
+            name == "add", reader.isSpent(denominator), let (exponential, one) = reader.splitConstant(sum),
+            isClose(one, 1), let exp = reader.inner(exponential, "exp"),
+            let negated = reader.scaled(exp.arguments[0]), negated.operand != exp.arguments[0], negated.factor == -1
         else { return nil }
-        let x: Operand
-        let innerBound: Double
-        switch name {
-        case "nn.relu" where op == "minimum": (x, innerBound) = (innerCall.arguments[0], 0)
-        case "maximum" where op == "minimum", "minimum" where op == "maximum":
-            guard let split = reader.splitConstant(innerCall) else { return nil }
-            (x, innerBound) = split
-        default: return nil
+        let x = negated.operand
+        if op == "divide" {
+            if call.arguments[0] == x { return Made(op: "nn.silu", arguments: [x]) }
+            guard let numerator = reader.number(call.arguments[0]), numerator == 1 else { return nil }
         }
-        let (low, high) = op == "minimum" ? (innerBound, outerBound) : (outerBound, innerBound)
-        guard low <= high else { return nil }
-        return Made(op: "clip", arguments: [x, .float(low), .float(high)])
+        return Made(op: "sigmoid", arguments: [x])
     }
 
     /// log(1 + exp(x))
@@ -178,44 +199,20 @@ public struct RecomposeActivations: BindingPass {
         return Made(op: "nn.softplus", arguments: [exp.arguments[0]])
     }
 
-    /// relu(x) - slope · relu(-x), relu(x) + slope · min(x, 0).
-    private static func leaky(_ call: Call, _ op: String, _ reader: Reader) -> Made? {
-        for position in op == "add" ? 0...1 : 0...0 {
-            guard let relu = reader.inner(call.arguments[position], "nn.relu") else { continue }
-            let x = relu.arguments[0]
-            guard let (slope, negativePart) = reader.slope(call.arguments[1 - position]),
-                let sign = sign(ofNegativePart: negativePart, x, reader)
+    /// max(x, 0) + log(1 + exp(-|x|)), which does not overflow.
+    private static func stableSoftplus(_ call: Call, _ op: String, _ reader: Reader) -> Made? {
+        guard op == "add" else { return nil }
+        for position in 0...1 {
+            guard let relu = reader.inner(call.arguments[position], "nn.relu"),
+                let rest = reader.inner(call.arguments[1 - position], "nn.softplus"),
+                rest.attributes.float("beta") == 1, let negated = reader.scaled(rest.arguments[0]),
+                negated.factor == -1, let magnitude = reader.inner(negated.operand, "abs"),
+                magnitude.arguments[0] == relu.arguments[0]
             else { continue }
-            // What is added must be slope · min(x, 0).
-            let factor = (op == "subtract" ? -1.0 : 1.0) * sign
-            switch slope {
-            case .number(let value):
-                return Made(op: "nn.leakyrelu", arguments: [x], attributes: ["alpha": .float(value * factor)])
-            case .tensor(let operand, let scale) where scale * factor == 1:
-                return Made(op: "nn.prelu", arguments: [x, operand])
-            case .tensor: continue
-            }
+            return Made(op: "nn.softplus", arguments: [relu.arguments[0]])
         }
         return nil
     }
 
-    /// 1 for min(x, 0), -1 for relu(-x), nil for anything else.
-    private static func sign(ofNegativePart operand: Operand, _ x: Operand, _ reader: Reader) -> Double? {
-        guard let (name, call) = reader.call(operand), reader.isSpent(operand) else { return nil }
-        switch name {
-        case "nn.relu":
-            guard let negated = reader.scaled(call.arguments[0]), negated.operand == x, negated.factor == -1 else {
-                return nil
-            }
-            return -1
-        case "minimum":
-            guard let (inner, bound) = reader.splitConstant(call), bound == 0, inner == x else { return nil }
-            return 1
-        default: return nil
-        }
-    }
-
-    private static func isClose(_ value: Double, _ expected: Double) -> Bool {
-        abs(value - expected) <= 1e-4 * abs(expected)
-    }
+    static func isClose(_ value: Double, _ expected: Double) -> Bool { abs(value - expected) <= 1e-4 * abs(expected) }
 }

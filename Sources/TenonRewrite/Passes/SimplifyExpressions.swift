@@ -7,18 +7,38 @@ import TenonIR
 /// - `flatten`, `squeeze`, `expand_dims` to a known shape, and a `permute_dims` that moves only sizes of 1, are a `reshape`;
 ///   a reshape of a reshape is one.
 /// - Two `permute_dims` in a row are one.
-/// - `x · 1`, `x / 1`, `x + 0`, `x - 0` are x; `relu(relu(x))` is `relu(x)`.
-/// - `matmul(x, permute_dims(w))` with the last two axes of a matrix exchanged is `dense(x, w)`.
+/// - A slice of everything, a pad of nothing, one tile and a `concat` of one tensor are the operand; two constant pads of one
+///   value in a row are one.
+/// - `x · 1`, `x / 1`, `x + 0`, `x - 0`, `x ^ 1` are x; `relu(relu(x))` is `relu(x)`.
+/// - `x - c` is `x + (-c)`; `(x + c) + d` is `x + (c + d)` and `(x · c) · d` is `x · (c · d)` when nothing else uses the value
+///   in between.
+/// - An operand that is only repeated to the shape of the other one (`broadcast_to`) is used as it was.
+/// - `matmul(x, permute_dims(w))` with the last two axes of a matrix exchanged is `dense(x, w)`, and
+///   `dense(x, permute_dims(w))` is `matmul(x, w)`.
 public struct SimplifyExpressions: BindingPass {
     public init() {}
 
     public var name: String { "SimplifyExpressions" }
     public var optimisationLevel: Int { 1 }
 
-    func begin(_ function: Function, _ context: PassContext) throws {}
+    typealias State = UseCounts
+
+    func begin(_ function: Function, _ context: PassContext) throws -> UseCounts { UseCounts(function) }
 
     func visit(
-        _ binding: Binding, _ transformer: inout BindingTransformer, _ state: inout Void, _ context: PassContext
+        _ binding: Binding, _ transformer: inout BindingTransformer, _ state: inout UseCounts, _ context: PassContext
+    ) throws -> Operand? {
+        guard let simpler = try simplified(binding, &transformer, state) else { return nil }
+        if transformer.isNew(simpler) {
+            state.setUses(of: simpler, as: binding.id)
+        } else {
+            state.addUses(of: simpler, as: binding)
+        }
+        return simpler
+    }
+
+    private func simplified(
+        _ binding: Binding, _ transformer: inout BindingTransformer, _ uses: UseCounts
     ) throws -> Operand? {
         guard case .call(let call) = binding.expression, case .op(let op) = call.callee, let x = call.arguments.first
         else {
@@ -28,18 +48,30 @@ public struct SimplifyExpressions: BindingPass {
         switch op.name {
         case "reshape", "flatten", "squeeze", "expand_dims":
             return try reshape(op.name, x, type, &transformer, binding)
-        case "broadcast_to", "astype": return transformer.type(of: x) == type && isKnown(type) ? x : nil
+        case "broadcast_to", "astype", "tile", "strided_slice":
+            return try unchanged(op.name, call, x, type, transformer) ? x : nil
+        case "nn.pad": return try pad(call, x, type, &transformer, binding, uses)
+        case "concat":
+            guard case .tuple(let fields) = x, fields.count == 1 else { return nil }
+            return fields[0]
+        case "power":
+            guard call.arguments.count == 2, transformer.type(of: x) == type, isKnown(type),
+                transformer.constant(call.arguments[1])?.splatValue == 1
+            else { return nil }
+            return x
         case "permute_dims": return try permute(call, x, type, &transformer, binding)
-        case "multiply", "divide", "add", "subtract": return neutral(op.name, call, type, transformer)
+        case "multiply", "divide", "add", "subtract", "maximum", "minimum":
+            return try neutral(op.name, call, type, transformer)
+                ?? arithmetic(op.name, call, type, &transformer, binding, uses)
         case "nn.relu": return transformer.call(x)?.op.name == "nn.relu" ? x : nil
-        case "matmul": return try dense(call, type, &transformer, binding)
+        case "matmul", "nn.dense": return try product(op.name, call, type, &transformer, binding)
         default: return nil
         }
     }
 
-    private func isKnown(_ type: ValueType) -> Bool { type.asTensor?.shape != nil && type.asTensor?.dtype != nil }
+    func isKnown(_ type: ValueType) -> Bool { type.asTensor?.shape != nil && type.asTensor?.dtype != nil }
 
-    private func name(_ binding: Binding, _ transformer: BindingTransformer) -> String {
+    func name(_ binding: Binding, _ transformer: BindingTransformer) -> String {
         transformer.function.values[binding.id.int].name
     }
 
@@ -63,7 +95,7 @@ public struct SimplifyExpressions: BindingPass {
     }
 
     /// The operand, if its type is what it stands for.
-    private func checked(_ operand: Operand, _ type: ValueType, _ transformer: BindingTransformer) throws -> Operand? {
+    func checked(_ operand: Operand, _ type: ValueType, _ transformer: BindingTransformer) throws -> Operand? {
         transformer.type(of: operand) == type ? operand : nil
     }
 
@@ -98,7 +130,7 @@ public struct SimplifyExpressions: BindingPass {
     }
 
     private func neutral(_ op: String, _ call: Call, _ type: ValueType, _ transformer: BindingTransformer) -> Operand? {
-        guard call.arguments.count == 2 else { return nil }
+        guard call.arguments.count == 2, op != "maximum", op != "minimum" else { return nil }
         let wanted = op == "multiply" || op == "divide" ? 1.0 : 0.0
         let commutes = op == "multiply" || op == "add"
         for position in commutes ? 0...1 : 0...0 {
@@ -112,16 +144,18 @@ public struct SimplifyExpressions: BindingPass {
         return nil
     }
 
-    private func dense(
-        _ call: Call, _ type: ValueType, _ transformer: inout BindingTransformer, _ binding: Binding
+    /// `matmul` by a transposed matrix is `dense`, and the other way round.
+    private func product(
+        _ op: String, _ call: Call, _ type: ValueType, _ transformer: inout BindingTransformer, _ binding: Binding
     ) throws -> Operand? {
         guard call.arguments.count == 2, call.attributes.dtype("out_dtype") == nil,
             let rank = transformer.type(of: call.arguments[0]).asTensor?.rank, rank >= 2,
-            let (_, op, inner) = transformer.call(call.arguments[1]), op.name == "permute_dims",
-            let weight = inner.arguments.first, axes(inner, weight, transformer) == [1, 0]
+            let (_, inner, permutation) = transformer.call(call.arguments[1]), inner.name == "permute_dims",
+            let weight = permutation.arguments.first, axes(permutation, weight, transformer) == [1, 0]
         else { return nil }
         return try checked(
-            try transformer.emit("nn.dense", [call.arguments[0], weight], name: name(binding, transformer)), type,
-            transformer)
+            try transformer.emit(
+                op == "matmul" ? "nn.dense" : "matmul", [call.arguments[0], weight], name: name(binding, transformer)),
+            type, transformer)
     }
 }
