@@ -870,6 +870,71 @@ tenon_status tenon_executable_prepare(
 /* What runs, step by step, with times of the last profiled run, as a text table. Transferred; tenon_string_release. */
 tenon_status tenon_executable_report(const tenon_executable *executable, char **text) TENON_CHECKED;
 
+/* What an executable runs, step by step, as it was when asked for. Immutable; any number of threads may use it. */
+typedef struct tenon_profile tenon_profile;
+
+/* One step. Pointers are borrowed until release of the profile. */
+typedef struct tenon_step {
+    uint32_t struct_size;
+    /* Zero. */
+    uint32_t reserved;
+    /* The binding that the step computes, and the function of the region that it lies in, "" outside of regions. */
+    const char *binding;
+    const char *region;
+    /* The composite, or the operator where there is none. */
+    const char *composite;
+    /* As its library names it: "brgconv:avx512_core", "tenon:reshape". */
+    const char *implementation;
+    /* Of the first input and the output, as "nChw16c:nhwc"; "" when plain. */
+    const char *layouts;
+    /* Bytes read and written at least; multiplications and additions, where they are counted. */
+    uint64_t bytes;
+    uint64_t flops;
+    /* Time of the step; 0 when no run was profiled. */
+    uint64_t nanoseconds;
+} tenon_step;
+
+#define TENON_STEP_INIT {sizeof(tenon_step), 0, NULL, NULL, NULL, NULL, NULL, 0, 0, 0}
+void tenon_step_init(tenon_step *step, uint32_t struct_size);
+
+typedef enum tenon_profile_format {
+    /* The table of tenon_executable_report. */
+    TENON_PROFILE_TABLE = 0,
+    /* Trace events in JSON, as the trace viewers of browsers read them. */
+    TENON_PROFILE_TRACE = 1
+} tenon_profile_format;
+
+/* The steps with the times of the last run that had TENON_RUN_PROFILE; without times when there was none. With symbolic sizes
+ * there are no steps before the first run. Transferred; tenon_profile_release. */
+tenon_status tenon_executable_get_profile(
+    const tenon_executable *executable, tenon_profile **profile) TENON_CHECKED;
+
+/* 0 for NULL. */
+size_t tenon_profile_count(const tenon_profile *profile);
+
+/* Nanoseconds of the whole run; 0 when no run was profiled. */
+uint64_t tenon_profile_total(const tenon_profile *profile);
+
+/* Fills in `step`, whose struct_size the caller has set. */
+tenon_status tenon_profile_get(const tenon_profile *profile, size_t index, tenon_step *step) TENON_CHECKED;
+
+/* `format` is of tenon_profile_format. Transferred; tenon_string_release. */
+tenon_status tenon_profile_print(const tenon_profile *profile, uint32_t format, char **text) TENON_CHECKED;
+
+void tenon_profile_release(tenon_profile *profile);
+
+typedef enum tenon_draw_format {
+    /* The language of Graphviz. */
+    TENON_DRAW_DOT = 0,
+    /* An object with the lists "nodes" and "steps". */
+    TENON_DRAW_JSON = 1
+} tenon_draw_format;
+
+/* The graph of "main" with its regions opened, and the times of `profile`, which may be NULL, at its nodes. `format` is of
+ * tenon_draw_format. Transferred; tenon_string_release. Fails with TENON_ERROR_NOT_FOUND when there is no "main". */
+tenon_status tenon_module_draw(
+    const tenon_module *module, const tenon_profile *profile, uint32_t format, char **text) TENON_CHECKED;
+
 /* ---------------------------------------------------------------------------------------------------------- run -- */
 
 /* Ends runs early. */
@@ -923,6 +988,42 @@ size_t tenon_results_count(const tenon_results *results);
 tenon_status tenon_results_get(const tenon_results *results, size_t index, tenon_tensor *tensor) TENON_CHECKED;
 
 void tenon_results_release(tenon_results *results);
+
+/* How the values of a run by backends differ from those of the library's own kernels. */
+typedef struct tenon_comparison tenon_comparison;
+
+/* One value that a binding of "main" gives. Pointers are borrowed until release of the comparison. */
+typedef struct tenon_difference {
+    uint32_t struct_size;
+    /* 1 when every element is within the absolute tolerance, or within the relative one of the largest element; else 0. */
+    uint32_t is_within_tolerance;
+    const char *name;
+    /* The type in the text form. */
+    const char *type;
+    /* The largest difference; infinite where only one of both is a number. */
+    double absolute;
+    /* The same, divided by the largest element of the reference. */
+    double relative;
+} tenon_difference;
+
+#define TENON_DIFFERENCE_INIT {sizeof(tenon_difference), 0, NULL, NULL, 0, 0}
+void tenon_difference_init(tenon_difference *difference, uint32_t struct_size);
+
+/* Compiles "main" so that it gives every value that a binding computes, runs it on dense inputs as backends do and on the
+ * library's own kernels, and compares. Regions count as one binding each. 0 stands for tolerances of 1e-6 absolute and 1e-4
+ * relative. Transferred; tenon_comparison_release. Fails with what tenon_compile and tenon_run fail with. */
+tenon_status tenon_module_compare(
+    const tenon_module *module, const tenon_executable_options *options, const tenon_tensor *inputs, size_t input_count,
+    double absolute_tolerance, double relative_tolerance, tenon_comparison **comparison) TENON_CHECKED;
+
+/* 0 for NULL. */
+size_t tenon_comparison_count(const tenon_comparison *comparison);
+
+/* Fills in `difference`, whose struct_size the caller has set. */
+tenon_status tenon_comparison_get(
+    const tenon_comparison *comparison, size_t index, tenon_difference *difference) TENON_CHECKED;
+
+void tenon_comparison_release(tenon_comparison *comparison);
 
 /* ------------------------------------------------------------------------------------------ kernels of their own -- */
 

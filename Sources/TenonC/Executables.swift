@@ -40,7 +40,7 @@ public func tenon_executable_options_init(
     _ options: UnsafeMutablePointer<tenon_executable_options>!, _ struct_size: UInt32
 ) { Sized.initialise(options, struct_size) }
 
-private func compileOptions(_ options: UnsafePointer<tenon_executable_options>?) throws -> CompileOptions {
+func compileOptions(_ options: UnsafePointer<tenon_executable_options>?) throws -> CompileOptions {
     let given = try Sized.options(options, tenon_executable_options(), "tenon_executable_options")
     guard given.flags & ~UInt32(3) == 0 else { throw invalid("flags \(given.flags) has bits that mean nothing") }
     guard given.threads <= 1024 else { throw invalid("threads is \(given.threads); expected 0 to 1024") }
@@ -149,16 +149,5 @@ public func tenon_executable_prepare(
             try zip(shapes, ranks).enumerated().map { index, entry in
                 try sizes(entry.0, entry.1, least: 0, "input \(index)")
             })
-    }
-}
-
-@implementation @_cdecl("tenon_executable_report")
-public func tenon_executable_report(
-    _ executable: OpaquePointer!, _ text: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>!
-) -> tenon_status {
-    withStatus {
-        let result = try output(text, "text")
-        result.pointee = try transferred(
-            Report.text(try Handle.object(executable, ExecutableHandle.self).executable))
     }
 }

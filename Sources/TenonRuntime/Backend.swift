@@ -51,6 +51,8 @@ public struct StepDescription: Sendable, Hashable {
     public var bytes: Int
     /// Multiplications and additions.
     public var flops: Int
+    /// The function of the module that the region was made of; empty outside of regions.
+    public var region = ""
 
     public init(
         binding: String, composite: String, implementation: String, layouts: String = "", bytes: Int = 0, flops: Int = 0

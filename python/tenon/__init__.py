@@ -11,6 +11,8 @@
 
 from . import _lib
 from .builder import Builder, Shape, Value
+from .comparison import Comparison, Difference
+from .drawing import Drawing
 from .errors import (
     BackendError, CallbackError, CancelledError, DeadlineExceededError, FileError, InternalError, InvalidArgumentError,
     InvalidGraphError, InvalidModelError, InvalidShapeError, InvalidStateError, InvalidTypeError, LimitExceededError,
@@ -18,15 +20,17 @@ from .errors import (
 )
 from .executable import CancelToken, Executable, MemoryUse, Port, compile
 from .module import Function, Module, describe, load, operators, passes
+from .profile import Profile, Step
 
 __version__ = _lib.lib.tenon_version().decode()
 
 __all__ = [
-    "BackendError", "Builder", "CallbackError", "CancelToken", "CancelledError", "DeadlineExceededError", "Executable",
-    "FileError", "Function", "InternalError", "InvalidArgumentError", "InvalidGraphError", "InvalidModelError",
-    "InvalidShapeError", "InvalidStateError", "InvalidTypeError", "LimitExceededError", "MemoryUse", "Module",
-    "NotFoundError", "OutOfMemoryError", "ParseError", "Port", "Shape", "TenonError", "UnsupportedError", "Value",
-    "compile", "describe", "load", "operators", "passes",
+    "BackendError", "Builder", "CallbackError", "CancelToken", "CancelledError", "Comparison",
+    "DeadlineExceededError", "Difference", "Drawing", "Executable", "FileError", "Function", "InternalError",
+    "InvalidArgumentError", "InvalidGraphError", "InvalidModelError", "InvalidShapeError", "InvalidStateError",
+    "InvalidTypeError", "LimitExceededError", "MemoryUse", "Module", "NotFoundError", "OutOfMemoryError",
+    "ParseError", "Port", "Profile", "Shape", "Step", "TenonError", "UnsupportedError", "Value", "compile",
+    "describe", "load", "operators", "passes",
 ]
 
 

@@ -132,6 +132,28 @@ class RunOptions(Structure):
     _fields_ = [("struct_size", c_uint32), ("flags", c_uint32), ("timeout_nanoseconds", c_uint64), ("cancel", c_void_p)]
 
 
+class Step(Structure):
+    """tenon_step"""
+
+    _fields_ = [
+        ("struct_size", c_uint32), ("reserved", c_uint32), ("binding", c_char_p), ("region", c_char_p),
+        ("composite", c_char_p), ("implementation", c_char_p), ("layouts", c_char_p), ("bytes", c_uint64),
+        ("flops", c_uint64), ("nanoseconds", c_uint64),
+    ]
+
+
+class Difference(Structure):
+    """tenon_difference"""
+
+    _fields_ = [
+        ("struct_size", c_uint32), ("is_within_tolerance", c_uint32), ("name", c_char_p), ("type", c_char_p),
+        ("absolute", c_double), ("relative", c_double),
+    ]
+
+
+#: tenon_release_function
+ReleaseFunction = CFUNCTYPE(None, c_void_p)
+
 #: The structures by their names in the header.
 STRUCTURES: dict[str, type[Structure]] = {
     "tenon_tensor": Tensor,
@@ -145,6 +167,8 @@ STRUCTURES: dict[str, type[Structure]] = {
     "tenon_value_info": ValueInfo,
     "tenon_fusion_rule": FusionRule,
     "tenon_rewrite_rule": RewriteRule,
+    "tenon_step": Step,
+    "tenon_difference": Difference,
 }
 
 COMPILE_REPRODUCIBLE = 1
@@ -273,6 +297,18 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "tenon_executable_trim": (c_int, [_handle]),
     "tenon_executable_prepare": (c_int, [_handle, POINTER(POINTER(c_int64)), POINTER(c_uint32), c_size_t]),
     "tenon_executable_report": (c_int, [_handle, _text_out]),
+    "tenon_executable_get_profile": (c_int, [_handle, _handle_out]),
+    "tenon_profile_count": (c_size_t, [_handle]),
+    "tenon_profile_total": (c_uint64, [_handle]),
+    "tenon_profile_get": (c_int, [_handle, c_size_t, POINTER(Step)]),
+    "tenon_profile_print": (c_int, [_handle, c_uint32, _text_out]),
+    "tenon_profile_release": (None, [_handle]),
+    "tenon_module_draw": (c_int, [_handle, _handle, c_uint32, _text_out]),
+    "tenon_module_compare": (
+        c_int, [_handle, POINTER(ExecutableOptions), POINTER(Tensor), c_size_t, c_double, c_double, _handle_out]),
+    "tenon_comparison_count": (c_size_t, [_handle]),
+    "tenon_comparison_get": (c_int, [_handle, c_size_t, POINTER(Difference)]),
+    "tenon_comparison_release": (None, [_handle]),
     "tenon_cancel_token_create": (c_int, [_handle_out]),
     "tenon_cancel_token_cancel": (None, [_handle]),
     "tenon_cancel_token_reset": (None, [_handle]),

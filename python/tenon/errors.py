@@ -3,7 +3,16 @@ Python programs expect for its kind."""
 
 from __future__ import annotations
 
+import re
+
 from ._lib import lib
+
+#: How messages of the library name both: the specification of a message is that it does.
+_FORMS = [
+    re.compile(r"\bexpect(?:s|ed) (?P<expectation>[^;]+?)[,;] (?:but )?found (?P<found>.+)$"),
+    re.compile(r"\bfound (?P<found>.+?)[,;] expected (?P<expectation>.+)$"),
+    re.compile(r"\bis (?P<found>[^;,]+)[;,] expected (?P<expectation>.+)$"),
+]
 
 
 class TenonError(Exception):
@@ -14,6 +23,16 @@ class TenonError(Exception):
         status_name: its name, as ``TENON_ERROR_INVALID_SHAPE``.
         operator: the operator concerned (``nn.conv2d``), or an empty string.
         node: the node, binding, input or function concerned, or an empty string.
+        expectation: what was expected, as the message says it, or an empty string.
+        found: what was found instead, or an empty string.
+
+    >>> import numpy as np, tenon
+    >>> module = tenon.Module.parse("fn @main(%x: f32[2]) -> f32[2] { return %x }")
+    >>> try:
+    ...     tenon.compile(module)(np.zeros(3, np.float32))
+    ... except tenon.InvalidShapeError as error:
+    ...     print(error.status_name, error.node, "|", error.expectation, "|", error.found)
+    TENON_ERROR_INVALID_SHAPE x | f32[2] | f32[3]
     """
 
     status = 90
@@ -29,6 +48,21 @@ class TenonError(Exception):
     @property
     def status_name(self) -> str:
         return lib.tenon_status_name(self.status).decode()
+
+    def _part(self, name: str) -> str:
+        for form in _FORMS:
+            match = form.search(self.message)
+            if match:
+                return match[name]
+        return ""
+
+    @property
+    def expectation(self) -> str:
+        return self._part("expectation")
+
+    @property
+    def found(self) -> str:
+        return self._part("found")
 
     def __str__(self) -> str:
         return self.message

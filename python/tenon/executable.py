@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import html
 import sys
 from typing import Any, Mapping, NamedTuple, Sequence
 
@@ -14,8 +15,11 @@ from ._lib import (
     COMPILE_REFERENCE, COMPILE_REPRODUCIBLE, RUN_PROFILE, ExecutableOptions, Memory, Port as _Port, RunOptions, Tensor, lib,
 )
 from ._tensors import as_array, fill
+from .comparison import Comparison
+from .drawing import Drawing
 from .errors import InvalidArgumentError, InvalidTypeError, check
 from .module import Module
+from .profile import Profile
 
 
 class Port(NamedTuple):
@@ -46,7 +50,18 @@ class MemoryUse(NamedTuple):
 
 
 class CancelToken(Handle):
-    """Ends runs early, from any thread: runs that use it raise CancelledError at their next step until ``reset``."""
+    """Ends runs early, from any thread: runs that use it raise CancelledError at their next step until ``reset``.
+
+    >>> import numpy as np, tenon
+    >>> module = tenon.Module.parse("fn @main(%x: f32[2]) -> f32[2] { %y: f32[2] = nn.relu(%x)  return %y }")
+    >>> token, run = CancelToken(), tenon.compile(module)
+    >>> token.cancel()
+    >>> try:
+    ...     run.run([np.zeros(2, np.float32)], cancel=token)
+    ... except tenon.CancelledError as error:
+    ...     print(error.status_name)
+    TENON_ERROR_CANCELLED
+    """
 
     _release = "tenon_cancel_token_release"
 
@@ -83,6 +98,12 @@ class Executable(Handle):
 
     Calling it takes arrays by position or by name and returns the output, or a tuple of the outputs when there are
     several. Inputs are read where they are, strided ones too; outputs are new arrays.
+
+    >>> import numpy as np, tenon
+    >>> module = tenon.Module.parse("fn @main(%x: f32[n]) -> f32[n] { %y: f32[n] = nn.relu(%x)  return %y }")
+    >>> with tenon.compile(module, threads=1) as run:
+    ...     run, run(np.array([-1, 2], np.float32)), run(x=np.zeros(3, np.float32))
+    (<tenon.Executable (x: f32[n]) -> (y: f32[n])>, array([0., 2.], dtype=float32), array([0., 0., 0.], dtype=float32))
     """
 
     _release = "tenon_executable_release"
@@ -158,6 +179,12 @@ class Executable(Handle):
 
         Raises:
             InvalidArgumentError, InvalidShapeError, InvalidTypeError: an array does not fit its port.
+
+        >>> import numpy as np, tenon
+        >>> module = tenon.Module.parse("fn @main(%x: f32[2]) -> f32[2] { %y: f32[2] = nn.relu(%x)  return %y }")
+        >>> run, out = tenon.compile(module), np.empty(2, np.float32)
+        >>> run.run([np.array([-1, 2], np.float32)], [out], timeout=10)[0] is out, out
+        (True, array([0., 2.], dtype=float32))
         """
         if isinstance(inputs, Mapping):
             inputs = self._ordered((), inputs)
@@ -250,6 +277,35 @@ class Executable(Handle):
         """What runs, step by step, with times of the last run that had ``profile=True``."""
         return text(lib.tenon_executable_report, self._handle)
 
+    def profile(self, inputs: Sequence[Any] | Mapping[str, Any] | None = None) -> Profile:
+        """What runs, step by step, as data.
+
+        Args:
+            inputs: arrays to run on now; without them the times are those of the last run that had ``profile=True``.
+        """
+        if inputs is not None:
+            self.run(inputs, profile=True)
+        return Profile(self)
+
+    def verify(
+        self, inputs: Sequence[Any] | Mapping[str, Any], *, absolute: float = 1e-6, relative: float = 1e-4
+    ) -> Comparison:
+        """Compares every value that ``main`` computes with the library's own kernels: slow, a yardstick.
+
+        Args:
+            inputs: arrays in order, or by name.
+            absolute: how far elements may differ.
+            relative: how far they may differ in parts of the largest element of the reference.
+        """
+        if isinstance(inputs, Mapping):
+            inputs = self._ordered((), inputs)
+        self._handle
+        return Comparison(self._module, _options(**self._options), inputs, absolute, relative)
+
+    def draw(self) -> Drawing:
+        """The graph with its regions opened, and with the times of the last run that had ``profile=True``."""
+        return Drawing(self._module, Profile(self))
+
     def close(self) -> None:
         """Releases the executable, after the runs under way have ended. Further use raises InvalidStateError."""
         self._address = None
@@ -259,6 +315,12 @@ class Executable(Handle):
 
     def __reduce__(self):
         return _restore, (self._module, self._options)
+
+    def _repr_html_(self) -> str:
+        if self.closed:
+            return f"<pre>{html.escape(repr(self))}</pre>"
+        use = ", ".join(f"{name.replace('_', ' ')} {size:,} bytes" for name, size in self.memory._asdict().items())
+        return f"<pre>{html.escape(repr(self))}\n{use}</pre>{self.draw().svg}"
 
     def __repr__(self) -> str:
         if self.closed:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ctypes
 import os
-from typing import Any, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Iterator, Mapping, Sequence
 
 from ._attributes import Attributes
 from ._handle import Handle, integers, new, strings, text
 from ._lib import OnnxOptions, PassOptions, PrintOptions, lib
 from .errors import NotFoundError, check
+
+if TYPE_CHECKING:
+    from .drawing import Drawing
 
 
 class Function:
@@ -45,8 +48,11 @@ class Functions(Mapping):
         names = [lib.tenon_module_function_name(self._module._handle, index) for index in range(len(self))]
         return iter([name.decode() for name in names])
 
+    def __contains__(self, name: object) -> bool:
+        return name in list(self)
+
     def __getitem__(self, name: str) -> Function:
-        if name not in list(self):
+        if name not in self:
             raise NotFoundError(f"the module has no function '{name}'", node=name)
         return Function(self._module, name)
 
@@ -67,6 +73,15 @@ class Module(Handle):
 
     Passes give new modules and leave the old one as it is. Printing a module gives its text form.
 
+    >>> module = Module.parse("fn @main(%x: f32[2]) -> f32[2] { %y: f32[2] = nn.relu(%x)  return %y }")
+    >>> print(module)
+    fn @main(%x: f32[2]) -> f32[2] {
+      %y: f32[2] = nn.relu(%x)
+      return %y
+    }
+    <BLANKLINE>
+    >>> Module.parse(str(module)) == module
+    True
     """
 
     _release = "tenon_module_release"
@@ -238,6 +253,18 @@ class Module(Handle):
             bind_constants: tensor literals stay inside the functions made; otherwise they become parameters.
             annotate_codegen: each match becomes a region that carries ``Codegen``; otherwise a composite.
             disabled_rules: rules that are not applied, by name.
+
+        >>> module = Module.parse('''
+        ... fn @main(%x: f32[2,3], %w: f32[3,4]) -> f32[2,4] {
+        ...   dataflow {
+        ...     %y: f32[2,4] = matmul(%x, %w)
+        ...     %z: f32[2,4] = nn.relu(%y)
+        ...     output %z
+        ...   }
+        ...   return %z
+        ... }''')
+        >>> module.fuse("mine.matmul_relu = nn.relu(matmul(*, *));").functions
+        [main, fused_relax_matmul_relax_nn_relu]
         """
         result = self.copy()
         options = _pass_options(0, (), (), disabled_rules)
@@ -264,6 +291,15 @@ class Module(Handle):
         return text(
             lib.tenon_module_explain, self._handle, None if rules is None else rules.encode(), int(json),
             ctypes.byref(options))
+
+    def draw(self) -> Drawing:
+        """The graph of ``main`` with its regions opened, for Graphviz and for notebooks."""
+        from .drawing import Drawing
+
+        return Drawing(self)
+
+    def _repr_svg_(self) -> str | None:
+        return None if self.closed or "main" not in self.functions else self.draw().svg
 
     def remove_function(self, name: str) -> None:
         """Takes a function away that no other one calls."""
@@ -292,6 +328,12 @@ def operators() -> list[str]:
 
 def describe(operator: str) -> str:
     """Inputs, attributes and formula of an operator.
+
+    >>> "nn.relu" in describe("nn.relu")
+    True
+    >>> describe("nn.rely")
+    Traceback (most recent call last):
+    tenon.errors.NotFoundError: unknown operator 'nn.rely'
 
     Raises:
         NotFoundError: there is no operator of that name.

@@ -1,3 +1,5 @@
+import TenonIR
+
 extension Explanation {
     /// Lines for people: per function what fused, then what nearly did and why not.
     public func text() -> String {
@@ -43,35 +45,5 @@ extension Explanation {
             ])
         }
         return JSON.object([("fused", JSON.array(fused)), ("near_misses", JSON.array(missed))])
-    }
-}
-
-/// The little of JSON that is written here.
-enum JSON {
-    static func object(_ entries: [(name: String, value: String)]) -> String {
-        "{" + entries.map { "\(string($0.name)): \($0.value)" }.joined(separator: ", ") + "}"
-    }
-
-    static func array(_ values: [String]) -> String { "[" + values.joined(separator: ", ") + "]" }
-
-    static func string(_ text: String) -> String {
-        var result = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": result += "\\\""
-            case "\\": result += "\\\\"
-            case "\n": result += "\\n"
-            case "\t": result += "\\t"
-            case "\r": result += "\\r"
-            default:
-                if scalar.value < 0x20 {
-                    let digits = String(scalar.value, radix: 16)
-                    result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-                } else {
-                    result.unicodeScalars.append(scalar)
-                }
-            }
-        }
-        return result + "\""
     }
 }

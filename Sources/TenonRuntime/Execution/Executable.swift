@@ -19,7 +19,7 @@ public struct RunOptions: Sendable {
 /// How long each step of one run took.
 public struct RunProfile: Sendable {
     public var steps: [StepDescription]
-    /// One per step.
+    /// One per step; empty when no run was profiled.
     public var nanoseconds: [UInt64]
     public var totalNanoseconds: UInt64
 }
@@ -314,6 +314,11 @@ public final class Executable: Sendable {
 
     /// Times of the last run with `isProfiled`.
     public var lastProfile: RunProfile? { state.lastProfile }
+
+    /// The last profile, or what would run, without times.
+    public var profile: RunProfile {
+        lastProfile ?? RunProfile(steps: steps, nanoseconds: [], totalNanoseconds: 0)
+    }
 
     /// Gives memory back that no run uses now: idle arenas and plans of shapes that `prepare` did not ask for.
     public func trim() { state.trim() }

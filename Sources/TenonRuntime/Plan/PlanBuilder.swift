@@ -329,7 +329,12 @@ struct PlanBuilder {
         steps.append(
             DraftStep(
                 work: .region(ready), inputs: inputs.map(\.buffer), outputs: outputs.map(\.buffer),
-                workspace: ready.workspaceBytes, descriptions: ready.steps, node: name))
+                workspace: ready.workspaceBytes,
+                descriptions: ready.steps.map { step in
+                    var step = step
+                    step.region = name
+                    return step
+                }, node: name))
         return result
     }
 
