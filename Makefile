@@ -9,7 +9,7 @@ BUILD := build
 LOCAL := $(abspath $(BUILD)/prefix)
 
 .PHONY: help scenarios setup setup-test build install local examples demo test test-c test-python wheel valgrind dnnl3 abi format lint proto \
-        bench-fusion bench-rewriting clean
+        bench-fusion bench-rewriting bench-models clean
 
 help:
 	@echo 'make demo                      install what is missing, build, classify digits, compare fused with unfused'
@@ -21,6 +21,7 @@ help:
 	@echo 'make abi                       write the export list and abi/ again after a change of the header'
 	@echo 'make bench-fusion              fused against unfused on the convolutions of ResNet-50'
 	@echo 'make bench-rewriting           time and memory of fusing graphs of 10^3 to 10^6 operators'
+	@echo 'make bench-models              models that others trained, on Tenon and on ONNX Runtime'
 	@echo 'make format, make lint         swift format with the committed configuration'
 	@echo 'make scenarios                 write docs/scenarios.md: which test holds which behaviour'
 	@echo 'make proto                     generate the Swift of the ONNX messages again'
@@ -100,6 +101,9 @@ bench-fusion: setup local
 bench-rewriting: setup local
 	$(CC) $(WARN) -o $(BUILD)/bench-rewriting benchmarks/rewriting.c $(LINK)
 	$(BUILD)/bench-rewriting
+
+bench-models: setup-test local
+	PYTHONPATH=python TENON_LIBRARY='$(LOCAL)/lib/libtenon.so' .venv/bin/python benchmarks/models.py --json $(BUILD)/models.json
 
 clean:
 	rm -rf $(BUILD) .build

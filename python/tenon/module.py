@@ -212,7 +212,7 @@ class Module(Handle):
         return self.copy()
 
     def __reduce__(self):
-        return Module.parse, (self.print(with_data=True),)
+        return _restore, (self.print(with_data=True),)
 
     def apply(
         self, *passes: str, level: int = 0, disabled: Sequence[str] = (), required: Sequence[str] = (),
@@ -304,6 +304,11 @@ class Module(Handle):
     def remove_function(self, name: str) -> None:
         """Takes a function away that no other one calls."""
         check(lib.tenon_module_remove_function(self._handle, name.encode()))
+
+
+def _restore(source: str) -> Module:
+    # A function of its own: cloudpickle (and with it Ray) takes class methods apart.
+    return Module.parse(source)
 
 
 def load(path: str | os.PathLike, **options: Any) -> Module:
