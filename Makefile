@@ -9,7 +9,7 @@ BUILD := build
 LOCAL := $(abspath $(BUILD)/prefix)
 
 .PHONY: help scenarios setup setup-test build install local examples demo test test-c test-python wheel valgrind dnnl3 abi format lint proto \
-        bench-fusion bench-rewriting bench-models clean
+        bench bench-fusion bench-rewriting bench-models clean
 
 help:
 	@echo 'make demo                      install what is missing, build, classify digits, compare fused with unfused'
@@ -19,6 +19,7 @@ help:
 	@echo 'make wheel                     a Python wheel with the library and oneDNN inside, in build/dist'
 	@echo 'make dnnl3                     build and test against oneDNN 3.2 from PyPI'
 	@echo 'make abi                       write the export list and abi/ again after a change of the header'
+	@echo 'make bench                     Tenon beside ONNX Runtime and OpenVINO on ten networks; BENCH= passes arguments on'
 	@echo 'make bench-fusion              fused against unfused on the convolutions of ResNet-50'
 	@echo 'make bench-rewriting           time and memory of fusing graphs of 10^3 to 10^6 operators'
 	@echo 'make bench-models              models that others trained, on Tenon and on ONNX Runtime'
@@ -93,6 +94,10 @@ proto:
 PKG := PKG_CONFIG_PATH='$(LOCAL)/lib/pkgconfig' pkg-config
 LINK = $$($(PKG) --cflags --libs tenon) -Wl,-rpath,'$(LOCAL)/lib'
 WARN := -std=c99 -D_POSIX_C_SOURCE=200809L -O2 -Wall -Wextra -pedantic -Werror
+
+# BENCH='--engines tenon,ort,openvino,eager,inductor --batch 8 resnet50'
+bench: setup local
+	scripts/bench.sh '$(LOCAL)' $(BENCH)
 
 bench-fusion: setup local
 	$(CC) $(WARN) -o $(BUILD)/bench-fusion benchmarks/fusion.c $(LINK)

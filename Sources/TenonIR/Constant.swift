@@ -1,14 +1,25 @@
+import Synchronization
+
 #if canImport(Glibc)
     import Glibc
 #endif
+
+/// Memory that can be read again from where it came, as a mapped file.
+public protocol RereadableMemory: AnyObject {
+    /// The pages inside of `part` need not be kept.
+    func releasePages(of part: UnsafeRawBufferPointer)
+}
 
 /// An immutable tensor of known contents, dense and row-major. Shared by reference; equal when type and bytes are.
 public final class Constant: Hashable, @unchecked Sendable {
     public let dtype: DataType
     public let shape: [Int64]
     public let count: Int
-    /// The elements; valid as long as this object lives. Empty for strings.
-    public let bytes: UnsafeRawBufferPointer
+    /// The elements where they were given, perhaps not aligned for their type. Valid as long as this object lives; empty for
+    /// strings.
+    public let source: UnsafeRawBufferPointer
+    /// Address of a copy of `source` for those who need it aligned; 0 as long as nobody did.
+    private let aligned = Mutex<UInt>(0)
     /// The elements of a tensor of strings.
     public let strings: [String]
     /// Keeps borrowed memory (a mapped file, a host's tensor) alive; nil when the bytes are our own.
@@ -23,21 +34,20 @@ public final class Constant: Hashable, @unchecked Sendable {
                 .invalidArgument,
                 "constant \(Constant.text(dtype, shape)): expected \(byteCount) bytes, found \(source.count)")
         }
-        var memory: UnsafeMutableRawPointer?
-        guard posix_memalign(&memory, 64, max(byteCount, 64)) == 0, let memory else {
+        guard let memory = AlignedMemory.allocate(byteCount) else {
             throw TenonError(.outOfMemory, "constant \(Constant.text(dtype, shape)): \(byteCount) bytes not available")
         }
         if let base = source.baseAddress { memory.copyMemory(from: base, byteCount: byteCount) }
         self.dtype = dtype
         self.shape = shape
         self.count = count
-        bytes = UnsafeRawBufferPointer(start: memory, count: byteCount)
+        self.source = UnsafeRawBufferPointer(start: memory, count: byteCount)
         strings = []
         owner = nil
         ownsBytes = true
     }
 
-    /// Borrows `source`, which must not change and stays valid as long as `owner` lives.
+    /// Borrows `source`, which must not change and stays valid as long as `owner` lives; it need not be aligned.
     public init(dtype: DataType, shape: [Int64], borrowing source: UnsafeRawBufferPointer, owner: AnyObject) throws {
         let (count, byteCount) = try Constant.size(dtype, shape)
         guard byteCount == source.count else {
@@ -48,7 +58,7 @@ public final class Constant: Hashable, @unchecked Sendable {
         self.dtype = dtype
         self.shape = shape
         self.count = count
-        bytes = source
+        self.source = source
         strings = []
         self.owner = owner
         ownsBytes = false
@@ -62,7 +72,7 @@ public final class Constant: Hashable, @unchecked Sendable {
         dtype = .string
         self.shape = shape
         self.count = count
-        bytes = UnsafeRawBufferPointer(start: nil, count: 0)
+        self.source = UnsafeRawBufferPointer(start: nil, count: 0)
         self.strings = strings
         owner = nil
         ownsBytes = false
@@ -82,8 +92,28 @@ public final class Constant: Hashable, @unchecked Sendable {
     }
 
     deinit {
-        if ownsBytes { free(UnsafeMutableRawPointer(mutating: bytes.baseAddress)) }
+        if ownsBytes { free(UnsafeMutableRawPointer(mutating: source.baseAddress)) }
+        aligned.withLock { free(UnsafeMutableRawPointer(bitPattern: $0)) }
     }
+
+    /// The elements, aligned for their type. Copies them the first time when `source` is not aligned.
+    public var bytes: UnsafeRawBufferPointer {
+        let alignment = max(dtype.byteCount, 1)
+        guard Int(bitPattern: source.baseAddress) % alignment != 0, let base = source.baseAddress else { return source }
+        let copy = aligned.withLock { copy in
+            if copy == 0, let memory = AlignedMemory.allocate(source.count) {
+                memory.copyMemory(from: base, byteCount: source.count)
+                copy = UInt(bitPattern: memory)
+                releasePages()
+            }
+            return copy
+        }
+        // Without memory for a copy slow loads are left.
+        return copy == 0 ? source : UnsafeRawBufferPointer(start: UnsafeRawPointer(bitPattern: copy), count: source.count)
+    }
+
+    /// To be called when `source` is not read again soon: a mapped file need not stay in memory.
+    public func releasePages() { (owner as? any RereadableMemory)?.releasePages(of: source) }
 
     public var type: TensorType { TensorType(dtype, shape.map { .fixed($0) }) }
 
@@ -108,8 +138,10 @@ public final class Constant: Hashable, @unchecked Sendable {
     public static func == (a: Constant, b: Constant) -> Bool {
         if a === b { return true }
         guard a.dtype == b.dtype, a.shape == b.shape, a.strings == b.strings else { return false }
-        guard let p = a.bytes.baseAddress, let q = b.bytes.baseAddress else { return a.bytes.count == b.bytes.count }
-        return p == q || memcmp(p, q, a.bytes.count) == 0
+        guard let p = a.source.baseAddress, let q = b.source.baseAddress else {
+            return a.source.count == b.source.count
+        }
+        return p == q || memcmp(p, q, a.source.count) == 0
     }
 
     public func hash(into hasher: inout Hasher) {
@@ -117,15 +149,15 @@ public final class Constant: Hashable, @unchecked Sendable {
         hasher.combine(shape)
         hasher.combine(strings)
         // A sample tells constants apart well enough; equality compares everything.
-        hasher.combine(bytes: UnsafeRawBufferPointer(rebasing: bytes.prefix(64)))
-        hasher.combine(bytes: UnsafeRawBufferPointer(rebasing: bytes.suffix(64)))
+        hasher.combine(bytes: UnsafeRawBufferPointer(rebasing: source.prefix(64)))
+        hasher.combine(bytes: UnsafeRawBufferPointer(rebasing: source.suffix(64)))
     }
 }
 
 extension Constant {
     /// Element `index` as a double; nil outside the tensor or for strings.
     public func double(at index: Int) -> Double? {
-        guard index >= 0, index < count, let base = bytes.baseAddress else { return nil }
+        guard index >= 0, index < count, let base = source.baseAddress else { return nil }
         func load<T: BitwiseCopyable>(_: T.Type) -> T {
             base.loadUnaligned(fromByteOffset: index * MemoryLayout<T>.stride, as: T.self)
         }
@@ -149,7 +181,7 @@ extension Constant {
 
     /// Element `index` as an integer; nil outside the tensor, for strings and for floating-point types.
     public func int(at index: Int) -> Int64? {
-        guard index >= 0, index < count, let base = bytes.baseAddress else { return nil }
+        guard index >= 0, index < count, let base = source.baseAddress else { return nil }
         switch dtype {
         case .int64: return base.loadUnaligned(fromByteOffset: index * 8, as: Int64.self)
         case .uint64: return Int64(exactly: base.loadUnaligned(fromByteOffset: index * 8, as: UInt64.self))

@@ -8,8 +8,7 @@ final class AlignedBytes: @unchecked Sendable {
 
     /// Contents are undefined.
     init(_ count: Int) throws {
-        var memory: UnsafeMutableRawPointer?
-        guard count >= 0, posix_memalign(&memory, 64, max(count, 64)) == 0, let memory else {
+        guard let memory = AlignedMemory.allocate(count) else {
             throw TenonError(.outOfMemory, "\(count) bytes are not available")
         }
         base = memory

@@ -29,7 +29,7 @@ int64_t count(const tensor *t) {
     return n;
 }
 
-static float *aligned(size_t bytes) {
+float *aligned(size_t bytes) {
     void *p = NULL;
     size_t whole = (bytes + 127) / 64 * 64;
     if (posix_memalign(&p, 64, whole) != 0) fail_msg("out of memory");
@@ -78,7 +78,7 @@ tdnnl_md *queried(const tdnnl_pd *pd, int32_t query, int32_t index) {
     return md;
 }
 
-static void reorder(const tdnnl_md *from, void *source, const tdnnl_md *to, void *target) {
+void reorder(const tdnnl_md *from, void *source, const tdnnl_md *to, void *target) {
     tdnnl_pd *pd;
     OK(tdnnl_reorder_create(&pd, engine, from, to, NULL));
     tdnnl_primitive *primitive;

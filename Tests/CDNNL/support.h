@@ -32,6 +32,9 @@ tdnnl_md *plain(const tensor *t);
 tdnnl_md *any(const tensor *t);
 tdnnl_md *tagged(const tensor *t, int32_t tag);
 
+float *aligned(size_t bytes);
+void reorder(const tdnnl_md *from, void *source, const tdnnl_md *to, void *target);
+
 // One operand of a run. The tensor is reordered into the descriptor that the primitive asks for; `output` ones are
 // reordered back. `md` NULL means row-major.
 typedef struct operand {

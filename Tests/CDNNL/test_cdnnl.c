@@ -288,6 +288,47 @@ static void test_convolution_winograd(void **state) {
         check_convolution(&c, chain, TDNNL_CONVOLUTION_WINOGRAD, TDNNL_TAG_nChw16c, "wino");
 }
 
+// Weights packed here and by oneDNN's reorder are the same, in every layout that its kernels choose over these shapes.
+static void test_winograd_weights(void **state) {
+    (void)state;
+    const int64_t shapes[][3] = {{64, 64, 56}, {128, 64, 28}, {512, 512, 7}, {256, 256, 14}, {48, 16, 28}, {32, 128, 14},
+                                 {224, 112, 14}, {64, 192, 56}, {20, 16, 13}, {64, 24, 30}, {320, 160, 14}};
+    const geometry g = {1, {1, 1}, {1, 1}, {1, 1}, {1, 1}};
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
+        const int64_t o = shapes[i][0], c = shapes[i][1], size = shapes[i][2];
+        tensor x = make(4, DIMS(1, c, size, size)), y = make(4, DIMS(1, o, size, size));
+        tensor w = random_tensor(4, DIMS(o, c, 3, 3), 7);
+        tdnnl_md *mds[] = {tagged(&x, TDNNL_TAG_nChw16c), any(&w), tagged(&y, TDNNL_TAG_nChw16c), plain(&w)};
+        assert_int_equal(tdnnl_winograd_pieces(mds[3]), 0);
+        tdnnl_pd *pd = NULL;
+        int status = tdnnl_convolution_create(
+            &pd, engine, TDNNL_CONVOLUTION_WINOGRAD, mds[0], mds[1], NULL, mds[2], g.strides, g.dilations, g.begin, g.end, NULL);
+        for (; status == TDNNL_OK; status = tdnnl_pd_next(pd)) {
+            tdnnl_md *packed = queried(pd, TDNNL_QUERY_WEIGHTS, 0);
+            const int64_t pieces = tdnnl_winograd_pieces(packed);
+            if (pieces) {
+                const size_t bytes = tdnnl_md_size(packed);
+                tensor expected = make(1, DIMS((int64_t)(bytes / sizeof(float)))), got = make(1, expected.dims);
+                float *theirs = aligned(bytes), *ours = aligned(bytes);
+                memset(ours, 0, bytes);
+                memset(theirs, 0, bytes);
+                reorder(mds[3], w.data, packed, theirs);
+                tdnnl_winograd_pack(packed, w.data, ours, pieces / 3, pieces);
+                tdnnl_winograd_pack(packed, w.data, ours, 0, pieces / 3);
+                memcpy(expected.data, theirs, bytes);
+                memcpy(got.data, ours, bytes);
+                assert_close(&got, &expected, 1e-6f);
+                free(theirs), free(ours), drop(&expected), drop(&got);
+            }
+            tdnnl_md_destroy(packed);
+        }
+        if (pd) tdnnl_pd_destroy(pd);
+        tensor *tensors[] = {&x, &y, &w};
+        for (int k = 0; k < 3; k++) drop(tensors[k]);
+        for (int k = 0; k < 4; k++) tdnnl_md_destroy(mds[k]);
+    }
+}
+
 // MARK: - Matrix products
 
 static void test_matmul(void **state) {
@@ -396,6 +437,7 @@ int main(void) {
         cmocka_unit_test(test_convolution_every_implementation),
         cmocka_unit_test(test_convolution_any),
         cmocka_unit_test(test_convolution_winograd),
+        cmocka_unit_test(test_winograd_weights),
         cmocka_unit_test(test_matmul),
         cmocka_unit_test(test_inner_product),
         cmocka_unit_test(test_handles_between_runs),

@@ -259,6 +259,12 @@ uint64_t tdnnl_md_hash(const tdnnl_md *md);
 // terminated. Returns the full length.
 size_t tdnnl_md_layout_text(const tdnnl_md *md, int32_t letters, char *text, size_t capacity);
 
+// MARK: - Weights for Winograd
+// How many independent pieces packing row-major weights [outputs, inputs, 3, 3] as `packed` has; 0 when it takes a reorder.
+int64_t tdnnl_winograd_pieces(const tdnnl_md *packed);
+// `weights` need not be aligned. Writes pieces `begin` up to but not including `end` of the packed weights.
+void tdnnl_winograd_pack(const tdnnl_md *packed, const void *weights, float *into, int64_t begin, int64_t end);
+
 // MARK: - Attributes of a primitive
 
 typedef enum tdnnl_post_op_kind {

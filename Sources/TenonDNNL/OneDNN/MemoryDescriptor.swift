@@ -49,6 +49,14 @@ final class MemoryDescriptor: @unchecked Sendable {
         }
     }
 
+    /// Nil when the rank is not one that oneDNN knows.
+    var dims: [Int]? {
+        let sizes = [Int64](unsafeUninitializedCapacity: 12) { buffer, count in
+            count = buffer.baseAddress.map { Int(tdnnl_md_dims(handle, $0, 12)) } ?? 0
+        }
+        return sizes.count == rank ? sizes.map { Int(clamping: $0) } : nil
+    }
+
     var byteCount: Int { Int(exactly: tdnnl_md_size(handle)) ?? Int.max }
     var rank: Int { Int(tdnnl_md_ndims(handle)) }
     var hash: UInt64 { tdnnl_md_hash(handle) }

@@ -20,6 +20,46 @@ struct LayoutPlanner {
         var choice: Int
     }
 
+    /// The states of one node, one for each combination of layouts: the cheapest way there.
+    private struct Frontier {
+        var states: [State] = []
+        /// Positions in `states` plus one, by hash.
+        private var slots = [Int32](repeating: 0, count: 256)
+
+        mutating func add(_ masks: [UInt8], _ cost: Double, _ parent: Int, _ choice: Int) {
+            if states.count * 2 >= slots.count { grow() }
+            var slot = Frontier.hash(masks) & (slots.count - 1)
+            while slots[slot] != 0 {
+                let known = Int(slots[slot]) - 1
+                if states[known].masks == masks {
+                    if cost < states[known].cost {
+                        states[known] = State(masks: masks, cost: cost, parent: parent, choice: choice)
+                    }
+                    return
+                }
+                slot = (slot + 1) & (slots.count - 1)
+            }
+            states.append(State(masks: masks, cost: cost, parent: parent, choice: choice))
+            slots[slot] = Int32(truncatingIfNeeded: states.count)
+        }
+
+        private mutating func grow() {
+            slots = [Int32](repeating: 0, count: slots.count * 2)
+            for (index, state) in states.enumerated() {
+                var slot = Frontier.hash(state.masks) & (slots.count - 1)
+                while slots[slot] != 0 { slot = (slot + 1) & (slots.count - 1) }
+                slots[slot] = Int32(truncatingIfNeeded: index + 1)
+            }
+        }
+
+        /// FNV-1a; the masks are few and short, and no caller chooses them.
+        private static func hash(_ masks: [UInt8]) -> Int {
+            var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+            for mask in masks { hash = (hash ^ UInt64(mask)) &* 0x100_0000_01b3 }
+            return Int(truncatingIfNeeded: hash ^ hash >> 32)
+        }
+    }
+
     /// Index of the last node that reads each tensor; outputs of the region are read behind the last node.
     private func lastUses() -> [Int] {
         var last = [Int](repeating: -1, count: context.graph.tensors.count)
@@ -45,26 +85,22 @@ struct LayoutPlanner {
             for (position, tensor) in live.enumerated() { slot[tensor.index] = position }
             let kept = live.filter { lastUse[$0.index] > index }
             let added = node.outputs.filter { lastUse[$0.index] > index }
-            var best: [[UInt8]: Int] = [:]
-            var next: [State] = []
+            let results = candidates[index].map { candidate in
+                added.map { context.closure(candidate.output.bit, context.graph[$0].dims) }
+            }
+            var frontier = Frontier()
             for (parent, state) in states.enumerated() {
                 for (choice, candidate) in candidates[index].enumerated() {
                     var masks = state.masks
                     let cost = state.cost + cost(of: candidate, node, &masks, slot, index, lastUse)
-                    var result = kept.map { masks[slot[$0.index]] }
-                    for output in added {
-                        result.append(context.closure(candidate.output.bit, context.graph[output].dims))
-                    }
-                    if let known = best[result] {
-                        if next[known].cost > cost {
-                            next[known] = State(masks: result, cost: cost, parent: parent, choice: choice)
-                        }
-                    } else {
-                        best[result] = next.count
-                        next.append(State(masks: result, cost: cost, parent: parent, choice: choice))
-                    }
+                    var result = [UInt8]()
+                    result.reserveCapacity(kept.count + added.count)
+                    for tensor in kept { result.append(masks[slot[tensor.index]]) }
+                    result += results[choice]
+                    frontier.add(result, cost, parent, choice)
                 }
             }
+            var next = frontier.states
             if next.count > beam {
                 next.sort { $0.cost < $1.cost }
                 next.removeLast(next.count - beam)

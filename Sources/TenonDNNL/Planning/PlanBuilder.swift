@@ -19,6 +19,7 @@ struct PlanBuilder {
     /// Concatenations that own memory for their parts.
     var owners: Set<Int> = []
     private var weights: [WeightKey: BufferID] = [:]
+    private let packer: WeightPacker
 
     private struct WeightKey: Hashable {
         var tensor: TensorID
@@ -36,6 +37,7 @@ struct PlanBuilder {
     private init(_ context: PlanContext, _ nodes: [RegionNode]) {
         self.context = context
         self.nodes = nodes
+        packer = WeightPacker(context.engine, threads: context.threads)
         places = context.graph.tensors.map { _ in [BufferID?](repeating: nil, count: Layout.allCases.count) }
         lastUse = [Int](repeating: -1, count: context.graph.tensors.count)
         for (index, node) in nodes.enumerated() {
@@ -203,7 +205,7 @@ struct PlanBuilder {
         case .layout(.plain): source = operand.descriptor
         case .layout: source = try .strided(graph[operand.tensor].dims)
         }
-        let memory = try WeightMemory.pack(view.constant, from: source, to: operand.descriptor, context.engine)
+        let memory = try packer.pack(view.constant, from: source, to: operand.descriptor)
         plan.packedWeightBytes &+= memory.bytes
         let buffer = addBuffer(max(memory.bytes, graph[operand.tensor].bytes), .weights(memory))
         weights[key] = buffer

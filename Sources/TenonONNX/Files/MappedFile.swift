@@ -5,7 +5,7 @@ import TenonIR
 ///
 /// Whoever shortens the file meanwhile takes pages away that are in use; a model that is loaded must not be
 /// truncated in place (writing a new file and renaming it is safe).
-final class MappedFile: @unchecked Sendable {
+final class MappedFile: RereadableMemory, @unchecked Sendable {
     let bytes: UnsafeRawBufferPointer
 
     /// Maps the file behind `descriptor`, which stays open and belongs to the caller.
@@ -47,13 +47,15 @@ final class MappedFile: @unchecked Sendable {
         if let base = bytes.baseAddress { munmap(UnsafeMutableRawPointer(mutating: base), bytes.count) }
     }
 
-    /// Lets the kernel take back the pages of `range`; they are read from the file again when needed.
-    func releasePages(_ range: Range<Int>) {
-        guard let base = bytes.baseAddress, range.lowerBound >= 0, range.upperBound <= bytes.count else { return }
+    /// Lets the kernel take back the pages inside of `part`; they are read from the file again when needed.
+    func releasePages(of part: UnsafeRawBufferPointer) {
+        guard let base = bytes.baseAddress, let first = part.baseAddress else { return }
+        let offset = first - UnsafeRawPointer(base)
+        guard offset >= 0, offset <= bytes.count, part.count <= bytes.count - offset else { return }
         let page = Int(sysconf(Int32(_SC_PAGESIZE)))
         guard page > 0 else { return }
-        let begin = (range.lowerBound + page - 1) / page * page
-        let end = range.upperBound / page * page
+        let begin = (offset + page - 1) / page * page
+        let end = (offset + part.count) / page * page
         guard begin < end else { return }
         madvise(UnsafeMutableRawPointer(mutating: base) + begin, end - begin, MADV_DONTNEED)
     }

@@ -1,6 +1,6 @@
 import TenonIR
 
-/// Matrix products. Gemm becomes matmul and add; what it scales or transposes is folded into constants.
+/// Matrix products. Gemm becomes nn.dense or matmul, and add; what it scales or transposes is folded into constants.
 enum LinearImporters {
     static let table: [String: OperatorImporter] = [
         "Gemm": OperatorImporter(since: 6, gemm),
@@ -24,10 +24,11 @@ enum LinearImporters {
         let beta = try node.float("beta", 1)
         let (transposeA, transposeB) = (try node.bool("transA", false), try node.bool("transB", false))
         let a = try transposed(node, try node.operand(0), transposeA)
-        var b = try transposed(node, try node.operand(1), transposeB)
+        // Weights as `nn.dense` takes them, output by input, stay where they are.
+        var b = try node.operand(1)
         let scalesConstant = b.constant != nil
         if alpha != 1, scalesConstant { b = try scaled(node, b, alpha) }
-        var result = try node.call("matmul", [a, b])
+        var result = try node.call(transposeB ? "nn.dense" : "matmul", [a, b])
         if alpha != 1, !scalesConstant { result = try scaled(node, result, alpha) }
         if node.has(2), beta != 0 {
             let bias = try scaled(node, try node.operand(2), beta)

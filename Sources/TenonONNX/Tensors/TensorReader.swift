@@ -88,12 +88,7 @@ struct TensorReader {
     ) throws -> Constant {
         let part = UnsafeRawBufferPointer(rebasing: bytes[range])
         guard let owner else { return try Constant(dtype: dtype, shape: shape, copying: part) }
-        if Int(bitPattern: part.baseAddress) % max(dtype.byteCount, 1) == 0 {
-            return try Constant(dtype: dtype, shape: shape, borrowing: part, owner: owner)
-        }
-        let copy = try Constant(dtype: dtype, shape: shape, copying: part)
-        owner.releasePages(range)
-        return copy
+        return try Constant(dtype: dtype, shape: shape, borrowing: part, owner: owner)
     }
 
     private func strings(_ tensor: ONNXTensorProto, _ count: Int, _ name: String) throws -> Constant {
