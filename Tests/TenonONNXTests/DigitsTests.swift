@@ -20,7 +20,7 @@ enum Digits {
         #expect(
             main.operators == [
                 "nn.conv2d", "reshape", "add", "nn.relu", "nn.max_pool2d", "nn.conv2d", "reshape", "add", "nn.relu",
-                "reshape", "matmul", "add", "nn.softmax",
+                "reshape", "nn.dense", "add", "nn.softmax",
             ])
         #expect(main.parameterTypes == [.tensor(.float32, [1, 1, 8, 8] as [Int64])])
         #expect(main.resultType == .tensor(.float32, [1, 10] as [Int64]))

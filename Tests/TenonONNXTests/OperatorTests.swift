@@ -78,10 +78,10 @@ import Testing
         let main = try function(
             input: [2, 4], constants: [weight, ModelBuilder.floats("c", [3], [1, 2, 3])], "Gemm", ["x", "w", "c"],
             [attribute("transB", 1), attribute("alpha", float: 0.5), attribute("beta", float: 2)])
-        #expect(main.operators == ["matmul", "add"])
-        let folded = try #require(main.call("matmul")?.arguments[1].constant)
-        #expect(folded.shape == [4, 3])
-        #expect(folded.doubleElements == [0, 2, 4, 0.5, 2.5, 4.5, 1, 3, 5, 1.5, 3.5, 5.5])
+        #expect(main.operators == ["nn.dense", "add"])
+        let folded = try #require(main.call("nn.dense")?.arguments[1].constant)
+        #expect(folded.shape == [3, 4])
+        #expect(folded.doubleElements == [0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5, 5.5])
         #expect(main.call("add")?.arguments[1].constant?.doubleElements == [2, 4, 6])
         let plain = try function(
             input: [4, 2], constants: [ModelBuilder.floats("w", [4, 3])], "Gemm", ["x", "w"], [attribute("transA", 1)])
