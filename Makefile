@@ -9,7 +9,7 @@ BUILD := build
 LOCAL := $(abspath $(BUILD)/prefix)
 
 .PHONY: help scenarios setup setup-test build install local examples demo test test-c test-python wheel valgrind dnnl3 abi format lint proto \
-        bench bench-fusion bench-rewriting bench-models clean
+        bench bench-fusion bench-rewriting bench-models bench-torch sweep-torch clean
 
 help:
 	@echo 'make demo                      install what is missing, build, classify digits, compare fused with unfused'
@@ -20,6 +20,8 @@ help:
 	@echo 'make dnnl3                     build and test against oneDNN 3.2 from PyPI'
 	@echo 'make abi                       write the export list and abi/ again after a change of the header'
 	@echo 'make bench                     Tenon beside ONNX Runtime and OpenVINO on ten networks; BENCH= passes arguments on'
+	@echo 'make sweep-torch               every model of torchvision and timm against PyTorch; writes the table of docs/pytorch.md'
+	@echo 'make bench-torch               compile time and latency against PyTorch and Inductor'
 	@echo 'make bench-fusion              fused against unfused on the convolutions of ResNet-50'
 	@echo 'make bench-rewriting           time and memory of fusing graphs of 10^3 to 10^6 operators'
 	@echo 'make bench-models              models that others trained, on Tenon and on ONNX Runtime'
@@ -83,6 +85,12 @@ format:
 
 lint:
 	$(SWIFT) format lint --strict -r -p $$(git ls-files '*.swift' | grep -v '\.pb\.swift$$')
+
+sweep-torch: setup-test local
+	PYTHONPATH=python TENON_LIBRARY='$(LOCAL)/lib/libtenon.so' .venv/bin/python scripts/torch-table.py
+
+bench-torch: setup-test local
+	PYTHONPATH=python TENON_LIBRARY='$(LOCAL)/lib/libtenon.so' .venv/bin/python benchmarks/torch_compile.py
 
 scenarios:
 	scripts/scenario-table.py

@@ -51,12 +51,21 @@ if [ "$goal" = test ]; then
     python=$root/.venv/bin/python
     [ -x "$python" ] || python3 -m venv "$root/.venv"
     stamp=$root/.venv/requirements.stamp
-    if ! cat "$root"/python/requirements-*.txt | cmp -s - "$stamp"; then
-        echo "setup: installing Python packages for the tests into .venv"
-        "$python" -m pip install -q --disable-pip-version-check -r "$root/python/requirements-test.txt"
-        # What these would bring along (another ONNX Runtime, another PyTorch) is here already or not needed.
-        "$python" -m pip install -q --disable-pip-version-check --no-deps -r "$root/python/requirements-programs.txt"
-        cat "$root"/python/requirements-*.txt > "$stamp"
+    packages=(test programs)
+    case ${TENON_TEST_WITHOUT_HEAVY:-0} in
+        "" | 0) packages+=(heavy heavy-programs) ;;
+        *) echo "setup: without PyTorch and Ray (TENON_TEST_WITHOUT_HEAVY is set); the tests that need them will be skipped" ;;
+    esac
+    wanted() { for name in "${packages[@]}"; do cat "$root/python/requirements-$name.txt"; done; }
+    if ! wanted | cmp -s - "$stamp"; then
+        for name in "${packages[@]}"; do
+            echo "setup: installing Python packages for the tests into .venv: requirements-$name.txt"
+            options=()
+            # What these would bring along (another ONNX Runtime, another PyTorch) is here already or not needed.
+            [[ $name != *programs ]] || options=(--no-deps)
+            "$python" -m pip install -q --disable-pip-version-check "${options[@]}" -r "$root/python/requirements-$name.txt"
+        done
+        wanted > "$stamp"
     fi
 fi
 echo "setup: complete"

@@ -25,7 +25,13 @@ run_c() { Tests/C/run.sh "$prefix"; }
 run_valgrind() { Tests/C/run.sh "$prefix" valgrind; }
 run_examples() { scripts/examples.sh "$prefix" build/examples && scripts/demo.sh "$prefix" build/examples; }
 run_python() {
-    PYTHONPATH="$root/python" TENON_LIBRARY="$prefix/lib/libtenon.so" .venv/bin/python -m pytest -q Tests/Python
+    local log=build/test-python.log result=0
+    mkdir -p build
+    PYTHONPATH="$root/python" TENON_LIBRARY="$prefix/lib/libtenon.so" .venv/bin/python -m pytest -q -rs Tests/Python |
+        tee "$log" || result=1
+    # How many were skipped belongs in the summary.
+    note=$(tail -n 1 "$log" | sed 's/ in .*//')
+    return "$result"
 }
 run_wheel() { scripts/test-wheel.sh "$prefix"; }
 run_lint() { make --no-print-directory lint; }
@@ -34,8 +40,9 @@ for part in "${parts[@]}"; do
     echo
     echo "== $part"
     start=$(date +%s)
+    note=
     if "run_$part"; then result=passed; else result=FAILED status=1; fi
-    summary+=("$(printf '%-10s %-7s %4d s' "$part" "$result" $(($(date +%s) - start)))")
+    summary+=("$(printf '%-10s %-7s %4d s  %s' "$part" "$result" $(($(date +%s) - start)) "$note")")
 done
 echo
 echo "== Summary"

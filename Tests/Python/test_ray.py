@@ -6,9 +6,11 @@ import pathlib
 import numpy as np
 import pytest
 
+import heavy
 import tenon
 from test_digits import read_idx
 
+heavy.require("ray", "pyarrow")
 ray = pytest.importorskip("ray")
 pytest.importorskip("ray.data")
 tenon_ray = pytest.importorskip("tenon.ray")

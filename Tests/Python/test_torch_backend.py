@@ -4,11 +4,13 @@ import warnings
 
 import pytest
 
-import tenon
+import heavy
 
-torch = pytest.importorskip("torch")
+heavy.require("torch")
 
+import tenon  # noqa: E402
 import tenon.torch  # noqa: E402
+import torch  # noqa: E402
 from tenon.executable import Executable  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402

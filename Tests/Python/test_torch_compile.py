@@ -9,11 +9,13 @@ import threading
 
 import pytest
 
-import tenon
+import heavy
 
-torch = pytest.importorskip("torch")
+heavy.require("torch")
 
+import tenon  # noqa: E402
 import tenon.torch  # noqa: E402
+import torch  # noqa: E402
 from torch import nn  # noqa: E402
 
 

@@ -1,12 +1,10 @@
 """Outputs of torchvision's and timm's models against PyTorch's; `make sweep-torch` takes all of them."""
 
-import importlib.util
-
 import pytest
 
-pytest.importorskip("torch")
-if not all(map(importlib.util.find_spec, ("torchvision", "timm"))):
-    pytest.skip("torchvision and timm are not installed", allow_module_level=True)
+import heavy
+
+heavy.require("torch", "torchvision", "timm")
 
 import torch_models  # noqa: E402
 

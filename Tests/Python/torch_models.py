@@ -134,7 +134,7 @@ def operators_of(module):
     for function in module.functions.values():
         is_region = "Codegen" in function.attributes
         regions += is_region
-        calls = re.findall(r"^ *%\S+: .*? = ([a-z][\w.]*)\(", str(function), re.MULTILINE)
+        calls = re.findall(r"^ *%\S+: .*? = (?!fn\b)([a-z][\w.]*)\(", str(function), re.MULTILINE)
         (inside if is_region else outside).update(calls)
     return outside, inside, regions
 

@@ -32,8 +32,7 @@ class CompiledModule:
         self._outputs = program.outputs
         self._in_spec, self._out_spec = program.in_spec, program.out_spec
         count = len(self._leaves)
-        self._is_flat = self._in_spec == pytree.tree_structure(((None,) * count, {})) or self._in_spec == (
-            pytree.tree_structure(((0,) * count, {})))
+        self._is_flat = self._in_spec == pytree.tree_structure(((0,) * count, {}))
         self._is_single = pytree.tree_structure(0) == self._out_spec and self._outputs == [[0]]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

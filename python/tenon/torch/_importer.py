@@ -119,6 +119,11 @@ class Importer:
         except TenonError as error:
             self.refused.append(Refused(node, str(error).replace("\n", " ")))
             return
+        except (TypeError, ValueError, LookupError, AttributeError, RuntimeError) as error:
+            # Arguments of a kind that the converter does not know, as sizes that depend on data.
+            reason = str(error).splitlines()[0] if str(error) else ""
+            self.refused.append(Refused(node, f"{type(error).__name__}: {reason}"))
+            return
         self._values[node] = value
         if self._effects.is_in_place(node) and not self._effects.is_known(node):
             # Who reads the changed tensor from here on reads the result.

@@ -35,7 +35,7 @@ def _unary(name: str, operator: str) -> None:
 
 for _name in ("abs", "exp", "log", "sqrt", "rsqrt", "erf", "floor", "ceil", "round", "sign", "sin", "cos", "tan", "asin",
               "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh", "trunc", "square", "reciprocal", "log1p", "isnan",
-              "isinf", "isfinite", "logical_not", "bitwise_not", "sigmoid", "tanh"):
+              "isinf", "isfinite", "bitwise_not", "sigmoid", "tanh"):
     _unary(_name, _name)
 _unary("neg", "negative")
 _unary("negative", "negative")
@@ -57,8 +57,15 @@ _composed("erfc", lambda g, x, t: g.call("subtract", g.scalar(1, t), g.call("erf
 _composed("frac", lambda g, x, t: g.call("subtract", x, g.call("trunc", x)))
 
 
+@converter("logical_not")
+def logical_not(g: Graph, self):
+    return g.call("logical_not", g.as_type(self, torch.bool))
+
+
 def _sum(g: Graph, a: Any, b: Any, alpha: Any, operator: str):
     dtype = g.out.dtype
+    if dtype == torch.bool and operator == "add":
+        return g.binary("logical_or", a, b, dtype)
     return g.call(operator, g.as_type(a, dtype), g.scaled(g.as_type(b, dtype), alpha, dtype))
 
 
@@ -83,7 +90,12 @@ def _binary(operator: str, *names: str) -> None:
         return g.binary(operator, self, other, g.out.dtype)
 
 
-_binary("multiply", "mul.Tensor", "mul.Scalar")
+@converter("mul.Tensor", "mul.Scalar")
+def mul(g: Graph, self, other):
+    dtype = g.out.dtype
+    return g.binary("logical_and" if dtype == torch.bool else "multiply", self, other, dtype)
+
+
 _binary("divide", "div.Tensor", "div.Scalar", "true_divide.Tensor")
 _binary("minimum", "minimum", "min.other")
 _binary("maximum", "maximum", "max.other")
@@ -219,12 +231,12 @@ def copy(g: Graph, self, src=None, value=None):
     return g.call("broadcast_to", cast, sizes_text(self.shape))
 
 
-@converter("bitwise_left_shift.Tensor", "bitwise_left_shift.Tensor_Scalar")
+@converter("bitwise_left_shift.Tensor", "bitwise_left_shift.Tensor_Scalar", "__lshift__.Tensor", "__lshift__.Scalar")
 def left_shift(g: Graph, self, other):
     return g.binary("left_shift", self, other, g.out.dtype)
 
 
-@converter("bitwise_right_shift.Tensor", "bitwise_right_shift.Tensor_Scalar")
+@converter("bitwise_right_shift.Tensor", "bitwise_right_shift.Tensor_Scalar", "__rshift__.Tensor", "__rshift__.Scalar")
 def right_shift(g: Graph, self, other):
     return g.binary("right_shift", self, other, g.out.dtype)
 

@@ -54,9 +54,10 @@ def interpolated(
     cubic, antialias = "bicubic" in g.target, g.target.split(".")[1].endswith("_aa")
     return _resize(
         g, self if self is not None else input, _scales(scale_factors, scales, scales_d, scales_h, scales_w),
-        method="cubic" if cubic else "linear", antialias=antialias,
+        # Where it prefilters, PyTorch leaves out what lies outside of the image, as Pillow does.
+        method="cubic" if cubic else "linear", antialias=antialias, cubic_exclude=antialias,
         coordinate_transformation_mode="align_corners" if align_corners else "half_pixel",
-        # PyTorch uses Pillow's cubic where it prefilters.
+        # Pillow's cubic, there.
         **({"cubic_alpha": -0.5 if antialias else -0.75} if cubic else {}))
 
 

@@ -71,13 +71,22 @@ def index(g: Graph, self, indices):
 @converter("index_put", "_unsafe_index_put")
 def index_put(g: Graph, self, indices, values, accumulate, unsafe=False):
     pairs = _positions(g, self, indices)
+    if not pairs:
+        raise UnsupportedError("index_put without an index")
     axes = [axis for axis, _ in pairs]
-    if axes != list(range(len(axes))) or not axes:
-        raise UnsupportedError("index_put expects index tensors for the first dimensions")
+    rest = [axis for axis in range(self.rank) if axis not in axes]
     shape = torch.broadcast_shapes(*[index.shape for _, index in pairs])
-    updates = g.call("broadcast_to", g.as_type(values, self.dtype), sizes_text([*shape, *self.shape[len(axes):]]))
-    return g.call(
-        "scatter_nd", self, _joined(g, self, pairs, shape), updates, reduction="add" if accumulate else "update")
+    # Values have the shape that reading there gives: neighbouring index tensors leave their dimensions in place.
+    lead = axes[0] if axes == list(range(axes[0], axes[0] + len(axes))) else 0
+    result = [*(self.shape[axis] for axis in rest[:lead]), *shape, *(self.shape[axis] for axis in rest[lead:])]
+    updates = g.call("broadcast_to", g.as_type(values, self.dtype), sizes_text(result))
+    count = len(shape)
+    updates = g.permute(updates, [*range(lead, lead + count), *range(lead), *range(lead + count, len(result))])
+    order = axes + rest
+    written = g.call(
+        "scatter_nd", g.permute(self, order), _joined(g, self, pairs, shape), updates,
+        reduction="add" if accumulate else "update")
+    return g.permute(written, [order.index(axis) for axis in range(self.rank)])
 
 
 @converter("scatter.src", "scatter.value", "scatter_add", "scatter.reduce", "scatter.value_reduce")

@@ -135,7 +135,7 @@ def select(g: Graph, self, dim, index):
 def _replaced(g: Graph, x: Tensor, part, axis: int, start: Any, end: Any):
     """x with the elements from start to end along an axis replaced."""
     pieces = [part]
-    if start != 0:
+    if size_text(start) != 0:
         pieces.insert(0, g.slice(x, axis, 0, start))
     if size_text(end) != size_text(x.shape[axis]):
         pieces.append(g.slice(x, axis, end, x.shape[axis]))

@@ -20,8 +20,10 @@ def _weights(g: Graph, weight, bias, shape, dtype: torch.dtype):
 
 
 def _batch_norm(g: Graph, x: Tensor, weight, bias, mean, variance, training: bool, eps: float):
+    if mean is None and variance is None:
+        return _batch_norm_of_batch(g, x, weight, bias, eps)
     if training or mean is None or variance is None:
-        raise UnsupportedError("batch_norm in training mode computes statistics of the batch; call eval() on the module first")
+        raise UnsupportedError("batch_norm in training mode changes its statistics; call eval() on the module first")
     channels = x.size(1, "batch_norm")
     gamma, beta, given = _weights(g, weight, bias, (channels,), mean.dtype)
     return g.call("nn.batch_norm", x, gamma, beta, mean, variance, axis=1, epsilon=eps, **given)[0]
@@ -35,6 +37,19 @@ def batch_norm(g: Graph, input, weight, bias, running_mean, running_var, trainin
 @converter("_native_batch_norm_legit_no_training", "native_batch_norm", "_batch_norm_no_update")
 def native_batch_norm(g: Graph, input, weight, bias, running_mean, running_var, eps, training=False):
     return [_batch_norm(g, input, weight, bias, running_mean, running_var, training, eps), None, None]
+
+
+@converter("_native_batch_norm_legit.no_stats")
+def batch_norm_without_statistics(g: Graph, input, weight, bias, training, eps):
+    return [_batch_norm_of_batch(g, input, weight, bias, eps), None, None]
+
+
+def _batch_norm_of_batch(g: Graph, x: Tensor, weight, bias, eps: float):
+    """With the statistics of the batch, which leave no trace: standardised weights, what instance_norm is decomposed to."""
+    channels = x.size(1, "batch_norm")
+    gamma, beta, given = _weights(g, weight, bias, (channels,), x.dtype)
+    mean, variance = (g.constant(torch.full((channels,), value, dtype=x.dtype)) for value in (0, 1))
+    return g.call("nn.batch_norm", x, gamma, beta, mean, variance, axis=1, epsilon=eps, training=True, **given)[0]
 
 
 def _layer_norm(g: Graph, x: Tensor, shape, weight, bias, eps: float):
