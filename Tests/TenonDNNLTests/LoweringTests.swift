@@ -286,14 +286,18 @@ import Testing
             tolerance: 1e-4)
     }
 
+    /// Along other axes than the last oneDNN has reference loops only; those stay with the kernels.
     @Test func softmaxOverEveryAxis() throws {
         for axis in 0..<4 {
             var net = Net()
             let x = net.input([2, 5, 3, 4])
-            try check(try net.module(try net.call("nn.softmax", [x], ["axis": .int(Int64(axis))])))
+            try check(
+                try net.module(try net.call("nn.softmax", [x], ["axis": .int(Int64(axis))])), mayLeaveOperators: true)
             net = Net()
             let y = net.input([2, 5, 3, 4])
-            try check(try net.module(try net.call("nn.log_softmax", [y], ["axis": .int(Int64(axis))])))
+            try check(
+                try net.module(try net.call("nn.log_softmax", [y], ["axis": .int(Int64(axis))])),
+                mayLeaveOperators: true)
         }
     }
 

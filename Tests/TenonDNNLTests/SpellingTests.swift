@@ -1,66 +1,15 @@
-import TenonIR
-import TenonRewrite
-import TenonRuntime
 import Testing
 
 @testable import TenonDNNL
 
 /// One layer in the many ways that exporters write it: what runs in the end, and that it computes the same.
 @Suite(.serialized) struct SpellingTests {
-    /// Evaluates calls of known inputs by the Swift kernels.
-    static let context = PassContext(
-        verifies: true,
-        evaluate: { call, type in
-            var function = Function()
-            let result = function.addValue("", type)
-            function.body = Body(
-                blocks: [Block(isDataflow: false, bindings: [Binding(result, .call(call))])], result: .value(result))
-            return try Interpreter(module: Module(functions: ["main": function])).run([])
-        })
-
-    /// `R[2,3]` in a text stands for a constant of that shape with random elements, `P[2,3]` for positive ones.
-    private static func written(_ text: String) throws -> String {
-        var numbers = Numbers(17)
-        return text.replacing(#/([RP])\[([0-9,]*)\]/#) { match in
-            let count = match.2.split(separator: ",").reduce(1) { $0 * (Int($1) ?? 0) }
-            let values = numbers.list(count).map { match.1 == "P" ? abs($0) + 0.5 : $0 }
-            return "const f32[\(match.2)](\(values.map { "\($0)" }.joined(separator: ", ")))"
-        }
-    }
-
-    /// The primitives that `main` becomes, after a comparison with the reference kernels.
     private static func primitives(
         _ body: String, results: String = "%y", withKernels: Bool = false
     ) throws -> [String] {
-        let module = try Module(
-            text: try written(
-                """
-                fn @main(%x: f32[2,4,6,6], %r: f32[2,8,6,6], %v: f32[5,12], %q: f32[2,8,36], %p: f32[8], %m: f32[12,5]) {
-                  dataflow {
-                    \(body)
-                    output \(results)
-                  }
-                  return \(results.contains(",") ? "(\(results))" : results)
-                }
-                """))
-        var numbers = Numbers(5)
-        let inputs = try (try #require(module.main)).parameterTypes.map { type in
-            let shape = try #require(type.asTensor?.staticShape)
-            return try Constant.floats(shape, numbers.list(Int(shape.reduce(1, *))))
-        }
-        let expected = try Interpreter(module: module).run(inputs)
-        let executable = try Executable(
-            module: try DefaultPipeline.make().apply(to: module, context), backends: [DNNLBackend()],
-            options: CompileOptions(threads: 2))
-        let found = try executable.run(inputs)
-        #expect(found.count == expected.count)
-        for (a, b) in zip(found, expected) {
-            #expect(a.shape == b.shape)
-            let (values, wanted) = (a.doubleElements ?? [], b.doubleElements ?? [])
-            let largest = max(wanted.map(abs).max() ?? 0, 1e-6)
-            #expect(zip(values, wanted).allSatisfy { abs($0 - $1) <= 2e-5 * largest }, "\(executable.composites)")
-        }
-        return executable.composites.filter { withKernels || $0.hasPrefix("dnnl.") }
+        try OptimisedRun.primitives(
+            "%x: f32[2,4,6,6], %r: f32[2,8,6,6], %v: f32[5,12], %q: f32[2,8,36], %p: f32[8], %m: f32[12,5]", body,
+            results: results, withKernels: withKernels)
     }
 
     private static let conv = "%c = nn.conv2d(%x, R[8,4,3,3]) {padding=[1,1,1,1]}\n"

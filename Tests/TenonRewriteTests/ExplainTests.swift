@@ -141,6 +141,17 @@ import Testing
         #expect(miss.matchedOperators == 3)
     }
 
+    @Test("A backend that refuses, be it one operator") func backend() throws {
+        let miss = try Self.miss(
+            "%c = nn.conv2d(%x, %w) %r = nn.relu(%c)", "%r",
+            try Self.rule("x.conv", "nn.conv2d(*, *)") { _ in
+                Refusal(.backendRefused, found: "ref:any", expected: "an optimised implementation")
+            })
+        #expect((miss.kind, miss.root, miss.matchedOperators) == (.backendRefused, "c", 1))
+        #expect(miss.kind.rawValue == "backend_refused")
+        #expect((miss.found, miss.expected) == ("ref:any", "an optimised implementation"))
+    }
+
     @Test("A near miss that another rule fused says so") func fusedByAnother() throws {
         let explanation = try Self.explained(
             "%c = nn.conv2d(%x, %w) %s = add(%c, %b) %r = nn.relu(%s)", "%r, %s",

@@ -17,7 +17,10 @@ extension CandidateMaker {
     /// Layouts of data and result worth asking for. An image of few channels is read as it comes.
     private func layoutPairs(_ x: [Int], _ y: [Int]) -> [(Layout, Layout)] {
         let (sources, targets) = (context.layouts(x), context.layouts(y))
-        var pairs: [(Layout, Layout)] = [(.channelsLast, .channelsLast)]
+        var pairs: [(Layout, Layout)] = []
+        if sources.contains(.channelsLast), targets.contains(.channelsLast) {
+            pairs.append((.channelsLast, .channelsLast))
+        }
         if targets.contains(.blocked) {
             if sources.contains(.blocked) { pairs.append((.blocked, .blocked)) }
             if x[1] <= 4 { pairs.append((.plain, .blocked)) }
@@ -77,24 +80,17 @@ extension CandidateMaker {
             let name = descriptor.implementation
             if algorithm == TDNNL_CONVOLUTION_WINOGRAD, !name.contains("wino") { return }
             if name.contains("gemm"), misreadsOperands(node, y) { return }
-            var operands = [source]
-            guard let packed = try descriptor.descriptor(TDNNL_QUERY_WEIGHTS) else { return }
-            operands.append(
-                BoundOperand(
-                    argument: Int32(TDNNL_ARG_WEIGHTS.rawValue), tensor: convolution.weights, place: .packed,
-                    descriptor: packed, sourceDims: view.dims, sourceStrides: view.strides))
-            if let bias = convolution.bias, let packed = try descriptor.descriptor(TDNNL_QUERY_WEIGHTS, 1) {
-                operands.append(
-                    BoundOperand(
-                        argument: Int32(TDNNL_ARG_BIAS.rawValue), tensor: bias, place: .packed, descriptor: packed,
-                        sourceDims: [y[1]]))
-            }
-            operands += postOps.bound(to: descriptor)
+            guard
+                let packed = try descriptor.packed(
+                    weights: convolution.weights, dims: view.dims, strides: view.strides, bias: convolution.bias,
+                    outputs: y[1])
+            else { return }
+            let operands = [source] + packed + postOps.bound(to: descriptor)
             found.append(
                 Candidate(
                     descriptor: descriptor, implementation: name, operands: operands, output: to,
                     outputDescriptor: target, accumulates: postOps.accumulates,
-                    time: time(node, convolution, from, to, name, packed.byteCount)))
+                    time: time(node, convolution, from, to, name, packed[0].descriptor.byteCount)))
         }
         return found
     }

@@ -11,7 +11,8 @@ enum Lowering {
         var table = [Rule?](repeating: nil, count: Operators.all.count)
         let families = [
             ConvolutionLowering.rules, ProductLowering.rules, PoolingLowering.rules, NormalizationLowering.rules,
-            ElementwiseLowering.rules, MovementLowering.rules,
+            ElementwiseLowering.rules, MovementLowering.rules, ReductionLowering.rules, ResamplingLowering.rules,
+            PReLULowering.rules,
         ]
         for family in families {
             for (name, rule) in family {
@@ -68,6 +69,7 @@ extension RegionNode {
             list.append(product.weights)
             if let bias = product.bias { list.append(bias) }
         case .normalization(let normalization): list += normalization.parameters
+        case .prelu(let slope): list.append(slope)
         default: break
         }
         for op in postOps {
@@ -80,7 +82,7 @@ extension RegionNode {
     var acceptsPostOps: Bool {
         switch operation {
         case .convolution, .product, .pooling, .normalization, .eltwise, .binary: postOps.count < TDNNL_MAX_POST_OPS
-        case .softmax, .concat, .view, .kernel: false
+        case .softmax, .concat, .reduction, .resampling, .prelu, .shuffle, .view, .kernel: false
         }
     }
 }

@@ -65,19 +65,11 @@ extension CandidateMaker {
             return (status, handle)
         }
         try implementations(limit: 2, postOps.list, "inner product", create) { descriptor in
-            guard let packed = try descriptor.descriptor(TDNNL_QUERY_WEIGHTS) else { return }
-            var operands = [source]
-            operands.append(
-                BoundOperand(
-                    argument: Int32(TDNNL_ARG_WEIGHTS.rawValue), tensor: product.weights, place: .packed,
-                    descriptor: packed, sourceDims: dims, sourceStrides: strides))
-            if let bias = product.bias, let packed = try descriptor.descriptor(TDNNL_QUERY_WEIGHTS, 1) {
-                operands.append(
-                    BoundOperand(
-                        argument: Int32(TDNNL_ARG_BIAS.rawValue), tensor: bias, place: .packed, descriptor: packed,
-                        sourceDims: [y[1]]))
-            }
-            operands += postOps.bound(to: descriptor)
+            guard
+                let packed = try descriptor.packed(
+                    weights: product.weights, dims: dims, strides: strides, bias: product.bias, outputs: y[1])
+            else { return }
+            let operands = [source] + packed + postOps.bound(to: descriptor)
             found.append(
                 Candidate(
                     descriptor: descriptor, implementation: descriptor.implementation, operands: operands,

@@ -15,7 +15,7 @@ enum ProductLowering {
         ("matmul", { op, graph in lower(op, graph, isTransposed: false) }),
     ]
 
-    private static func lower(_ op: RegionOp, _ graph: RegionGraph, isTransposed: Bool) -> RegionNode.Operation? {
+    static func lower(_ op: RegionOp, _ graph: RegionGraph, isTransposed: Bool) -> RegionNode.Operation? {
         guard op.inputs.count == 2 else { return nil }
         let (a, b, y) = (graph[op.inputs[0]].dims, graph[op.inputs[1]].dims, graph[op.outputs[0]].dims)
         guard a.count >= 2, b.count >= 2, y.count >= 2 else { return nil }

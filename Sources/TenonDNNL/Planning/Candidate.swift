@@ -34,6 +34,27 @@ struct BoundOperand {
     var sourceStrides: [Int]?
 }
 
+extension PrimitiveDescriptor {
+    /// Weights, and one bias value per output if there is a bias, as the implementation wants them; nil when it takes none.
+    func packed(
+        weights: TensorID, dims: [Int], strides: [Int]?, bias: TensorID?, outputs: Int
+    ) throws(TenonError) -> [BoundOperand]? {
+        guard let packed = try descriptor(TDNNL_QUERY_WEIGHTS) else { return nil }
+        var operands = [
+            BoundOperand(
+                argument: Int32(TDNNL_ARG_WEIGHTS.rawValue), tensor: weights, place: .packed, descriptor: packed,
+                sourceDims: dims, sourceStrides: strides)
+        ]
+        if let bias, let packed = try descriptor(TDNNL_QUERY_WEIGHTS, 1) {
+            operands.append(
+                BoundOperand(
+                    argument: Int32(TDNNL_ARG_BIAS.rawValue), tensor: bias, place: .packed, descriptor: packed,
+                    sourceDims: [outputs]))
+        }
+        return operands
+    }
+}
+
 extension PlanContext {
     /// An operand that broadcasts to `shape`, as row-major memory seen with the rank of `shape`. Beside a blocked operand
     /// one value per channel is described as blocked too, which for whole blocks is the same memory: binary primitives want

@@ -20,6 +20,10 @@ struct CandidateMaker {
             case .eltwise(let function): try eltwise(node, function)
             case .binary(let algorithm): try binary(node, algorithm)
             case .concat(let axis): try concat(node, axis: axis)
+            case .reduction(let reduction): try self.reduction(node, reduction)
+            case .resampling(let algorithm): try resampling(node, algorithm)
+            case .prelu(let slope): try prelu(node, slope)
+            case .shuffle(let shuffle): try self.shuffle(node, shuffle)
             case .view: [try standIn(node, "view", time: 0)]
             case .kernel: [try standIn(node, "swift", time: Double(graph[node.output].count) * 2)]
             }
@@ -27,6 +31,11 @@ struct CandidateMaker {
             found.removeAll { $0.descriptor?.isReference == true }
         }
         return found
+    }
+
+    /// Whether one of the ways is more than oneDNN's reference loops.
+    static func isFast(_ candidates: [Candidate]) -> Bool {
+        candidates.contains { $0.descriptor?.isReference != true }
     }
 
     /// Reads and writes row-major memory.
@@ -54,10 +63,11 @@ struct CandidateMaker {
         }
     }
 
-    /// The usual single-input candidate, one per layout.
+    /// The usual single-input candidate, one per layout. With `resultDims` the primitive is told other dimensions of the
+    /// result than it has, in row-major order.
     func perLayout(
         _ node: RegionNode, _ what: String, layouts: [Layout]? = nil, extra: [BoundOperand] = [],
-        usesSum: Bool = false,
+        usesSum: Bool = false, resultDims: [Int]? = nil,
         _ create: (MemoryDescriptor, MemoryDescriptor, UnsafePointer<tdnnl_attributes>) -> (Int32, OpaquePointer?)
     ) throws -> [Candidate] {
         let shape = graph[node.output].dims
@@ -67,7 +77,7 @@ struct CandidateMaker {
                 let postOps = try PostOpPlan(node, context, shape: shape, layout: layout, usesSum: usesSum)
             else { continue }
             let source = try context.laidOut(node.inputs[0], layout, argument: TDNNL_ARG_SRC)
-            let target = try context.descriptor(shape, layout)
+            let target = try resultDims.map { try .strided($0) } ?? context.descriptor(shape, layout)
             try implementations(
                 limit: 1, postOps.list, what, { create(source.descriptor, target, $0) },
                 accept: { descriptor in

@@ -21,12 +21,16 @@ struct PlanContext {
     /// Channels in a block.
     let blockSize: Int
     let costs: CostModel
+    /// When only one layout is asked for: tensors that cannot have it keep all of theirs.
+    var onlyLayout: Layout?
 
     /// The layouts that tensors of these dimensions may have.
     func layouts(_ dims: [Int]) -> [Layout] {
         guard (3...5).contains(dims.count) else { return [.plain] }
         // Blocks of which more than half is padding cost more than they bring.
-        return dims[1] * 2 > blockSize ? [.plain, .channelsLast, .blocked] : [.plain, .channelsLast]
+        let all: [Layout] = dims[1] * 2 > blockSize ? [.plain, .channelsLast, .blocked] : [.plain, .channelsLast]
+        guard let onlyLayout, all.contains(onlyLayout) else { return all }
+        return [onlyLayout]
     }
 
     func descriptor(_ dims: [Int], _ layout: Layout) throws(TenonError) -> MemoryDescriptor {

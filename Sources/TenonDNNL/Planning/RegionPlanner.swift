@@ -39,8 +39,7 @@ struct RegionPlanner {
         let result = node.output
         while true {
             let found = try CandidateMaker(context: context).candidates(node)
-            let isFast = found.contains { $0.descriptor?.isReference != true }
-            if !found.isEmpty && (isFast || node.postOps.isEmpty) {
+            if !found.isEmpty && (CandidateMaker.isFast(found) || node.postOps.isEmpty) {
                 nodes.append(node)
                 candidates.append(found)
                 break

@@ -5,6 +5,7 @@ import TenonIR
 /// post-ops. What oneDNN has no words for stays a node of its own, so that any composite can run.
 struct ChainFolding {
     private var graph: RegionGraph
+    private let movements: MovementFolding
     private var uses: [Int]
     private var nodes: [RegionNode?] = []
     /// The node that makes a tensor, and the composite it belongs to.
@@ -16,8 +17,9 @@ struct ChainFolding {
         return (folding.graph, folding.nodes.compactMap { $0 })
     }
 
-    private init(_ graph: RegionGraph) {
-        self.graph = graph
+    private init(_ given: RegionGraph) {
+        movements = MovementFolding(given)
+        graph = movements.graph
         uses = graph.useCounts()
     }
 
@@ -30,12 +32,27 @@ struct ChainFolding {
             }
             try straighten(op)
             if absorb(op) { continue }
-            let node = Lowering.node(op, &graph)
+            let node = movedNode(op) ?? Lowering.node(op, &graph)
             if let composite = op.composite { producer[node.output.index] = (nodes.count, composite) }
             nodes.append(node)
             if op.name == "nn.batch_norm", case .normalization = node.operation { passStatistics(op) }
         }
         for output in graph.outputs { try straighten(output) }
+    }
+
+    /// The node of an operator that makes the movements in front of it.
+    private func movedNode(_ op: RegionOp) -> RegionNode? {
+        guard let composite = op.composite, let output = op.outputs.first else { return nil }
+        let name = graph.composites[composite]
+        if let (shuffle, source) = movements.shuffles[output] {
+            return RegionNode(
+                operation: .shuffle(shuffle), inputs: [source], outputs: [output], binding: op.binding, composite: name)
+        }
+        guard movements.transposed.contains(output),
+            let product = ProductLowering.lower(op, graph, isTransposed: true)
+        else { return nil }
+        return RegionNode(
+            operation: product, inputs: [op.inputs[0]], outputs: [output], binding: op.binding, composite: name)
     }
 
     /// Only weights may be constants that lie in another order than row-major: packing them costs nothing more.

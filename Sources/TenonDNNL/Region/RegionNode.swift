@@ -13,6 +13,10 @@ struct RegionNode {
         case eltwise(EltwiseFunction)
         case binary(tdnnl_algorithm)
         case concat(axis: Int)
+        case reduction(Reduction)
+        case resampling(tdnnl_algorithm)
+        case prelu(slope: TensorID)
+        case shuffle(Shuffle)
         /// The same elements under other dimensions.
         case view
         /// No primitive: the Swift kernel.

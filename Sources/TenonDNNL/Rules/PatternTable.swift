@@ -1,7 +1,8 @@
 import TenonIR
 import TenonRewrite
 
-/// The rules of the oneDNN backend, first rule first. Each makes composites that one primitive computes.
+/// The rules of the oneDNN backend, first rule first. Each makes composites that one primitive computes; oneDNN itself is
+/// asked for all but the first.
 public enum DNNLPatternTable {
     public static func rules() throws -> [FusionPattern] {
         try [FuseConv2dReshapeAddRelu.rule()] + rules(longestChain: PostOperations.longest)
@@ -9,8 +10,10 @@ public enum DNNLPatternTable {
 
     /// The rules with at most so many post-operations per primitive; with 0, each operator is a primitive of its own.
     static func rules(longestChain: Int) throws -> [FusionPattern] {
-        try ConvolutionRules.rules(longestChain) + LinearRules.rules(longestChain) + PoolingRules.rules()
+        let rules =
+            try ConvolutionRules.rules(longestChain) + LinearRules.rules(longestChain) + PoolingRules.rules()
             + StandaloneRules.rules() + ElementwiseRules.rules(longestChain)
+        return rules.map(BackendSupport.asking)
     }
 }
 

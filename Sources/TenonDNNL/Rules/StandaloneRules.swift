@@ -4,7 +4,56 @@ import TenonRewrite
 /// Operators that have a primitive of their own and take no post-operations here.
 enum StandaloneRules {
     static func rules() throws -> [FusionPattern] {
-        try [softmax("nn.softmax"), softmax("nn.log_softmax"), layerNorm(), localResponse(), concat()]
+        let reductions = try ReductionLowering.algorithms.map { try single($0.0, "dnnl.reduction_" + $0.0) }
+        return try [
+            softmax("nn.softmax"), softmax("nn.log_softmax"), layerNorm(), localResponse(), concat(), prelu(),
+            shuffle(),
+        ] + reductions + (1...3).map { try resampling("image.resize\($0)d") }
+    }
+
+    /// With a slope for all, per channel or per element.
+    private static func prelu() throws -> FusionPattern {
+        let (data, slope) = (wildcard().named("data"), wildcard().named("slope"))
+        let anchor = try isOp("nn.prelu")(data, slope).named("anchor")
+        return FusionPattern(
+            "dnnl.prelu", anchor, annotations: [("data", data), ("slope", slope), ("anchor", anchor)],
+            check: { requireFloat($0, data) ?? requireFloat($0, slope) }, allowsLeak: false)
+    }
+
+    /// The target size is a literal.
+    private static func resampling(_ name: String) throws -> FusionPattern {
+        let (data, size) = (wildcard().named("data"), wildcard().named("size"))
+        let anchor = try isOp(name)(data, size).named("anchor")
+        return FusionPattern(
+            "dnnl.resampling", anchor, annotations: [("data", data), ("anchor", anchor)],
+            check: { requireFloat($0, data) ?? requireFloat($0, anchor) }, allowsLeak: false)
+    }
+
+    /// Groups and their members exchanged along the channels: reshape, permutation, reshape.
+    private static func shuffle() throws -> FusionPattern {
+        let data = wildcard().named("data")
+        let split = try isOp("reshape")(data, wildcard()).named("split")
+        let moved = try isOp("permute_dims")(split).named("moved")
+        let anchor = try isOp("reshape")(moved, wildcard()).named("anchor")
+        return FusionPattern(
+            "dnnl.shuffle", anchor, annotations: [("data", data), ("anchor", anchor)],
+            check: { candidate in
+                if let refusal = requireFloat(candidate, data) { return refusal }
+                guard let whole = candidate.tensorType(data)?.shape, let parts = candidate.tensorType(split)?.shape,
+                    let rank = candidate.tensorType(data)?.rank, (3...5).contains(rank),
+                    candidate.tensorType(anchor)?.shape == whole, parts.count == rank + 1, parts[0] == whole[0],
+                    parts.dropFirst(3).elementsEqual(whole.dropFirst(2))
+                else {
+                    return Refusal(
+                        .shape, found: candidate.tensorType(split).map { "\($0)" } ?? "unknown",
+                        expected: "the channels cut in two dimensions")
+                }
+                let axes = candidate.call(moved)?.attributes.ints("axes") ?? []
+                guard axes == [0, 2, 1] + (3..<Int64(parts.count)) else {
+                    return Refusal(.attribute, found: "axes=\(axes)", expected: "axes 1 and 2 exchanged")
+                }
+                return nil
+            }, allowsLeak: false)
     }
 
     private static func softmax(_ name: String) throws -> FusionPattern {

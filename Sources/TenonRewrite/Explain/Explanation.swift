@@ -21,7 +21,8 @@ public struct Explanation: Sendable, Hashable {
         public var members: [Member]
     }
 
-    /// A rule whose root and at least one further operator matched, and which did not fuse.
+    /// A rule whose root and at least one further operator matched, or whose match the backend refused, and which did not
+    /// fuse.
     public struct NearMiss: Sendable, Hashable {
         public var function: String
         public var rule: String
@@ -151,7 +152,9 @@ private struct Explainer {
         var finder = GroupFinder(pattern, compiled, table)
         finder.recordsFailures = true
         try finder.find(in: block)
-        for failure in finder.failures where failure.matchedOperators >= 2 {
+        // What a backend refuses had matched altogether, be it one operator.
+        for failure in finder.failures
+        where failure.matchedOperators >= 2 || failure.refusal.kind == .backendRefused {
             miss(failure.root, failure.place, failure.refusal, failure.matchedOperators)
         }
         var members = [[Explanation.Member]](repeating: [], count: finder.groupCount)

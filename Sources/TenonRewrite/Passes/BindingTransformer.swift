@@ -148,7 +148,17 @@ protocol BindingPass: ModulePass {
     ) throws -> Operand?
 }
 
+extension BindingPass where State == UseCounts {
+    func begin(_ function: Function, _ context: PassContext) throws -> UseCounts { UseCounts(function) }
+}
+
+extension BindingPass where State == Void {
+    func begin(_ function: Function, _ context: PassContext) throws {}
+}
+
 extension BindingPass {
+    public var optimisationLevel: Int { 1 }
+
     public func run(on module: Module, _ context: PassContext) throws -> Module {
         var result = module
         var effects: Effects?

@@ -13,11 +13,8 @@ public struct FoldBatchNorm: BindingPass {
     public init() {}
 
     public var name: String { "FoldBatchNorm" }
-    public var optimisationLevel: Int { 1 }
 
     typealias State = UseCounts
-
-    func begin(_ function: Function, _ context: PassContext) throws -> UseCounts { UseCounts(function) }
 
     func visit(
         _ binding: Binding, _ transformer: inout BindingTransformer, _ state: inout State, _ context: PassContext

@@ -10,7 +10,6 @@ public struct FoldConstant: BindingPass {
     public init(largestResult: Int = 1 << 20) { self.largestResult = largestResult }
 
     public var name: String { "FoldConstant" }
-    public var optimisationLevel: Int { 1 }
 
     struct State {
         /// Results of folded calls that are tuples, by value.

@@ -7,9 +7,6 @@ public struct RecomposeGlobalPooling: BindingPass {
     public init() {}
 
     public var name: String { "RecomposeGlobalPooling" }
-    public var optimisationLevel: Int { 1 }
-
-    func begin(_ function: Function, _ context: PassContext) throws {}
 
     func visit(
         _ binding: Binding, _ transformer: inout BindingTransformer, _ state: inout Void, _ context: PassContext

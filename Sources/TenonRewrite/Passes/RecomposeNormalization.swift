@@ -12,11 +12,8 @@ public struct RecomposeNormalization: BindingPass {
     public init() {}
 
     public var name: String { "RecomposeNormalization" }
-    public var optimisationLevel: Int { 1 }
 
     typealias State = UseCounts
-
-    func begin(_ function: Function, _ context: PassContext) throws -> UseCounts { UseCounts(function) }
 
     func visit(
         _ binding: Binding, _ transformer: inout BindingTransformer, _ state: inout UseCounts, _ context: PassContext

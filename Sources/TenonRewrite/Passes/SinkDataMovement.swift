@@ -12,7 +12,6 @@ public struct SinkDataMovement: BindingPass {
     public init() {}
 
     public var name: String { "SinkDataMovement" }
-    public var optimisationLevel: Int { 1 }
 
     struct State {
         var uses: UseCounts

@@ -166,8 +166,8 @@ extension Function {
         // Each step can make work for the others, but every one of them removes something.
         while true {
             var next = current
-            next = next.canonicalizingBindings() ?? next
-            next = next.eliminatingCommonSubexpressions() ?? next
+            next = Canonicalization.rewritten(next) ?? next
+            next = CommonSubexpressions.rewritten(next) ?? next
             guard let smaller = next.removingUnusedBindings(.unknown) else {
                 guard next.bindingCount < current.bindingCount else { return next }
                 current = next

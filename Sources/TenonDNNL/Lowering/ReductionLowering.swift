@@ -1,0 +1,51 @@
+import CDNNL
+import TenonIR
+
+/// One value of all along some dimensions.
+struct Reduction {
+    var algorithm: tdnnl_algorithm
+    /// The dimensions of the operand, 1 where they are reduced: oneDNN drops none.
+    var kept: [Int]
+}
+
+enum ReductionLowering {
+    static let rules: [(String, Lowering.Rule)] = algorithms.map { name, algorithm in
+        (name, { op, graph in lower(op, graph, algorithm) })
+    }
+
+    static let algorithms: [(String, tdnnl_algorithm)] = [
+        ("sum", TDNNL_REDUCTION_SUM), ("mean", TDNNL_REDUCTION_MEAN), ("max", TDNNL_REDUCTION_MAX),
+        ("min", TDNNL_REDUCTION_MIN), ("prod", TDNNL_REDUCTION_MUL),
+    ]
+
+    private static func lower(
+        _ op: RegionOp, _ graph: RegionGraph, _ algorithm: tdnnl_algorithm
+    ) -> RegionNode.Operation? {
+        let dims = graph[op.inputs[0]].dims
+        guard (1...5).contains(dims.count) else { return nil }
+        var kept = dims
+        for axis in op.attributes.ints("axis") ?? Array(0..<Int64(dims.count)) {
+            let resolved = axis < 0 ? axis + Int64(dims.count) : axis
+            guard let position = Int(exactly: resolved), kept.indices.contains(position) else { return nil }
+            kept[position] = 1
+        }
+        // Nothing to reduce is a copy, which oneDNN refuses.
+        return kept == dims ? nil : .reduction(Reduction(algorithm: algorithm, kept: kept))
+    }
+}
+
+extension CandidateMaker {
+    func reduction(_ node: RegionNode, _ reduction: Reduction) throws -> [Candidate] {
+        let create: (MemoryDescriptor, MemoryDescriptor, UnsafePointer<tdnnl_attributes>) -> (Int32, OpaquePointer?) = {
+            source, target, attributes in
+            var handle: OpaquePointer?
+            let status = tdnnl_reduction_create(
+                &handle, engine, Int32(reduction.algorithm.rawValue), source.handle, target.handle, 0, 0, attributes)
+            return (status, handle)
+        }
+        // Without the reduced dimensions the result is row-major.
+        let isWhole = graph[node.output].dims == reduction.kept
+        return try perLayout(
+            node, "reduction", layouts: isWhole ? nil : [.plain], resultDims: isWhole ? nil : reduction.kept, create)
+    }
+}
