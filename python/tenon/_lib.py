@@ -349,12 +349,12 @@ def _short_spinning() -> Iterator[None]:
     """Lets threads of OpenMP that wait sleep after some ten microseconds instead of some milliseconds.
 
     libgomp reads this once, while it is loaded. On a machine with other work to do, long spinning takes the processor from the
-    very thread that is waited for; on a quiet one the short kind is as fast. Who sets either variable decides for himself.
+    very thread that is waited for; on a quiet one the short kind costs some hundredths. Who sets either variable decides for himself.
     """
     if "GOMP_SPINCOUNT" in os.environ or "OMP_WAIT_POLICY" in os.environ:
         yield
         return
-    os.environ["GOMP_SPINCOUNT"] = "2000"
+    os.environ["GOMP_SPINCOUNT"] = "5000"
     try:
         yield
     finally:
