@@ -13,7 +13,8 @@ final class DNNLRegion: CompiledRegion, @unchecked Sendable {
         self.threads = threads
     }
 
-    var packedWeightBytes: Int { plan.packedWeightBytes }
+    var packedWeightBytes: Int { plan.packedWeights.reduce(0) { $0 &+ $1.bytes } }
+    var sharedWeights: [any SharedWeights] { plan.packedWeights }
     var workspaceBytes: Int { plan.arenaBytes + plan.scratchBytes }
     var steps: [StepDescription] { plan.steps.map(\.description) }
 

@@ -14,8 +14,10 @@ public protocol Backend: AnyObject, Sendable {
 
 /// A region made ready: immutable, shared by all contexts and threads.
 public protocol CompiledRegion: AnyObject, Sendable {
-    /// Bytes of weights packed for this region.
+    /// Bytes of weights packed for this region, those of `sharedWeights` included.
     var packedWeightBytes: Int { get }
+    /// The packed weights that other regions may hold too; each counts once in what an executable uses.
+    var sharedWeights: [any SharedWeights] { get }
     /// Bytes that an instance needs while it runs, for intermediates and scratch, aligned to 64.
     var workspaceBytes: Int { get }
     /// What runs, step by step, for reports.
@@ -24,6 +26,15 @@ public protocol CompiledRegion: AnyObject, Sendable {
     /// What one context needs of its own: argument tables bound to `workspace`, which has `workspaceBytes` bytes and
     /// outlives the instance.
     func makeInstance(workspace: UnsafeMutableRawPointer) throws -> any RegionInstance
+}
+
+extension CompiledRegion {
+    public var sharedWeights: [any SharedWeights] { [] }
+}
+
+/// Packed weights, told apart by identity.
+public protocol SharedWeights: AnyObject, Sendable {
+    var bytes: Int { get }
 }
 
 /// One context's state of a region. Used by one thread at a time.

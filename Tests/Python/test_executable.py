@@ -269,3 +269,32 @@ def test_other_python_threads_go_on_during_a_run():
     thread.join()
     # With the lock held there would be none in between.
     assert sum(begin < moment < end for moment in ticks) >= min(3, int((end - begin) / 0.02))
+
+
+def test_shapes_and_executables_share_packed_weights():
+    b = tenon.Builder()
+    x = b.parameter("x", ("n", 16, 12, 12))
+    rng = np.random.default_rng(3)
+    weight = rng.standard_normal((24, 16, 3, 3)).astype(np.float32)
+    y = b.call("nn.conv2d", x, b.constant(weight), padding=[1, 1, 1, 1])
+    module = b.finish(b.call("nn.relu", y)).optimize()
+    first = tenon.compile(module, threads=1)
+    assert first.memory.packed_weights == 0
+
+    def run(executable, batch):
+        data = rng.standard_normal((batch, 16, 12, 12)).astype(np.float32)
+        expected = tenon.compile(module, threads=1, reference=True)(data)
+        np.testing.assert_allclose(executable(data), expected, atol=1e-4)
+
+    run(first, 2)
+    once = first.memory
+    assert once.packed_weights >= weight.nbytes
+    run(first, 3)
+    both = first.memory
+    # Layouts may differ between shapes, but these two differ in the batch alone.
+    assert both.packed_weights == once.packed_weights
+    second = tenon.compile(module, threads=1)
+    run(second, 2)
+    first.close()
+    run(second, 5)
+    assert second.memory.in_use >= second.memory.packed_weights == once.packed_weights

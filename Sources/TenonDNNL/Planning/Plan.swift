@@ -48,7 +48,7 @@ struct Plan {
     /// Bytes of the intermediates, then of the scratch behind them.
     var arenaBytes = 0
     var scratchBytes = 0
-    var packedWeightBytes = 0
+    var packedWeights: [WeightMemory] = []
     /// What the planner expects.
     var expectedNanoseconds = 0.0
 

@@ -206,7 +206,10 @@ struct PlanBuilder {
         case .layout: source = try .strided(graph[operand.tensor].dims)
         }
         let memory = try packer.pack(view.constant, from: source, to: operand.descriptor)
-        plan.packedWeightBytes &+= memory.bytes
+        // Weights that lie in the constant itself take nothing.
+        if memory.bytes > 0, !plan.packedWeights.contains(where: { $0 === memory }) {
+            plan.packedWeights.append(memory)
+        }
         let buffer = addBuffer(max(memory.bytes, graph[operand.tensor].bytes), .weights(memory))
         weights[key] = buffer
         return buffer

@@ -1,8 +1,9 @@
 import Glibc
 import TenonIR
+import TenonRuntime
 
 /// Constant data in the layout that a primitive reads. Immutable once made.
-final class WeightMemory: @unchecked Sendable {
+final class WeightMemory: SharedWeights, @unchecked Sendable {
     let address: UnsafeMutableRawPointer
     let bytes: Int
     /// Set when the data are a constant's own.

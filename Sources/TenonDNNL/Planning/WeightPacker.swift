@@ -21,6 +21,15 @@ final class WeightPacker {
         _ constant: Constant, from source: MemoryDescriptor, to target: MemoryDescriptor
     ) throws(TenonError) -> WeightMemory {
         if source.isEqual(to: target) { return try WeightMemory(borrowing: constant) }
+        if let known = PackedWeights.shared.find(constant, source, target) { return known }
+        let packed = try newlyPacked(constant, source, target)
+        PackedWeights.shared.add(packed, constant, source, target)
+        return packed
+    }
+
+    private func newlyPacked(
+        _ constant: Constant, _ source: MemoryDescriptor, _ target: MemoryDescriptor
+    ) throws(TenonError) -> WeightMemory {
         guard let base = constant.source.baseAddress else {
             throw TenonError(.invalidType, "a constant without data cannot be an operand")
         }

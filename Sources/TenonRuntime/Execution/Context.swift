@@ -2,8 +2,12 @@ import Synchronization
 import TenonIR
 
 /// Bytes that an executable holds: packed weights of its plans and arenas of its contexts.
-final class MemoryAccount: Sendable {
+final class MemoryAccount: @unchecked Sendable {
     let limit: Int?
+    /// How many plans hold shared weights.
+    private var holders: [ObjectIdentifier: Int] = [:]
+    /// Guards `holders`; held around a fork too.
+    let lock = Lock()
     private let used = Atomic<Int>(0)
 
     init(limit: Int?) { self.limit = limit }
@@ -20,6 +24,31 @@ final class MemoryAccount: Sendable {
                 expected: current, desired: next, ordering: .acquiringAndReleasing)
             if exchanged { return true }
             current = original
+        }
+    }
+
+    /// The packed weights of one more plan; those that another plan of the executable holds cost nothing.
+    func reserve(_ weights: PackedWeightSum) -> Bool {
+        lock.locked {
+            let added = weights.shared.reduce(weights.own) { holders[$1.key] == nil ? $0 &+ $1.value : $0 }
+            guard reserve(added) else { return false }
+            for key in weights.shared.keys { holders[key, default: 0] += 1 }
+            return true
+        }
+    }
+
+    func release(_ weights: PackedWeightSum) {
+        lock.locked {
+            var freed = weights.own
+            for (key, bytes) in weights.shared {
+                if let count = holders[key], count > 1 {
+                    holders[key] = count - 1
+                } else {
+                    holders[key] = nil
+                    freed = freed &+ bytes
+                }
+            }
+            release(freed)
         }
     }
 

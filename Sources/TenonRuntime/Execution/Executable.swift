@@ -299,8 +299,9 @@ public final class Executable: Sendable {
     /// What the cached plans need; for symbolic shapes nothing is known before the first plan.
     public var memory: MemoryStatement {
         var statement = MemoryStatement()
-        for plan in state.cachedPlans {
-            statement.packedWeights = statement.packedWeights &+ plan.packedWeightBytes
+        let plans = state.cachedPlans
+        statement.packedWeights = PackedWeightSum.bytes(plans.map(\.packedWeights))
+        for plan in plans {
             statement.constants = max(statement.constants, plan.constantBytes)
             statement.arena = max(statement.arena, plan.arenaBytes)
             statement.scratch = max(statement.scratch, plan.scratchBytes)

@@ -15,10 +15,7 @@ final class CachedPlan: @unchecked Sendable {
         self.account = account
     }
 
-    deinit { account.release(plan.packedWeightBytes) }
-
-    /// Packed weights and one arena.
-    var bytes: Int { plan.packedWeightBytes &+ plan.arenaBytes }
+    deinit { account.release(plan.packedWeights) }
 }
 
 /// What changes in an executable: the permits of concurrent runs, idle runners, and plans with their contexts.
@@ -53,11 +50,19 @@ final class ExecutableState: ForkParticipant, @unchecked Sendable {
 
     // MARK: - Fork
 
-    func lockForFork() { lock.lock() }
-    func unlockAfterFork() { lock.unlock() }
+    func lockForFork() {
+        lock.lock()
+        account.lock.lock()
+    }
+
+    func unlockAfterFork() {
+        account.lock.unlock()
+        lock.unlock()
+    }
 
     func resetInChild() {
         lock.reinitialise()
+        account.lock.reinitialise()
         compileLock.reinitialise()
         // Runs of other threads do not exist here; their contexts are lost to this process.
         inFlight = 0
@@ -148,9 +153,9 @@ final class ExecutableState: ForkParticipant, @unchecked Sendable {
                 "main: needs \(plan.packedWeightBytes) bytes of packed weights and \(plan.arenaBytes) of arena, "
                     + "the limit is \(limit)")
         }
-        if account.reserve(plan.packedWeightBytes) { return }
+        if account.reserve(plan.packedWeights) { return }
         trim(keepingPinned: false)
-        guard account.reserve(plan.packedWeightBytes) else {
+        guard account.reserve(plan.packedWeights) else {
             throw TenonError(
                 .limitExceeded,
                 "main: \(plan.packedWeightBytes) more bytes of packed weights exceed the limit while \(account.bytes) are in use"
@@ -160,7 +165,10 @@ final class ExecutableState: ForkParticipant, @unchecked Sendable {
 
     private func evict() -> [CachedPlan] {
         var dropped: [CachedPlan] = []
-        func total() -> Int { plans.reduce(0) { $0 &+ $1.bytes } }
+        // Packed weights, which plans may share, and one arena each.
+        func total() -> Int {
+            plans.reduce(PackedWeightSum.bytes(plans.map(\.plan.packedWeights))) { $0 &+ $1.plan.arenaBytes }
+        }
         while plans.count > 1, plans.count > cachedShapes || total() > cachedBytes {
             // The oldest that nobody asked to keep; the newest stays in any case.
             let index = plans.indices.last { !plans[$0].isPinned && $0 > 0 } ?? plans.count - 1

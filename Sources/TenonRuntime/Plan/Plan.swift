@@ -43,7 +43,7 @@ final class Plan: @unchecked Sendable {
     let arenaBytes: Int
     /// The part of the arena that a step needs for itself at most: scratch of a kernel, workspace of a region.
     let scratchBytes: Int
-    let packedWeightBytes: Int
+    let packedWeights: PackedWeightSum
     /// Constants that steps read, kept alive.
     let constants: [Constant]
 
@@ -61,12 +61,10 @@ final class Plan: @unchecked Sendable {
         self.arenaBytes = arenaBytes
         self.scratchBytes = scratchBytes
         self.constants = constants
-        // A region called twice is there twice and holds its weights once.
-        var seen: Set<ObjectIdentifier> = []
-        packedWeightBytes = regions.reduce(0) {
-            seen.insert(ObjectIdentifier($1)).inserted ? $0 &+ $1.packedWeightBytes : $0
-        }
+        packedWeights = PackedWeightSum(regions)
     }
+
+    var packedWeightBytes: Int { packedWeights.bytes }
 
     var constantBytes: Int { constants.reduce(0) { $0 &+ $1.bytes.count } }
 }
