@@ -8,7 +8,7 @@ SWIFTFLAGS ?=
 BUILD := build
 LOCAL := $(abspath $(BUILD)/prefix)
 
-.PHONY: help scenarios setup setup-test build install local examples demo test test-c test-python wheel valgrind dnnl3 abi format lint proto \
+.PHONY: help scenarios setup setup-test build install local examples demo test test-c test-python wheel valgrind asan dnnl3 abi format lint proto \
         bench bench-fusion bench-rewriting bench-models bench-torch sweep-torch clean
 
 help:
@@ -17,6 +17,7 @@ help:
 	@echo 'make install PREFIX= DESTDIR=  header, library, pkg-config file, CMake package'
 	@echo 'make test-c, test-python      parts of it, against build/prefix; also valgrind'
 	@echo 'make wheel                     a Python wheel with the library and oneDNN inside, in build/dist'
+	@echo 'make asan                      the Python tests on a library with the address sanitizer'
 	@echo 'make dnnl3                     build and test against oneDNN 3.2 from PyPI'
 	@echo 'make abi                       write the export list and abi/ again after a change of the header'
 	@echo 'make bench                     Tenon beside ONNX Runtime and OpenVINO on ten networks; BENCH= passes arguments on'
@@ -68,6 +69,10 @@ test-python: setup-test
 
 wheel: setup local
 	scripts/wheel.sh '$(LOCAL)' $(BUILD)/dist
+
+# In a build folder of its own.
+asan: setup-test
+	scripts/test-asan.sh '$(abspath $(BUILD))/asan'
 
 # Another oneDNN, in build folders of its own.
 DNNL3 := $(abspath $(BUILD)/dnnl3)

@@ -338,6 +338,11 @@ tenon_status tenon_module_remove_function(tenon_module *module, const char *func
 
 /* ----------------------------------------------------------------------------------------------- ONNX models -- */
 
+/* Told how far long work has come: `done` of `total` parts of the stage "import", "compile" or "tune", which is static text.
+ * Anything but 0 ends the work with TENON_ERROR_CANCELLED. Called on one thread at a time, which need not be the caller's, and
+ * only while the call that it is given to lasts; must not call the library. */
+typedef int32_t (*tenon_progress_function)(const char *stage, uint64_t done, uint64_t total, void *user_data);
+
 /* Limits protect a host that reads files of strangers; 0 means a default that every published model keeps. */
 typedef struct tenon_onnx_options {
     uint32_t struct_size;
@@ -361,10 +366,13 @@ typedef struct tenon_onnx_options {
     const int64_t *const *input_shapes;
     const uint32_t *input_ranks;
     size_t input_count;
+    /* May be NULL. */
+    tenon_progress_function progress;
+    void *progress_data;
 } tenon_onnx_options;
 
 #define TENON_ONNX_OPTIONS_INIT \
-    {sizeof(tenon_onnx_options), 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, 0, NULL, NULL, NULL, 0}
+    {sizeof(tenon_onnx_options), 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, 0, NULL, NULL, NULL, 0, NULL, NULL}
 void tenon_onnx_options_init(tenon_onnx_options *options, uint32_t struct_size);
 
 /* Imports the ONNX file at `path`. Big weights stay in the mapped file: it must not be changed until the module, its
@@ -793,9 +801,12 @@ typedef struct tenon_executable_options {
     uint64_t cached_bytes;
     /* Upper bound of packed weights and working memory in bytes; 0 means none. */
     uint64_t memory_limit;
+    /* May be NULL. */
+    tenon_progress_function progress;
+    void *progress_data;
 } tenon_executable_options;
 
-#define TENON_EXECUTABLE_OPTIONS_INIT {sizeof(tenon_executable_options), 0, 0, 0, 0, 0, 0, 0}
+#define TENON_EXECUTABLE_OPTIONS_INIT {sizeof(tenon_executable_options), 0, 0, 0, 0, 0, 0, 0, NULL, NULL}
 void tenon_executable_options_init(tenon_executable_options *options, uint32_t struct_size);
 
 /* Makes "main" ready to run. Functions with the attribute Codegen go to the backend it names; everything else runs on the

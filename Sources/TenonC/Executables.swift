@@ -51,6 +51,7 @@ func compileOptions(_ options: UnsafePointer<tenon_executable_options>?) throws 
     if given.concurrent_runs > 0 { result.concurrentRuns = Int(given.concurrent_runs) }
     if given.cached_shapes > 0 { result.cachedShapes = Int(given.cached_shapes) }
     if given.cached_bytes > 0 { result.cachedBytes = Int(clamping: given.cached_bytes) }
+    result.progress = progress(given.progress, given.progress_data)
     if given.memory_limit > 0 { result.memoryLimit = Int(clamping: given.memory_limit) }
     return result
 }

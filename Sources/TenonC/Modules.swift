@@ -221,6 +221,7 @@ private func importOptions(_ given: tenon_onnx_options) throws -> ONNXImportOpti
     for (index, name) in inputs.enumerated() {
         options.inputShapes[name] = try sizes(shapes[index], ranks[index], least: 0, "input '\(name)'")
     }
+    options.progress = progress(given.progress, given.progress_data)
     return options
 }
 

@@ -11,6 +11,8 @@ package struct ONNXImportOptions: Sendable {
     /// Contents for inputs by name, which become constants: what a model takes as data but never changes (a sampling
     /// rate, axes, a target shape) is then folded.
     package var inputValues: [String: Constant] = [:]
+    /// Told how many nodes of the graph are imported.
+    package var progress: ProgressReport?
 
     package init() {}
 }
@@ -40,7 +42,9 @@ package enum ONNXImporter {
         let model = try parse(source.bytes, limits: options.limits)
         guard model.hasGraph else { throw TenonError.malformedONNX("the model has no graph") }
         let importer = try GraphImport(model, source: source, options: options)
-        return try importer.module(model.graph)
+        let module = try importer.module(model.graph)
+        try options.progress?("import", model.graph.node.count, model.graph.node.count)
+        return module
     }
 
     /// The messages of a model with the large payloads left in the file.

@@ -19,6 +19,8 @@ public struct CompileOptions: Sendable {
     public var concurrentRuns: Int?
     /// Ignore what backends could do and run everything on the Swift kernels: the yardstick for the fused run.
     public var usesReferenceKernels: Bool
+    /// Told how far compiling has come, on one thread at a time; only by the call that these options are given to.
+    public var progress: ProgressReport?
 
     public init(
         threads: Int = 1, tuningMilliseconds: Int = 0, isReproducible: Bool = false, memoryLimit: Int? = nil,

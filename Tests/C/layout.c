@@ -38,6 +38,8 @@ int main(void)
     FIELD(tenon_onnx_options, input_shapes);
     FIELD(tenon_onnx_options, input_ranks);
     FIELD(tenon_onnx_options, input_count);
+    FIELD(tenon_onnx_options, progress);
+    FIELD(tenon_onnx_options, progress_data);
     STRUCT(tenon_pass_options);
     FIELD(tenon_pass_options, struct_size);
     FIELD(tenon_pass_options, optimization_level);
@@ -56,6 +58,8 @@ int main(void)
     FIELD(tenon_executable_options, cached_shapes);
     FIELD(tenon_executable_options, cached_bytes);
     FIELD(tenon_executable_options, memory_limit);
+    FIELD(tenon_executable_options, progress);
+    FIELD(tenon_executable_options, progress_data);
     STRUCT(tenon_port);
     FIELD(tenon_port, struct_size);
     FIELD(tenon_port, dtype);

@@ -298,3 +298,34 @@ def test_shapes_and_executables_share_packed_weights():
     first.close()
     run(second, 5)
     assert second.memory.in_use >= second.memory.packed_weights == once.packed_weights
+
+
+def test_progress(fixtures):
+    seen = []
+    loaded = tenon.load(fixtures / "digits/digits.onnx", progress=lambda *event: seen.append(event))
+    assert {stage for stage, _, _ in seen} == {"import"}
+    done = [done for _, done, _ in seen]
+    assert done == sorted(done) and seen[0][1] == 0 and seen[-1][1] == seen[-1][2] == len(seen) - 1
+    seen.clear()
+    run = tenon.compile(loaded.optimize(), threads=2, tuning=0.05, progress=lambda *event: seen.append(event))
+    assert [event for event in seen if event[0] == "compile"] == [("compile", 1, 2), ("compile", 2, 2)]
+    assert any(stage == "tune" and done == total for stage, done, total in seen)
+    # Neither kept nor pickled.
+    seen.clear()
+    pickle.loads(pickle.dumps(run))(np.zeros((1, 1, 8, 8), np.float32))
+    assert not seen
+
+
+def test_progress_ends_the_work(fixtures):
+    path = fixtures / "digits/digits.onnx"
+
+    def stop(stage, done, total):
+        raise KeyError(stage)
+
+    for threads in (1, 2):
+        with pytest.raises(KeyError, match="compile"):
+            tenon.compile(tenon.load(path).optimize(), threads=threads, progress=stop)
+    with pytest.raises(KeyError, match="import"):
+        tenon.load(path, progress=stop)
+    with pytest.raises(KeyError, match="import"):
+        tenon.Module.load_onnx(path.read_bytes(), progress=stop)

@@ -147,12 +147,12 @@ import Testing
             candidates.append(try CandidateMaker(context: context).candidates(node))
         }
         let before = candidates.map { $0.map(\.time) }
-        Tuner(engine, threads: 1, milliseconds: 2000, cache: cache).tune(nodes, &candidates, context)
+        try Tuner(engine, threads: 1, milliseconds: 2000, cache: cache).tune(nodes, &candidates, context)
         #expect(candidates.map { $0.map(\.time) } != before)
         #expect(candidates.joined().allSatisfy { $0.time > 0 && $0.time.isFinite })
         // With everything known, no budget is needed.
         let first = candidates.map { $0.map(\.time) }
-        Tuner(engine, threads: 1, milliseconds: 0, cache: cache).tune(nodes, &candidates, context)
+        try Tuner(engine, threads: 1, milliseconds: 0, cache: cache).tune(nodes, &candidates, context)
         #expect(candidates.map { $0.map(\.time) } == first)
     }
 

@@ -16,6 +16,10 @@ from typing import Any, Iterator
 ABI_VERSION = 0
 
 
+#: tenon_progress_function
+ProgressFunction = CFUNCTYPE(c_int32, c_char_p, c_uint64, c_uint64, c_void_p)
+
+
 class Tensor(Structure):
     """tenon_tensor"""
 
@@ -41,6 +45,7 @@ class OnnxOptions(Structure):
         ("dimension_names", POINTER(c_char_p)), ("dimension_values", POINTER(c_int64)), ("dimension_count", c_size_t),
         ("input_names", POINTER(c_char_p)), ("input_shapes", POINTER(POINTER(c_int64))),
         ("input_ranks", POINTER(c_uint32)), ("input_count", c_size_t),
+        ("progress", ProgressFunction), ("progress_data", c_void_p),
     ]
 
 
@@ -61,7 +66,7 @@ class ExecutableOptions(Structure):
     _fields_ = [
         ("struct_size", c_uint32), ("flags", c_uint32), ("threads", c_uint32), ("concurrent_runs", c_uint32),
         ("tuning_milliseconds", c_uint32), ("cached_shapes", c_uint32), ("cached_bytes", c_uint64),
-        ("memory_limit", c_uint64),
+        ("memory_limit", c_uint64), ("progress", ProgressFunction), ("progress_data", c_void_p),
     ]
 
 
@@ -91,6 +96,7 @@ RewriteFunction = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p, c_void_p)
 
 #: The callbacks by their names in the header.
 CALLBACKS: dict[str, Any] = {
+    "tenon_progress_function": ProgressFunction,
     "tenon_release_function": ReleaseFunction,
     "tenon_check_function": CheckFunction,
     "tenon_attributes_function": AttributesFunction,
@@ -151,9 +157,6 @@ class Difference(Structure):
         ("absolute", c_double), ("relative", c_double),
     ]
 
-
-#: tenon_release_function
-ReleaseFunction = CFUNCTYPE(None, c_void_p)
 
 #: The structures by their names in the header.
 STRUCTURES: dict[str, type[Structure]] = {

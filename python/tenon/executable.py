@@ -14,6 +14,7 @@ from ._handle import Handle, integers, new, text
 from ._lib import (
     COMPILE_REFERENCE, COMPILE_REPRODUCIBLE, RUN_PROFILE, ExecutableOptions, Memory, Port as _Port, RunOptions, Tensor, lib,
 )
+from ._progress import Progress, Reporter
 from ._tensors import as_array, fill
 from .comparison import Comparison
 from .drawing import Drawing
@@ -108,12 +109,15 @@ class Executable(Handle):
 
     _release = "tenon_executable_release"
 
-    def __init__(self, module: Module, **options: Any):
+    def __init__(self, module: Module, *, progress: Progress | None = None, **options: Any):
         """See ``tenon.compile``."""
         self._options = dict(options)
         # For pickling: an executable is its module and its options.
         self._module = module.copy()
-        super().__init__(new(lib.tenon_compile, module._handle, ctypes.byref(_options(**options))))
+        given = _options(**options)
+        with Reporter(progress) as reporter:
+            given.progress = reporter.function
+            super().__init__(new(lib.tenon_compile, module._handle, ctypes.byref(given)))
         self.inputs = self._ports(lib.tenon_executable_input_count, lib.tenon_executable_get_input)
         self.outputs = self._ports(lib.tenon_executable_output_count, lib.tenon_executable_get_output)
         self._names = [port.name for port in self.inputs]
@@ -393,6 +397,8 @@ def compile(module: Any, example_inputs: Any = None, **options: Any) -> Any:
         cached_bytes: bytes that those may hold together; 0 for 512 MiB.
         memory_limit: upper bound of packed weights and working memory in bytes; 0 for none.
         concurrent_runs: runs at the same time, further callers wait; 0 for what the CPUs can serve.
+        progress: called as ``progress("compile", done, total)`` with numbers of regions and as ``progress("tune", done, total)``
+            with numbers of operations measured, on any thread; what it raises ends the work.
 
     Raises:
         LimitExceededError: the memory limit is too small. UnsupportedError: an operator has no kernel.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Iterator, Mapping, Sequence
 from ._attributes import Attributes
 from ._handle import Handle, integers, new, strings, text
 from ._lib import OnnxOptions, PassOptions, PrintOptions, lib
+from ._progress import Progress, Reporter
 from .errors import NotFoundError, check
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ class Module(Handle):
     def load_onnx(
         cls, model: str | os.PathLike | bytes, *, dimensions: Mapping[str, int] | None = None,
         shapes: Mapping[str, Sequence[int]] | None = None, directory: str | os.PathLike | None = None,
-        max_file_bytes: int = 0,
+        max_file_bytes: int = 0, progress: Progress | None = None,
     ) -> Module:
         """Imports an ONNX model from a file or from bytes.
 
@@ -112,6 +113,7 @@ class Module(Handle):
             shapes: shapes for inputs by name, in place of the declared ones.
             directory: where external data of a model in bytes may lie; nowhere by default.
             max_file_bytes: refuse larger files; 0 for the default.
+            progress: called as ``progress("import", done, total)`` with numbers of nodes; what it raises ends the import.
 
         Raises:
             FileError, InvalidModelError, LimitExceededError; UnsupportedError with every operator that is not supported.
@@ -130,10 +132,12 @@ class Module(Handle):
             input_shapes=pointers if inputs else None,
             input_ranks=(ctypes.c_uint32 * len(inputs))(*[len(shape) for _, shape in inputs]) if inputs else None,
             input_count=len(inputs))
-        if isinstance(model, (bytes, bytearray, memoryview)):
-            data = bytes(model)
-            return cls._take(new(lib.tenon_module_parse_onnx, data, len(data), ctypes.byref(options)))
-        return cls._take(new(lib.tenon_module_load_onnx, os.fsencode(model), ctypes.byref(options)))
+        with Reporter(progress) as reporter:
+            options.progress = reporter.function
+            if isinstance(model, (bytes, bytearray, memoryview)):
+                data = bytes(model)
+                return cls._take(new(lib.tenon_module_parse_onnx, data, len(data), ctypes.byref(options)))
+            return cls._take(new(lib.tenon_module_load_onnx, os.fsencode(model), ctypes.byref(options)))
 
     @classmethod
     def parse(cls, source: str) -> Module:

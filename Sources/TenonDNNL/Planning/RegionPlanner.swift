@@ -23,8 +23,8 @@ struct RegionPlanner {
         }
         // Measurements differ from run to run, and with them the choice and its rounding.
         if options.tuningMilliseconds > 0 && !options.isReproducible {
-            Tuner(engine, threads: options.threads, milliseconds: options.tuningMilliseconds)
-                .tune(planner.nodes, &planner.candidates, planner.context)
+            try Tuner(engine, threads: options.threads, milliseconds: options.tuningMilliseconds)
+                .tune(planner.nodes, &planner.candidates, planner.context, options.progress)
         }
         return try planner.plan()
     }

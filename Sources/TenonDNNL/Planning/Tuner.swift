@@ -24,12 +24,18 @@ struct Tuner {
     /// Candidates that are expected to take so many times the best one's time are not measured.
     private let hopeless = 4.0
 
-    func tune(_ nodes: [RegionNode], _ candidates: inout [[Candidate]], _ context: PlanContext) {
+    /// Throws only what `progress` throws; times measured by then are kept.
+    func tune(
+        _ nodes: [RegionNode], _ candidates: inout [[Candidate]], _ context: PlanContext,
+        _ progress: ProgressReport? = nil
+    ) throws {
         let order = nodes.indices.filter { candidates[$0].count > 1 }.sorted {
             lowest(candidates[$0]) > lowest(candidates[$1])
         }
         var hasNew = false
-        for index in order {
+        defer { if hasNew { cache.save() } }
+        for (done, index) in order.enumerated() {
+            try progress?("tune", done, order.count)
             let best = lowest(candidates[index])
             var measured: [Int: Double] = [:]
             for (number, candidate) in candidates[index].enumerated() where candidate.time <= best * hopeless {
@@ -45,7 +51,7 @@ struct Tuner {
             }
             apply(measured, to: &candidates[index])
         }
-        if hasNew { cache.save() }
+        try progress?("tune", order.count, order.count)
     }
 
     private func lowest(_ candidates: [Candidate]) -> Double { candidates.map(\.time).min() ?? 0 }

@@ -10,9 +10,11 @@ final class GraphImport {
     private var scope: Scope
     private let functions: FunctionTable
     private var nodeCount = 0
+    private let topLevelNodes: Int
     private var unsupported = UnsupportedReport()
 
     init(_ model: ONNXModelProto, source: ModelSource, options: ONNXImportOptions) throws {
+        topLevelNodes = model.graph.node.count
         self.options = options
         reader = TensorReader(source: source, limits: options.limits)
         scope = Scope(versions: try OperatorVersions(model.opsetImport))
@@ -181,6 +183,7 @@ final class GraphImport {
         guard nodeCount <= options.limits.nodes else {
             throw TenonError.onnxLimit("it expands to over \(nodeCount - 1) nodes")
         }
+        if let progress = options.progress { try progress("import", nodeCount - 1, max(nodeCount, topLevelNodes)) }
         let opset = scope.versions.version(of: proto.domain)
         let place = NodePlace(proto, index: index, opset: opset)
         do {

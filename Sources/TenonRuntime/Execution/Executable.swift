@@ -56,7 +56,10 @@ public final class Executable: Sendable {
             throw TenonError(.invalidArgument, "threads expects 1 to 1024, found \(options.threads)")
         }
         signature = try Signature(main)
-        self.options = options
+        // Plans that are made later, for other shapes, tell nobody.
+        var kept = options
+        kept.progress = nil
+        self.options = kept
         self.backends = Dictionary(backends.map { ($0.name, $0) }) { first, _ in first }
         state = ExecutableState(options)
         let specs = signature.inputs.compactMap { TensorSpec($0.type) }

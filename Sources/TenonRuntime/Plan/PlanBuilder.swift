@@ -323,6 +323,11 @@ struct PlanBuilder {
             return try lower(function, arguments, composite: "", depth: scope.depth + 1)
         }
         compiled[key] = ready
+        if let progress = options.progress {
+            // A region that is called with several shapes is compiled as often.
+            let regions = module.functions.values.reduce(0) { $0 + ($1.codegen == nil ? 0 : 1) }
+            try progress("compile", compiled.count, max(regions, compiled.count))
+        }
         let result = try newTensors(region.resultType)
         var outputs: [PlannedTensor] = []
         try flatten(result, into: &outputs)
