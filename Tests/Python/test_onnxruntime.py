@@ -1,5 +1,6 @@
 """tenon.onnxruntime beside ONNX Runtime itself: the same names, arguments, results and kinds of errors."""
 
+import json
 import threading
 
 import numpy as np
@@ -96,6 +97,25 @@ def test_options(path, image):
     for name in dir(theirs):
         if not name.startswith("_") and not callable(getattr(theirs, name)) and not name.startswith("has_"):
             assert hasattr(options, name), name
+
+
+def test_profile_file(path, image, tmp_path):
+    found = []
+    for module in (ort, tort):
+        options = module.SessionOptions()
+        options.enable_profiling = True
+        options.profile_file_prefix = str(tmp_path / module.__name__)
+        session = module.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        for _ in range(3):
+            session.run(None, {"image": image})
+        with open(session.end_profiling()) as file:
+            found.append(json.load(file))
+    for events in found:
+        runs = [event for event in events if event["name"] == "model_run"]
+        nodes = [event for event in events if event["cat"] == "Node" and event["name"].endswith("_kernel_time")]
+        assert len(runs) == 3 and len(nodes) >= 3
+        assert all(node["ph"] == "X" and node["dur"] >= 0 and node["args"]["op_name"] for node in nodes)
+    assert tort.InferenceSession(path).end_profiling() == ""
 
 
 def test_terminate(path, image):

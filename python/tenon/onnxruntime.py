@@ -1,8 +1,8 @@
 """ONNX Runtime's Python interface on Tenon: ``import tenon.onnxruntime as ort`` is the only change a program needs.
 
 Names, arguments and exceptions are ONNX Runtime's. There is one provider, the CPU. Options that make no sense here (the
-memory arena, execution mode, log levels) are kept and have no effect; what cannot be honoured (custom operator
-libraries, profiles in a file) is refused. For programs whose dependencies import ``onnxruntime`` themselves:
+memory arena, execution mode, log levels) are kept and have no effect; what cannot be honoured (custom operator libraries)
+is refused. For programs whose dependencies import ``onnxruntime`` themselves:
 
     import sys, tenon.onnxruntime
     sys.modules["onnxruntime"] = tenon.onnxruntime
@@ -24,6 +24,7 @@ from ._ort_errors import (  # noqa: F401 - part of the interface
     NotImplemented, OnnxRuntimeException, RuntimeException, translate as _translate,
 )
 from ._ort_options import ExecutionMode, ExecutionOrder, GraphOptimizationLevel, RunOptions, SessionOptions
+from ._ort_profile import Recorder
 from .executable import Executable, Port
 from .module import Module
 
@@ -255,6 +256,8 @@ class InferenceSession:
         except errors.TenonError as error:
             raise _translate(error) from error
         self._start = start
+        self._recorder = (
+            Recorder(self._options.profile_file_prefix, start) if self._options.enable_profiling else None)
         self._inputs = [NodeArg(port) for port in self._executable.inputs]
         self._outputs = [NodeArg(port) for port in self._executable.outputs]
         self._input_names = [port.name for port in self._inputs]
@@ -322,7 +325,11 @@ class InferenceSession:
         return self._start
 
     def end_profiling(self) -> str:
-        raise NotImplemented("profiles are not written to files; see tenon.Executable.report")
+        """Writes the times of all runs so far and returns the name of the file; "" without ``enable_profiling``."""
+        if self._recorder is None:
+            return ""
+        recorder, self._recorder = self._recorder, None
+        return recorder.write()
 
     # Running
 
@@ -345,9 +352,11 @@ class InferenceSession:
         for name in feed:
             self._known(name, "input")
         arrays = [self._array(feed[name], index) for index, name in enumerate(self._input_names)]
+        cancel, recorder = None if run_options is None else run_options._token, self._recorder
         try:
-            return self._executable.run(
-                arrays, outputs, cancel=None if run_options is None else run_options._token)
+            if recorder is not None:
+                return recorder.run(self._executable, arrays, outputs, cancel)
+            return self._executable.run(arrays, outputs, cancel=cancel)
         except errors.TenonError as error:
             raise _translate(error) from error
 
