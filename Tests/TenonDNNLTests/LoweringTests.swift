@@ -49,6 +49,41 @@ import Testing
         try check(try net.module(z))
     }
 
+    /// Sequences that were exported as pictures: kernel, stride, dilation, padding before and after, groups, channels.
+    @Test(
+        arguments: [
+            [5, 1, 1, 0, 0, 1, 32], [3, 2, 1, 1, 0, 1, 24], [3, 1, 2, 2, 2, 4, 16], [5, 1, 1, 2, 2, 32, 32],
+            [1, 1, 1, 0, 0, 1, 16],
+        ] as [[Int64]])
+    func columns(_ c: [Int64]) throws {
+        for isTransposed in [false, true] where !(isTransposed && c[5] > 4) {
+            var net = Net()
+            let x = net.input([2, c[6], 33, 1])
+            let w = try net.constant([c[6], c[6] / c[5], c[0], 1], scale: 0.3)
+            let y = try net.call(
+                isTransposed ? "nn.conv2d_transpose" : "nn.conv2d", [x, w],
+                [
+                    "strides": .ints([c[1], 1]), "dilation": .ints([c[2], 1]), "padding": .ints([c[3], 0, c[4], 0]),
+                    "groups": .int(c[5]),
+                ])
+            let biased = try net.call("add", [y, try net.constant([1, c[6], 1, 1])])
+            try check(try net.module(try net.call("nn.relu", [biased])), tolerance: 1e-4)
+        }
+    }
+
+    @Test func columnsBesideWholePictures() throws {
+        var net = Net()
+        let (x, r) = (net.input([1, 16, 20, 1]), net.input([1, 16, 20, 1], "r"))
+        let attributes: Attributes = ["padding": .ints([1, 0, 1, 0])]
+        var y = try net.call("nn.conv2d", [x, try net.constant([16, 16, 3, 1], scale: 0.3)], attributes)
+        y = try net.call("add", [y, r])
+        y = try net.call("nn.conv2d", [y, try net.constant([16, 16, 3, 1], scale: 0.3)], attributes)
+        y = try net.call("add", [y, try net.constant([1, 1, 20, 1])])
+        y = try net.call(
+            "nn.conv2d", [y, try net.constant([8, 16, 3, 3], scale: 0.3)], ["padding": .ints([1, 1, 1, 1])])
+        try check(try net.module(y), tolerance: 1e-4)
+    }
+
     @Test(arguments: [1, 2] as [Int64]) func transposedConvolution(groups: Int64) throws {
         var net = Net()
         let x = net.input([1, 8, 5, 6])

@@ -59,9 +59,15 @@ extension CandidateMaker {
         _ postOps: PostOpPlan
     ) throws -> [Candidate] {
         let y = graph[node.output].dims
-        let source = try context.laidOut(node.inputs[0], from, argument: TDNNL_ARG_SRC)
-        let target = try context.descriptor(y, to)
-        let view = ConvolutionLowering.weightsView(convolution, graph)
+        var source = try context.laidOut(node.inputs[0], from, argument: TDNNL_ARG_SRC)
+        var target = try context.descriptor(y, to)
+        var (convolution, view) = (convolution, ConvolutionLowering.weightsView(convolution, graph))
+        if isColumn(node, convolution) {
+            source.descriptor = try context.descriptor(graph[node.inputs[0]].dims.turned, from)
+            target = try context.descriptor(y.turned, to)
+            view = (view.dims.turned, view.strides?.turned)
+            convolution.turn()
+        }
         let weights = try MemoryDescriptor.any(view.dims)
         let bias = try convolution.bias.map { _ in try MemoryDescriptor.any([y[1]]) }
         var found: [Candidate] = []
@@ -95,6 +101,20 @@ extension CandidateMaker {
         return found
     }
 
+    /// Whether a picture is one element wide, as sequences that were exported as pictures are. Kernels cut rows into blocks, but
+    /// not columns: lying it is computed twice as fast and more, and it is the same memory in every layout.
+    private func isColumn(_ node: RegionNode, _ convolution: Convolution) -> Bool {
+        let (x, y, kernel) = (graph[node.inputs[0]].dims, graph[node.output].dims, graph[convolution.weights].dims)
+        guard x.count == 4, y.count == 4, kernel.count == 4, x[2] > 1, x[3] == 1, y[3] == 1, kernel[3] == 1,
+            convolution.padsBegin[1] == 0, convolution.padsEnd[1] == 0
+        else { return false }
+        return node.postOps.allSatisfy { op in
+            // Operands of the picture's size would have to be turned too.
+            guard case .binary(_, let operand) = op.kind else { return true }
+            return graph[operand].dims.suffix(2).allSatisfy { $0 == 1 }
+        }
+    }
+
     /// With one output channel, the convolutions by matrix product take an operand of any size for one number per channel.
     private func misreadsOperands(_ node: RegionNode, _ y: [Int]) -> Bool {
         y[1] == 1
@@ -125,7 +145,20 @@ extension CandidateMaker {
     }
 }
 
+extension Array where Element == Int {
+    /// With height and width exchanged.
+    fileprivate var turned: [Int] { dropLast(2) + [self[count - 1], self[count - 2]] }
+}
+
 extension Convolution {
+    /// Exchanges height and width; the weights stay as they are.
+    fileprivate mutating func turn() {
+        strides.swapAt(0, 1)
+        dilations.swapAt(0, 1)
+        padsBegin.swapAt(0, 1)
+        padsEnd.swapAt(0, 1)
+    }
+
     /// Multiplications and additions.
     func flops(_ x: [Int], _ y: [Int], _ graph: RegionGraph) -> Double {
         let kernel = graph[weights].dims.dropFirst(2).reduce(1.0) { $0 * Double($1) }
