@@ -12,7 +12,7 @@ UNARY = {
     "square": {}, "nn.hard_swish": {}, "exp": {}, "log": {}, "nn.relu6": {}, "nn.elu": {"alpha": 1.0}, "nn.mish": {},
 }
 #: Which oneDNN 2.6 does not hand on, as an operation of its own or behind another.
-SWALLOWED = {"nn.relu", "nn.relu6", "exp", "nn.hard_swish"}
+SWALLOWED = {"nn.relu", "nn.relu6", "exp"}
 
 
 def module(operator: str, attributes: dict, convolution: bool) -> tenon.Module:
