@@ -9,6 +9,8 @@ import TenonRuntime
 public final class DNNLBackend: Backend {
     public let name = "dnnl"
 
+    public var version: String { DNNLLibrary.machine }
+
     public init() {}
 
     /// Version of the loaded oneDNN, as "2.6.3".

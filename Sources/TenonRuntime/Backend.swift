@@ -7,9 +7,15 @@ import TenonIR
 public protocol Backend: AnyObject, Sendable {
     /// What `Codegen` says: `dnnl`.
     var name: String { get }
+    /// What decides how regions are rounded, as its version and the processor; part of a plan's digest.
+    var version: String { get }
 
     /// Called on the thread that will run the region, so that thread-local settings (OpenMP's thread count) agree.
     func compile(_ region: Function, name: String, options: CompileOptions) throws -> any CompiledRegion
+}
+
+extension Backend {
+    public var version: String { "" }
 }
 
 /// A region made ready: immutable, shared by all contexts and threads.

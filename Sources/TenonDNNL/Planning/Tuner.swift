@@ -102,24 +102,13 @@ struct Tuner {
 
     private static func machineKey(_ threads: Int) -> UInt64 {
         var hash: UInt64 = 0xCBF2_9CE4_8422_2325
-        for byte in (DNNLLibrary.version + " \(DNNLLibrary.isa) \(threads) " + processorName()).utf8 {
+        for byte in "\(DNNLLibrary.machine) \(threads)".utf8 {
             hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3
         }
         return hash
     }
 
     /// Family, model and name of the first processor as the kernel gives them; empty where it does not.
-    private static func processorName() -> String {
-        let file = open("/proc/cpuinfo", O_RDONLY | O_CLOEXEC)
-        guard file >= 0 else { return "" }
-        defer { close(file) }
-        var bytes = [UInt8](repeating: 0, count: 1024)
-        let count = read(file, &bytes, bytes.count)
-        guard count > 0 else { return "" }
-        let lines = String(decoding: bytes[..<count], as: UTF8.self).split(separator: "\n")
-        return lines.filter { $0.hasPrefix("model") || $0.hasPrefix("cpu family") || $0.hasPrefix("stepping") }.joined()
-    }
-
     // MARK: - Measuring
 
     /// Nanoseconds of the fastest of a few runs on zeros.

@@ -316,6 +316,13 @@ public final class Executable: Sendable {
     /// What runs, step by step, in the plan used last; empty when there is none yet.
     public var steps: [StepDescription] { state.cachedPlans.first?.descriptions ?? [] }
 
+    /// A number for the plan used last: equal for equal steps, implementations, layouts, threads and backends; 0 when there is
+    /// no plan yet.
+    public var digest: UInt64 {
+        guard !state.cachedPlans.isEmpty else { return 0 }
+        return PlanDigest(steps, threads: options.threads, backends: Array(backends.values)).value
+    }
+
     /// Times of the last run with `isProfiled`.
     public var lastProfile: RunProfile? { state.lastProfile }
 
