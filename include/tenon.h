@@ -881,6 +881,11 @@ tenon_status tenon_executable_prepare(
 /* What runs, step by step, with times of the last profiled run, as a text table. Transferred; tenon_string_release. */
 tenon_status tenon_executable_report(const tenon_executable *executable, char **text) TENON_CHECKED;
 
+/* A number for the plan used last: equal when the steps, their implementations and layouts, the threads, the backends' versions
+ * and the processor are. With TENON_COMPILE_REPRODUCIBLE, equal numbers and equal inputs give equal bits. 0 when there is no plan
+ * yet. */
+tenon_status tenon_executable_get_digest(const tenon_executable *executable, uint64_t *digest) TENON_CHECKED;
+
 /* What an executable runs, step by step, as it was when asked for. Immutable; any number of threads may use it. */
 typedef struct tenon_profile tenon_profile;
 

@@ -45,6 +45,16 @@ public func tenon_executable_report(
     }
 }
 
+@implementation @_cdecl("tenon_executable_get_digest")
+public func tenon_executable_get_digest(
+    _ executable: OpaquePointer!, _ digest: UnsafeMutablePointer<UInt64>!
+) -> tenon_status {
+    withStatus {
+        let result = try output(digest, "digest")
+        result.pointee = try Handle.object(executable, ExecutableHandle.self).executable.digest
+    }
+}
+
 @implementation @_cdecl("tenon_executable_get_profile")
 public func tenon_executable_get_profile(
     _ executable: OpaquePointer!, _ profile: UnsafeMutablePointer<OpaquePointer?>!

@@ -271,6 +271,16 @@ def test_other_python_threads_go_on_during_a_run():
     assert sum(begin < moment < end for moment in ticks) >= min(3, int((end - begin) / 0.02))
 
 
+def test_digest():
+    fixed = module(3, 2)
+    run = tenon.compile(fixed, threads=1, reproducible=True)
+    assert run.digest != 0
+    assert run.digest == tenon.compile(fixed, threads=1, reproducible=True).digest
+    assert run.digest != tenon.compile(fixed, threads=2, reproducible=True).digest
+    assert run.digest != tenon.compile(fixed.optimize(), threads=1, reproducible=True).digest
+    assert tenon.compile(module("n", 2)).digest == 0
+
+
 def test_shapes_and_executables_share_packed_weights():
     b = tenon.Builder()
     x = b.parameter("x", ("n", 16, 12, 12))

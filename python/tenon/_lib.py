@@ -301,6 +301,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "tenon_executable_trim": (c_int, [_handle]),
     "tenon_executable_prepare": (c_int, [_handle, POINTER(POINTER(c_int64)), POINTER(c_uint32), c_size_t]),
     "tenon_executable_report": (c_int, [_handle, _text_out]),
+    "tenon_executable_get_digest": (c_int, [_handle, POINTER(c_uint64)]),
     "tenon_executable_get_profile": (c_int, [_handle, _handle_out]),
     "tenon_profile_count": (c_size_t, [_handle]),
     "tenon_profile_total": (c_uint64, [_handle]),

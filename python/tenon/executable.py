@@ -273,6 +273,16 @@ class Executable(Handle):
         check(lib.tenon_executable_get_memory(self._handle, ctypes.byref(memory)))
         return MemoryUse(memory.packed_weights, memory.constants, memory.arena, memory.scratch, memory.in_use)
 
+    @property
+    def digest(self) -> int:
+        """A number for the plan used last: equal for equal steps, implementations, layouts, threads and machine.
+
+        With ``reproducible=True`` equal digests and equal inputs give equal bits. 0 when there is no plan yet.
+        """
+        digest = ctypes.c_uint64()
+        check(lib.tenon_executable_get_digest(self._handle, ctypes.byref(digest)))
+        return digest.value
+
     def trim(self) -> None:
         """Gives back memory that no run uses now."""
         check(lib.tenon_executable_trim(self._handle))
