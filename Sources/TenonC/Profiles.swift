@@ -50,7 +50,7 @@ public func tenon_executable_get_digest(
     _ executable: OpaquePointer!, _ digest: UnsafeMutablePointer<UInt64>!
 ) -> tenon_status {
     withStatus {
-        let result = try output(digest, "digest")
+        let result = try output(digest, 0, "digest")
         result.pointee = try Handle.object(executable, ExecutableHandle.self).executable.digest
     }
 }
