@@ -530,6 +530,11 @@ tenon_status tenon_module_get_function(
 
 void tenon_function_release(tenon_function *function);
 
+/* Puts a copy of the function into `module` under `name`, in place of one of the same name. Fails with what
+ * tenon_module_verify says about the module with it. */
+tenon_status tenon_module_set_function(
+    tenon_module *module, const char *name, const tenon_function *function) TENON_CHECKED;
+
 /* Its name in the module; "" for one inside another function and for what is no function handle. Borrowed until release. */
 const char *tenon_function_name(const tenon_function *function);
 
@@ -561,7 +566,109 @@ tenon_status tenon_function_get_users(
 tenon_status tenon_function_get_callee(
     const tenon_function *function, tenon_value value, const tenon_function **callee) TENON_CHECKED;
 
+/* -------------------------------------------------------------------------------------------------- callbacks -- */
+
+/* What a callback answers with besides its verdict. Valid until the callback returns. */
+typedef struct tenon_reply tenon_reply;
+
+/* What callbacks return. Any other number makes the call that led to the callback fail with TENON_ERROR_CALLBACK. */
+typedef enum tenon_verdict {
+    /* No, for the reason given by tenon_reply_set_reason. */
+    TENON_REFUSE = 0,
+    TENON_ACCEPT = 1,
+    /* The callback could not decide: the call fails with TENON_ERROR_CALLBACK and the reason, and changes nothing. */
+    TENON_FAIL = 2
+} tenon_verdict;
+
+/* Says why: what was found, and what was expected. Both are copied and may be NULL. */
+tenon_status tenon_reply_set_reason(tenon_reply *reply, const char *found, const char *expected);
+
+/* --------------------------------------------------------------------------------------------- backends of a host -- */
+
+/* What a backend made of a region. */
+typedef struct tenon_region {
+    uint32_t struct_size;
+    /* Zero. */
+    uint32_t reserved;
+    /* What `run` and `release` get. */
+    void *handle;
+    /* Bytes that a run works in; each of several at once has its own. */
+    uint64_t workspace_bytes;
+    /* Bytes of weights that the handle holds, for tenon_executable_get_memory. */
+    uint64_t packed_weight_bytes;
+    /* What runs it, for reports; copied. NULL: the backend's name. */
+    const char *implementation;
+} tenon_region;
+
+/* Makes a region ready: a tenon_verdict. Fills in `region`, whose struct_size is set. `function` carries `Codegen`; it binds
+ * functions that carry `Composite` and calls them; all shapes are numbers; weights are constants where they are known. It is to
+ * be read here only, but what its values point to is borrowed until `release`. After TENON_REFUSE the library's own kernels
+ * run the region. TENON_FAIL fails the compilation with TENON_ERROR_BACKEND. `threads` is how many a run may use. Runs on a
+ * thread of the executable; with symbolic sizes also during a run. */
+typedef int32_t (*tenon_backend_compile_function)(
+    const tenon_function *function, uint32_t threads, tenon_region *region, tenon_reply *reply, void *user_data);
+
+/* Runs a region: TENON_ACCEPT, or anything else to fail the run with TENON_ERROR_BACKEND. Tensors are dense and borrowed for the
+ * call: inputs in the order of the function's parameters, outputs in that of its results, tuples flattened. `workspace` is
+ * aligned to 64. Runs on any thread, and on several at once with one handle. Must not call the executable. */
+typedef int32_t (*tenon_backend_run_function)(
+    void *handle, const tenon_tensor *inputs, size_t input_count, const tenon_tensor *outputs, size_t output_count,
+    void *workspace, tenon_reply *reply, void *user_data);
+
+/* No run of the handle is under way, and none will be. Any thread. */
+typedef void (*tenon_backend_release_function)(void *handle, void *user_data);
+
+/* Runs the functions that carry `Codegen` with its name. What it points to must live as long as executables made with it. */
+typedef struct tenon_backend {
+    uint32_t struct_size;
+    /* Zero. */
+    uint32_t flags;
+    /* One of a name that the library has takes its place. */
+    const char *name;
+    tenon_backend_compile_function compile;
+    tenon_backend_run_function run;
+    /* May be NULL. */
+    tenon_backend_release_function release;
+    void *user_data;
+} tenon_backend;
+
+#define TENON_BACKEND_INIT {sizeof(tenon_backend), 0, NULL, NULL, NULL, NULL, NULL}
+void tenon_backend_init(tenon_backend *backend, uint32_t struct_size);
+
 /* ----------------------------------------------------------------------------------------------------- passes -- */
+
+/* What an instrument hears of. Pointers are borrowed until it returns. */
+typedef struct tenon_pass_event {
+    uint32_t struct_size;
+    /* How many other passes this one runs inside of. */
+    uint32_t depth;
+    const char *name;
+    /* As it is before the pass, or after it, to be read. */
+    const tenon_module *module;
+    /* How long the pass took; 0 before it. */
+    uint64_t nanoseconds;
+} tenon_pass_event;
+
+/* A tenon_verdict: TENON_REFUSE before a pass leaves the pass out, after it means the same as TENON_ACCEPT. Runs on the thread of
+ * the call. */
+typedef int32_t (*tenon_instrument_function)(const tenon_pass_event *event, tenon_reply *reply, void *user_data);
+
+/* Hears of every pass that runs, those inside other passes included. */
+typedef struct tenon_instrument {
+    uint32_t struct_size;
+    /* Zero. */
+    uint32_t flags;
+    /* Both may be NULL. */
+    tenon_instrument_function before;
+    tenon_instrument_function after;
+    void *user_data;
+} tenon_instrument;
+
+#define TENON_INSTRUMENT_INIT {sizeof(tenon_instrument), 0, NULL, NULL, NULL}
+void tenon_instrument_init(tenon_instrument *instrument, uint32_t struct_size);
+
+/* The module is checked after each pass: a pass that leaves it not well formed fails the call with TENON_ERROR_INTERNAL. */
+#define TENON_PASS_VERIFY UINT32_C(1)
 
 typedef struct tenon_pass_options {
     uint32_t struct_size;
@@ -576,9 +683,20 @@ typedef struct tenon_pass_options {
     /* Fusion rules, by name ("dnnl.conv2d_reshape_add_relu"), that are not applied. */
     const char *const *disabled_rules;
     size_t disabled_rule_count;
+    /* TENON_PASS_… */
+    uint32_t flags;
+    /* Zero. */
+    uint32_t reserved;
+    /* They hear of passes in this order. */
+    const tenon_instrument *instruments;
+    size_t instrument_count;
+    /* For the pass "RunCodegen", which offers functions with `Codegen` to these and to the library's own backends; what they
+     * refuse loses `Codegen`. */
+    const tenon_backend *backends;
+    size_t backend_count;
 } tenon_pass_options;
 
-#define TENON_PASS_OPTIONS_INIT {sizeof(tenon_pass_options), 0, NULL, 0, NULL, 0, NULL, 0}
+#define TENON_PASS_OPTIONS_INIT {sizeof(tenon_pass_options), 0, NULL, 0, NULL, 0, NULL, 0, 0, 0, NULL, 0, NULL, 0}
 void tenon_pass_options_init(tenon_pass_options *options, uint32_t struct_size);
 
 /* How many passes the library knows. */
@@ -593,6 +711,31 @@ tenon_status tenon_module_apply(
 
 /* Applies the default pipeline: fuses what backends can run and collects it in regions. */
 tenon_status tenon_module_optimize(tenon_module *module, const tenon_pass_options *options) TENON_CHECKED;
+
+/* Changes the module that it gets, by any function of this header, or leaves it: a tenon_verdict. After TENON_REFUSE the module
+ * is what it was; TENON_FAIL ends the whole call. The module is valid until the callback returns, which must not release
+ * it. Runs on the thread of the call. */
+typedef int32_t (*tenon_pass_function)(tenon_module *module, tenon_reply *reply, void *user_data);
+
+typedef struct tenon_pass {
+    uint32_t struct_size;
+    /* From which level on it runs, 0 to 3. Passes of the library have their own. */
+    uint32_t optimization_level;
+    /* In messages, and in the lists of required and disabled passes. */
+    const char *name;
+    /* NULL for the pass of the library that has this name. */
+    tenon_pass_function run;
+    void *user_data;
+} tenon_pass;
+
+#define TENON_PASS_INIT {sizeof(tenon_pass), 0, NULL, NULL, NULL}
+void tenon_pass_init(tenon_pass *pass, uint32_t struct_size);
+
+/* Applies those of the passes that the options enable, one after the other, to the module in place: when one fails, none has
+ * been applied. Elements of the array all have the struct_size of the first. Fails with TENON_ERROR_NOT_FOUND for an unknown
+ * pass of the library and with TENON_ERROR_CALLBACK, naming the pass, when one of the host fails. */
+tenon_status tenon_module_apply_passes(
+    tenon_module *module, const tenon_pass *passes, size_t count, const tenon_pass_options *options) TENON_CHECKED;
 
 /* --------------------------------------------------------------------------------------------------- patterns -- */
 
@@ -648,6 +791,95 @@ tenon_status tenon_pattern_print(const tenon_pattern *pattern, char **text) TENO
 /* Patterns made of this one stay as they are. */
 void tenon_pattern_release(tenon_pattern *pattern);
 
+/* Patterns made one from another. Each node has identity: a handle used twice must meet the same value both times, and a
+ * node can hold only nodes that exist, so that there are no cycles. All are transferred; tenon_pattern_release; the patterns
+ * that went in stay the caller's. They fail with TENON_ERROR_LIMIT_EXCEEDED beyond 256 levels. For symbolic sizes
+ * use types in text. docs/patterns.md says what each matches. */
+
+/* Anything. */
+tenon_status tenon_pattern_wildcard(tenon_pattern **pattern) TENON_CHECKED;
+/* A variable that no binding explains; one local to a dataflow block; a function of the module. NULL for any name. */
+tenon_status tenon_pattern_variable(const char *name, tenon_pattern **pattern) TENON_CHECKED;
+tenon_status tenon_pattern_dataflow_variable(const char *name, tenon_pattern **pattern) TENON_CHECKED;
+tenon_status tenon_pattern_global_variable(const char *name, tenon_pattern **pattern) TENON_CHECKED;
+/* A tensor of known contents; one whose every element is `value`, up to `tolerance` times max(1, |value|). */
+tenon_status tenon_pattern_constant(tenon_pattern **pattern) TENON_CHECKED;
+tenon_status tenon_pattern_constant_value(double value, double tolerance, tenon_pattern **pattern) TENON_CHECKED;
+/* A literal in the text form: "shape[1,n]", "4", "f32", "const f32[2](1, 2)". */
+tenon_status tenon_pattern_literal(const char *text, tenon_pattern **pattern) TENON_CHECKED;
+/* What is called: an operator, fails with TENON_ERROR_NOT_FOUND; an external function, NULL for any. */
+tenon_status tenon_pattern_operator(const char *name, tenon_pattern **pattern) TENON_CHECKED;
+tenon_status tenon_pattern_external(const char *name, tenon_pattern **pattern) TENON_CHECKED;
+
+typedef enum tenon_call_flags {
+    /* There may be more arguments than those given. */
+    TENON_CALL_VARIADIC = 1,
+    /* Two arguments may be exchanged, or not; without either, those of "add" and "multiply" may. */
+    TENON_CALL_COMMUTATIVE = 2,
+    TENON_CALL_ORDERED = 4
+} tenon_call_flags;
+
+/* A call. `flags` are of tenon_call_flags. */
+tenon_status tenon_pattern_call(
+    const tenon_pattern *callee, const tenon_pattern *const *arguments, size_t count, uint32_t flags,
+    tenon_pattern **pattern) TENON_CHECKED;
+/* A tuple of these fields, with `unordered` not 0 in any order. */
+tenon_status tenon_pattern_tuple(
+    const tenon_pattern *const *fields, size_t count, int32_t unordered, tenon_pattern **pattern) TENON_CHECKED;
+/* Item `index` of a tuple; -1 for any. */
+tenon_status tenon_pattern_tuple_get_item(
+    const tenon_pattern *tuple, int64_t index, tenon_pattern **pattern) TENON_CHECKED;
+/* Either, `a` first; an optional part is tenon_pattern_or(with, without). Both. Anything else. */
+tenon_status tenon_pattern_or(
+    const tenon_pattern *a, const tenon_pattern *b, tenon_pattern **pattern) TENON_CHECKED;
+tenon_status tenon_pattern_and(
+    const tenon_pattern *a, const tenon_pattern *b, tenon_pattern **pattern) TENON_CHECKED;
+tenon_status tenon_pattern_not(const tenon_pattern *a, tenon_pattern **pattern) TENON_CHECKED;
+/* What `inner` matches and also has these attributes, is of this element type, of this shape, of this type. */
+tenon_status tenon_pattern_has_attributes(
+    const tenon_pattern *inner, const tenon_attributes *attributes, tenon_pattern **pattern) TENON_CHECKED;
+tenon_status tenon_pattern_has_dtype(
+    const tenon_pattern *inner, tenon_dtype dtype, tenon_pattern **pattern) TENON_CHECKED;
+tenon_status tenon_pattern_has_shape(
+    const tenon_pattern *inner, uint32_t rank, const int64_t *shape, tenon_pattern **pattern) TENON_CHECKED;
+tenon_status tenon_pattern_has_type(
+    const tenon_pattern *inner, const char *type, tenon_pattern **pattern) TENON_CHECKED;
+/* A function inside the function. */
+tenon_status tenon_pattern_function(
+    const tenon_pattern *const *parameters, size_t count, const tenon_pattern *body, tenon_pattern **pattern) TENON_CHECKED;
+
+/* One kind of step of a chain: an operator that takes the value before it. */
+typedef struct tenon_pattern_step {
+    uint32_t struct_size;
+    /* Which operand carries on the chain, from 0. */
+    uint32_t chain_operand;
+    /* Not 0: either of two operands does. */
+    uint32_t commutative;
+    /* Zero. */
+    uint32_t reserved;
+    const char *op;
+    /* What the other operand must match; NULL for operators of one. */
+    const tenon_pattern *other;
+    /* What the step's attributes must have; may be NULL. */
+    const tenon_attributes *attributes;
+} tenon_pattern_step;
+
+#define TENON_PATTERN_STEP_INIT {sizeof(tenon_pattern_step), 0, 0, 0, NULL, NULL, NULL}
+void tenon_pattern_step_init(tenon_pattern_step *step, uint32_t struct_size);
+
+/* `base`, and `minimum` to `maximum` steps of any of these kinds; the longest chain wins. */
+tenon_status tenon_pattern_chain(
+    const tenon_pattern *base, const tenon_pattern_step *steps, size_t count, size_t minimum, size_t maximum,
+    tenon_pattern **pattern) TENON_CHECKED;
+/* The same pattern with a name, by which callbacks ask what it met; a node of its own. */
+tenon_status tenon_pattern_named(
+    const tenon_pattern *inner, const char *name, tenon_pattern **pattern) TENON_CHECKED;
+/* The same with nodes of their own, all the way down. */
+tenon_status tenon_pattern_duplicate(const tenon_pattern *inner, tenon_pattern **pattern) TENON_CHECKED;
+/* The first node of that name; the very node. Fails with TENON_ERROR_NOT_FOUND. */
+tenon_status tenon_pattern_find(
+    const tenon_pattern *inner, const char *name, tenon_pattern **pattern) TENON_CHECKED;
+
 /* Reads statements: "%m: nn.conv2d(...) >> nn.relu(%m); same_shape(%m, %n);". Transferred;
  * tenon_pattern_context_release. Fails as tenon_pattern_parse. */
 tenon_status tenon_pattern_context_parse(const char *text, tenon_pattern_context **context) TENON_CHECKED;
@@ -657,35 +889,36 @@ tenon_status tenon_pattern_context_print(const tenon_pattern_context *context, c
 
 void tenon_pattern_context_release(tenon_pattern_context *context);
 
-/* What a pattern met. Handed to callbacks, and valid until they return. */
+/* A context without relations. Transferred; tenon_pattern_context_release. */
+tenon_status tenon_pattern_context_create(tenon_pattern_context **context) TENON_CHECKED;
+
+/* Adds a node, and for each call with listed arguments in it that these are used there. */
+tenon_status tenon_pattern_context_add(tenon_pattern_context *context, const tenon_pattern *pattern) TENON_CHECKED;
+
+/* What `producer` meets is used by what `consumer` meets, as variable `operand` of those that it mentions, or -1; with
+ * `only` not 0 by nothing else. Fails with TENON_ERROR_INVALID_ARGUMENT when that is stated already. */
+tenon_status tenon_pattern_context_used_by(
+    tenon_pattern_context *context, const tenon_pattern *producer, const tenon_pattern *consumer, int64_t operand,
+    int32_t only) TENON_CHECKED;
+
+/* What they meet has provably one shape. At least two. */
+tenon_status tenon_pattern_context_same_shape(
+    tenon_pattern_context *context, const tenon_pattern *const *patterns, size_t count) TENON_CHECKED;
+
+/* What a pattern met. One that is handed to a callback is valid until that returns; "borrowed" below means until then, or
+ * until release. */
 typedef struct tenon_match tenon_match;
-
-/* What a callback answers with besides its verdict. Valid until the callback returns. */
-typedef struct tenon_reply tenon_reply;
-
-/* What callbacks return. Any other number makes the call that led to the callback fail with TENON_ERROR_CALLBACK. */
-typedef enum tenon_verdict {
-    /* No, for the reason given by tenon_reply_set_reason. */
-    TENON_REFUSE = 0,
-    TENON_ACCEPT = 1,
-    /* The callback could not decide: the call fails with TENON_ERROR_CALLBACK and the reason, and changes nothing. */
-    TENON_FAIL = 2
-} tenon_verdict;
-
-/* Says why: what was found, and what was expected. Both are copied and may be NULL. */
-tenon_status tenon_reply_set_reason(tenon_reply *reply, const char *found, const char *expected) TENON_CHECKED;
 
 /* In a rewriter: `value` becomes `by`, which must be of the same type. Both are values of the match or of the builder. */
 tenon_status tenon_reply_replace(tenon_reply *reply, tenon_value value, tenon_value by) TENON_CHECKED;
 
-/* The function that the match is in, to look up its values. Borrowed until the callback returns; NULL for NULL. */
+/* The function that the match is in, to look up its values. Borrowed; NULL for NULL. */
 const tenon_function *tenon_match_function(const tenon_match *match);
 
 /* The value that the whole pattern met; TENON_NO_VALUE for NULL, and for a match of a context. */
 tenon_value tenon_match_root(const tenon_match *match);
 
-/* Names that the pattern gives its nodes and that met something. 0 for NULL; NULL outside of the count. Borrowed until
- * the callback returns. */
+/* Names that the pattern gives its nodes and that met something. 0 for NULL; NULL outside of the count. Borrowed. */
 size_t tenon_match_capture_count(const tenon_match *match);
 const char *tenon_match_capture_name(const tenon_match *match, size_t index);
 
@@ -693,13 +926,26 @@ const char *tenon_match_capture_name(const tenon_match *match, size_t index);
  * TENON_ERROR_INVALID_TYPE when it met an operator rather than a value. */
 tenon_status tenon_match_get(const tenon_match *match, const char *capture, tenon_value *value) TENON_CHECKED;
 
-/* The operator that the node of that name met, or called. Borrowed until the callback returns. Fails with
+/* The operator that the node of that name met, or called. Borrowed. Fails with
  * TENON_ERROR_NOT_FOUND when there is none. */
 tenon_status tenon_match_get_operator(const tenon_match *match, const char *capture, const char **op) TENON_CHECKED;
 
-/* The bindings that the match is made of; those would be fused. Borrowed until the callback returns. */
+/* The bindings that the match is made of; those would be fused. Borrowed. */
 tenon_status tenon_match_get_bindings(
     const tenon_match *match, const tenon_value **values, size_t *count) TENON_CHECKED;
+
+/* Matches one value of a function, seeing through names. Sets `*match` to NULL when it does not match. Transferred;
+ * tenon_match_release. */
+tenon_status tenon_pattern_match(
+    const tenon_pattern *pattern, const tenon_function *function, tenon_value value, tenon_match **match) TENON_CHECKED;
+
+/* Looks for all nodes of a context in one dataflow block, block after block. Sets `*match` to NULL when there is no such block.
+ * Transferred; tenon_match_release. Fails with TENON_ERROR_LIMIT_EXCEEDED when the search takes too long. */
+tenon_status tenon_pattern_context_match(
+    const tenon_pattern_context *context, const tenon_function *function, tenon_match **match) TENON_CHECKED;
+
+/* For matches that were transferred; callbacks' go by themselves. */
+void tenon_match_release(tenon_match *match);
 
 /* Looks at a match before it is fused or rewritten: a tenon_verdict. Callbacks run on the thread of the call that they are
  * given to, may call the library, and must not change or release the module at hand. */
@@ -804,9 +1050,12 @@ typedef struct tenon_executable_options {
     /* May be NULL. */
     tenon_progress_function progress;
     void *progress_data;
+    /* Backends besides the library's own. Elements of the array all have the struct_size of the first. */
+    const tenon_backend *backends;
+    size_t backend_count;
 } tenon_executable_options;
 
-#define TENON_EXECUTABLE_OPTIONS_INIT {sizeof(tenon_executable_options), 0, 0, 0, 0, 0, 0, 0, NULL, NULL}
+#define TENON_EXECUTABLE_OPTIONS_INIT {sizeof(tenon_executable_options), 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, 0}
 void tenon_executable_options_init(tenon_executable_options *options, uint32_t struct_size);
 
 /* Makes "main" ready to run. Functions with the attribute Codegen go to the backend it names; everything else runs on the

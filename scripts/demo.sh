@@ -19,6 +19,10 @@ echo "== 360 handwritten digits that the network never saw"
 "$examples/classify-cpp" "$digits/digits.onnx" "$digits/heldout-images-idx3-ubyte" \
     "$digits/heldout-labels-idx1-ubyte" > "$work/digits-cpp"
 
+echo
+echo "== a region on a backend written in C"
+"$examples/backend"
+
 field() { awk -v key="$2" '$1 == key { print $2 }' "$work/$1"; }
 accuracy=$(field digits accuracy)
 echo

@@ -2,7 +2,7 @@
 """Writes docs/scenarios.md: which test covers which behavioural scenario of matching, rewriting, fusing and merging.
 
 A Swift test covers a scenario when its display name begins with the scenario's ID; a Python or C test when its text names
-the ID. With --check nothing is written, and the exit status tells whether the page is up to date and complete.
+the ID, or runs Tests/Fixtures/scenarios/scenarios.txt, where the ID heads a case. With --check nothing is written, and the exit status tells whether the page is up to date and complete.
 """
 
 import pathlib
@@ -35,7 +35,11 @@ def swift_tests():
 
 
 def other_tests():
-    """Yields ID and file for Python and C tests that name a scenario."""
+    """Yields ID and file for Python and C tests that name a scenario, or run it from the file of cases."""
+    cases = ROOT / "Tests/Fixtures/scenarios/scenarios.txt"
+    for scenario in sorted(set(re.findall(r"^=== ([MRFCD]-\d\d)$", cases.read_text(encoding="utf-8"), flags=re.M))):
+        yield scenario, ROOT / "Tests/C/test_scenarios.c"
+        yield scenario, ROOT / "Tests/Python/test_scenarios.py"
     for path in sorted((ROOT / "Tests").rglob("*")):
         if path.suffix not in (".py", ".c", ".cpp"):
             continue

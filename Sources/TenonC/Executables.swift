@@ -40,8 +40,20 @@ public func tenon_executable_options_init(
     _ options: UnsafeMutablePointer<tenon_executable_options>!, _ struct_size: UInt32
 ) { Sized.initialise(options, struct_size) }
 
+private func givenOptions(_ options: UnsafePointer<tenon_executable_options>?) throws -> tenon_executable_options {
+    try Sized.options(
+        options, tenon_executable_options(), "tenon_executable_options",
+        first: MemoryLayout<tenon_executable_options>.offset(of: \.progress))
+}
+
+/// The backends that a host brings, then those of the library.
+func compileBackends(_ options: UnsafePointer<tenon_executable_options>?) throws -> [any Backend] {
+    let given = try givenOptions(options)
+    return try HostBackend.all(given.backends, given.backend_count) + Library.backends
+}
+
 func compileOptions(_ options: UnsafePointer<tenon_executable_options>?) throws -> CompileOptions {
-    let given = try Sized.options(options, tenon_executable_options(), "tenon_executable_options")
+    let given = try givenOptions(options)
     guard given.flags & ~UInt32(3) == 0 else { throw invalid("flags \(given.flags) has bits that mean nothing") }
     guard given.threads <= 1024 else { throw invalid("threads is \(given.threads); expected 0 to 1024") }
     var result = CompileOptions(threads: given.threads == 0 ? min(CPUCount.usable, 1024) : Int(given.threads))
@@ -65,7 +77,7 @@ public func tenon_compile(
         let result = try output(executable, "executable")
         let handle = try Handle.object(module, ModuleHandle.self)
         let compiled = try Executable(
-            module: handle.module, backends: Library.backends, options: try compileOptions(options))
+            module: handle.module, backends: try compileBackends(options), options: try compileOptions(options))
         result.pointee = try Handle.make(try ExecutableHandle(compiled))
     }
 }

@@ -37,7 +37,7 @@ final class FunctionHandle: HandleObject {
     let pool = Pool()
     private let function: Function
     private let module: Module?
-    private let bindings: BindingTable
+    let bindings: BindingTable
     private let knownUsers: ((ValueID) -> [ValueID])?
     private var allUsers: [ValueID: [ValueID]]?
     private var infos: [tenon_value: tenon_value_info] = [:]

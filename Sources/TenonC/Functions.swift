@@ -22,6 +22,24 @@ public func tenon_module_get_function(
 @implementation @_cdecl("tenon_function_release")
 public func tenon_function_release(_ function: OpaquePointer!) { Handle.release(function, FunctionHandle.self) }
 
+@implementation @_cdecl("tenon_module_set_function")
+public func tenon_module_set_function(
+    _ module: OpaquePointer!, _ name: UnsafePointer<CChar>!, _ function: OpaquePointer!
+) -> tenon_status {
+    withStatus {
+        let handle = try Handle.object(module, ModuleHandle.self)
+        let name = try string(name, "name")
+        guard !name.isEmpty else { throw invalid("name is empty") }
+        let function = try Handle.object(function, FunctionHandle.self).bindings.function
+        try handle.change { module in
+            var changed = module
+            changed[name] = function
+            try changed.verify()
+            return changed
+        }
+    }
+}
+
 @implementation @_cdecl("tenon_function_name")
 public func tenon_function_name(_ function: OpaquePointer!) -> UnsafePointer<CChar>! {
     guard let handle = Handle.optional(function, FunctionHandle.self) else { return StaticText.empty }

@@ -12,6 +12,7 @@ enum Library {
         registry.register(FuseOpsForDNNL())
         registry.register(OffloadOpsToDNNL())
         registry.register(pipeline)
+        registry.register(RunCodegen(backends: backends))
         return registry
     }()
 

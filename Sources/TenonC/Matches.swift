@@ -2,7 +2,7 @@ import CTenon
 import TenonIR
 import TenonRewrite
 
-/// What a callback is shown of a match. Released when the callback returns.
+/// What a host is shown of a match.
 final class MatchHandle: HandleObject {
     static let tag: UInt64 = 0x7465_6e6f_6e6d_6174
     static let name: StaticString = "tenon_match"
@@ -11,12 +11,16 @@ final class MatchHandle: HandleObject {
     let function: OpaquePointer
     let root: tenon_value
     let captures: [(name: String, subject: Subject)]
+    /// A callback's: released by the library when the callback returns.
+    let isBorrowed: Bool
     private let interior: [ValueID]
     private var interiorList: (start: UnsafePointer<tenon_value>, count: Int)?
 
     init(
-        _ view: FunctionHandle, root: Operand?, captures: [(name: String, subject: Subject)], interior: [ValueID]
+        _ view: FunctionHandle, root: Operand?, captures: [(name: String, subject: Subject)], interior: [ValueID],
+        isBorrowed: Bool = true
     ) throws {
+        self.isBorrowed = isBorrowed
         self.view = view
         self.root = try root.map { try view.numbers.number($0) } ?? noValue
         self.captures = captures
@@ -203,3 +207,47 @@ public func tenon_match_get_bindings(
     _ match: OpaquePointer!, _ values: UnsafeMutablePointer<UnsafePointer<tenon_value>?>!,
     _ count: UnsafeMutablePointer<Int>!
 ) -> tenon_status { list(values, count) { try Handle.object(match, MatchHandle.self).bindings() } }
+
+// MARK: - Matching on demand
+
+@implementation @_cdecl("tenon_match_release")
+public func tenon_match_release(_ match: OpaquePointer!) {
+    guard Handle.optional(match, MatchHandle.self)?.isBorrowed == false else { return }
+    Handle.release(match, MatchHandle.self)
+}
+
+@implementation @_cdecl("tenon_pattern_match")
+public func tenon_pattern_match(
+    _ pattern: OpaquePointer!, _ function: OpaquePointer!, _ value: tenon_value,
+    _ match: UnsafeMutablePointer<OpaquePointer?>!
+) -> tenon_status {
+    withStatus {
+        let result = try output(match, "match")
+        let pattern = try Handle.object(pattern, PatternHandle.self).pattern
+        let view = try Handle.object(function, FunctionHandle.self)
+        let operand = try view.numbers.operand(value, "value")
+        guard let found = try pattern.match(operand, in: view.bindings) else { return }
+        result.pointee = try Handle.make(
+            try MatchHandle(
+                view, root: operand, captures: found.captures, interior: Array(Set(found.interior)), isBorrowed: false))
+    }
+}
+
+@implementation @_cdecl("tenon_pattern_context_match")
+public func tenon_pattern_context_match(
+    _ context: OpaquePointer!, _ function: OpaquePointer!, _ match: UnsafeMutablePointer<OpaquePointer?>!
+) -> tenon_status {
+    withStatus {
+        let result = try output(match, "match")
+        let context = try Handle.object(context, PatternContextHandle.self).context
+        let view = try Handle.object(function, FunctionHandle.self)
+        for block in view.bindings.function.body.blocks where block.isDataflow {
+            guard let found = try matchDataflowBlock(context, block, of: view.bindings.function) else { continue }
+            result.pointee = try Handle.make(
+                try MatchHandle(
+                    view, root: nil, captures: found.captures,
+                    interior: found.assigned.filter { found.table.definition($0) != nil }, isBorrowed: false))
+            return
+        }
+    }
+}

@@ -8,11 +8,14 @@ enum Sized {
     private static let limit = 4096
 
     /// The caller's structure as this version knows it; fields that the caller does not have are zero. `empty` is all
-    /// zero. A caller that sets fields unknown here is told so.
-    static func read<T: BitwiseCopyable>(_ pointer: UnsafePointer<T>, _ empty: T, _ name: StaticString) throws -> T {
-        let size = try size(of: UnsafeRawPointer(pointer), known: MemoryLayout<T>.size, name)
+    /// zero. A caller that sets fields unknown here is told so. `first` is the size of the first version; nil when there is no
+    /// later one.
+    static func read<T: BitwiseCopyable>(
+        _ pointer: UnsafePointer<T>, _ empty: T, _ name: StaticString, first: Int? = nil
+    ) throws -> T {
+        let size = try size(of: UnsafeRawPointer(pointer), known: first ?? MemoryLayout<T>.size, name)
         let source = UnsafeRawPointer(pointer)
-        for offset in stride(from: MemoryLayout<T>.size, to: size, by: 1)
+        for offset in stride(from: MemoryLayout<T>.size, to: max(size, MemoryLayout<T>.size), by: 1)
         where source.load(fromByteOffset: offset, as: UInt8.self) != 0 {
             throw TenonError(.unsupported, "\(name) sets a field that this version of the library does not know")
         }
@@ -24,10 +27,11 @@ enum Sized {
     }
 
     /// As above, where NULL means defaults.
-    static func options<T: BitwiseCopyable>(_ pointer: UnsafePointer<T>?, _ empty: T, _ name: StaticString) throws -> T
-    {
+    static func options<T: BitwiseCopyable>(
+        _ pointer: UnsafePointer<T>?, _ empty: T, _ name: StaticString, first: Int? = nil
+    ) throws -> T {
         guard let pointer else { return empty }
-        return try read(pointer, empty, name)
+        return try read(pointer, empty, name, first: first)
     }
 
     /// An array of structures, all of the size of the first.

@@ -34,9 +34,11 @@ for source in "$root"/Tests/C/test_*.c; do
     # It counts allocations by a malloc of its own, which valgrind replaces.
     [ "$mode$name" = valgrindtest_allocations ] || tests+=("$name")
 done
-check "test_cxx compiles as C++17" \
-    c++ -std=c++17 "${strict[@]}" "$root/Tests/C/test_cxx.cpp" -o "$work/test_cxx" "${package[@]}"
-tests+=(test_cxx)
+for source in "$root"/Tests/C/test_*.cpp; do
+    name=$(basename "$source" .cpp)
+    check "$name compiles as C++17" c++ -std=c++17 "${strict[@]}" "$source" -o "$work/$name" "${package[@]}"
+    tests+=("$name")
+done
 
 if [ "$mode" = valgrind ]; then
     # Memory that Swift's runtime keeps for the process counts as possibly lost; lost for good is an error.

@@ -99,7 +99,7 @@ def test_patterns(module):
     assert fused(module, either(dpl.wildcard().optional(lambda p: dpl.is_op("tanh")(p))))
     with pytest.raises(tenon.ParseError):
         fused(module, "nn.relu(")
-    with pytest.raises(NotImplementedError):
+    with pytest.raises(TypeError, match="annotations are patterns by label"):
         transform.FuseOpsByPattern([("dnnl.test", whole, lambda context: True)])
     with pytest.raises(TypeError):
         dpl.is_op("nn.relu")(3)

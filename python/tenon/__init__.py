@@ -10,6 +10,7 @@
 """
 
 from . import _lib
+from .backend import Backend
 from .builder import Builder, Shape, Value
 from .comparison import Comparison, Difference
 from .drawing import Drawing
@@ -25,7 +26,7 @@ from .profile import Profile, Step
 __version__ = _lib.lib.tenon_version().decode()
 
 __all__ = [
-    "BackendError", "Builder", "CallbackError", "CancelToken", "CancelledError", "Comparison",
+    "Backend", "BackendError", "Builder", "CallbackError", "CancelToken", "CancelledError", "Comparison",
     "DeadlineExceededError", "Difference", "Drawing", "Executable", "FileError", "Function", "InternalError",
     "InvalidArgumentError", "InvalidGraphError", "InvalidModelError", "InvalidShapeError", "InvalidStateError",
     "InvalidTypeError", "LimitExceededError", "MemoryUse", "Module", "NotFoundError", "OutOfMemoryError",

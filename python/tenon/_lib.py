@@ -49,6 +49,89 @@ class OnnxOptions(Structure):
     ]
 
 
+#: Callbacks of a host. Text and handles arrive as addresses.
+ReleaseFunction = CFUNCTYPE(None, c_void_p)
+CheckFunction = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p)
+AttributesFunction = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p, c_void_p)
+RewriteFunction = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p, c_void_p)
+PassFunction = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p)
+
+
+class PassEvent(Structure):
+    """tenon_pass_event"""
+
+    _fields_ = [
+        ("struct_size", c_uint32), ("depth", c_uint32), ("name", c_char_p), ("module", c_void_p),
+        ("nanoseconds", c_uint64),
+    ]
+
+
+class Region(Structure):
+    """tenon_region"""
+
+    _fields_ = [
+        ("struct_size", c_uint32), ("reserved", c_uint32), ("handle", c_void_p), ("workspace_bytes", c_uint64),
+        ("packed_weight_bytes", c_uint64), ("implementation", c_char_p),
+    ]
+
+
+InstrumentFunction = CFUNCTYPE(c_int32, POINTER(PassEvent), c_void_p, c_void_p)
+BackendCompileFunction = CFUNCTYPE(c_int32, c_void_p, c_uint32, POINTER(Region), c_void_p, c_void_p)
+BackendRunFunction = CFUNCTYPE(
+    c_int32, c_void_p, POINTER(Tensor), c_size_t, POINTER(Tensor), c_size_t, c_void_p, c_void_p, c_void_p)
+BackendReleaseFunction = CFUNCTYPE(None, c_void_p, c_void_p)
+
+#: The callbacks by their names in the header.
+CALLBACKS: dict[str, Any] = {
+    "tenon_progress_function": ProgressFunction,
+    "tenon_release_function": ReleaseFunction,
+    "tenon_check_function": CheckFunction,
+    "tenon_attributes_function": AttributesFunction,
+    "tenon_rewrite_function": RewriteFunction,
+    "tenon_pass_function": PassFunction,
+    "tenon_instrument_function": InstrumentFunction,
+    "tenon_backend_compile_function": BackendCompileFunction,
+    "tenon_backend_run_function": BackendRunFunction,
+    "tenon_backend_release_function": BackendReleaseFunction,
+}
+
+
+class Instrument(Structure):
+    """tenon_instrument"""
+
+    _fields_ = [
+        ("struct_size", c_uint32), ("flags", c_uint32), ("before", InstrumentFunction), ("after", InstrumentFunction),
+        ("user_data", c_void_p),
+    ]
+
+
+class HostPass(Structure):
+    """tenon_pass"""
+
+    _fields_ = [
+        ("struct_size", c_uint32), ("optimization_level", c_uint32), ("name", c_char_p), ("run", PassFunction),
+        ("user_data", c_void_p),
+    ]
+
+
+class Backend(Structure):
+    """tenon_backend"""
+
+    _fields_ = [
+        ("struct_size", c_uint32), ("flags", c_uint32), ("name", c_char_p), ("compile", BackendCompileFunction),
+        ("run", BackendRunFunction), ("release", BackendReleaseFunction), ("user_data", c_void_p),
+    ]
+
+
+class PatternStep(Structure):
+    """tenon_pattern_step"""
+
+    _fields_ = [
+        ("struct_size", c_uint32), ("chain_operand", c_uint32), ("commutative", c_uint32), ("reserved", c_uint32),
+        ("op", c_char_p), ("other", c_void_p), ("attributes", c_void_p),
+    ]
+
+
 class PassOptions(Structure):
     """tenon_pass_options"""
 
@@ -57,6 +140,8 @@ class PassOptions(Structure):
         ("disabled_passes", POINTER(c_char_p)), ("disabled_pass_count", c_size_t),
         ("required_passes", POINTER(c_char_p)), ("required_pass_count", c_size_t),
         ("disabled_rules", POINTER(c_char_p)), ("disabled_rule_count", c_size_t),
+        ("flags", c_uint32), ("reserved", c_uint32), ("instruments", POINTER(Instrument)), ("instrument_count", c_size_t),
+        ("backends", POINTER(Backend)), ("backend_count", c_size_t),
     ]
 
 
@@ -67,6 +152,7 @@ class ExecutableOptions(Structure):
         ("struct_size", c_uint32), ("flags", c_uint32), ("threads", c_uint32), ("concurrent_runs", c_uint32),
         ("tuning_milliseconds", c_uint32), ("cached_shapes", c_uint32), ("cached_bytes", c_uint64),
         ("memory_limit", c_uint64), ("progress", ProgressFunction), ("progress_data", c_void_p),
+        ("backends", POINTER(Backend)), ("backend_count", c_size_t),
     ]
 
 
@@ -86,22 +172,6 @@ class Memory(Structure):
         ("struct_size", c_uint32), ("reserved", c_uint32), ("packed_weights", c_uint64), ("constants", c_uint64),
         ("arena", c_uint64), ("scratch", c_uint64), ("in_use", c_uint64),
     ]
-
-
-#: Callbacks of a host: tenon_release_function and those of rules. Text and handles arrive as addresses.
-ReleaseFunction = CFUNCTYPE(None, c_void_p)
-CheckFunction = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p)
-AttributesFunction = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p, c_void_p)
-RewriteFunction = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p, c_void_p)
-
-#: The callbacks by their names in the header.
-CALLBACKS: dict[str, Any] = {
-    "tenon_progress_function": ProgressFunction,
-    "tenon_release_function": ReleaseFunction,
-    "tenon_check_function": CheckFunction,
-    "tenon_attributes_function": AttributesFunction,
-    "tenon_rewrite_function": RewriteFunction,
-}
 
 
 class ValueInfo(Structure):
@@ -173,11 +243,18 @@ STRUCTURES: dict[str, type[Structure]] = {
     "tenon_rewrite_rule": RewriteRule,
     "tenon_step": Step,
     "tenon_difference": Difference,
+    "tenon_pass_event": PassEvent,
+    "tenon_instrument": Instrument,
+    "tenon_pass": HostPass,
+    "tenon_pattern_step": PatternStep,
+    "tenon_region": Region,
+    "tenon_backend": Backend,
 }
 
 COMPILE_REPRODUCIBLE = 1
 COMPILE_REFERENCE = 2
 RUN_PROFILE = 1
+PASS_VERIFY = 1
 DIM_UNKNOWN = -1
 
 # Text that the caller releases comes back as an address, so that it can be.
@@ -263,6 +340,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "tenon_module_rewrite": (c_int, [_handle, c_char_p, POINTER(PassOptions)]),
     "tenon_module_explain": (c_int, [_handle, c_char_p, c_uint32, POINTER(PassOptions), _text_out]),
     "tenon_module_get_function": (c_int, [_handle, c_char_p, _handle_out]),
+    "tenon_module_set_function": (c_int, [_handle, c_char_p, _handle]),
     "tenon_function_release": (None, [_handle]),
     "tenon_function_name": (c_char_p, [_handle]),
     "tenon_function_get_attributes": (c_int, [_handle, _handle_out]),
@@ -278,6 +356,10 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "tenon_pattern_context_parse": (c_int, [c_char_p, _handle_out]),
     "tenon_pattern_context_print": (c_int, [_handle, _text_out]),
     "tenon_pattern_context_release": (None, [_handle]),
+    "tenon_pattern_match": (c_int, [_handle, _handle, _value, _handle_out]),
+    "tenon_pattern_context_match": (c_int, [_handle, _handle, _handle_out]),
+    "tenon_match_release": (None, [_handle]),
+    "tenon_module_apply_passes": (c_int, [_handle, POINTER(HostPass), c_size_t, POINTER(PassOptions)]),
     "tenon_reply_set_reason": (c_int, [_handle, c_char_p, c_char_p]),
     "tenon_reply_replace": (c_int, [_handle, _value, _value]),
     "tenon_match_function": (c_void_p, [_handle]),

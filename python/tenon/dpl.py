@@ -14,10 +14,13 @@ multiply(%p1: *, sigmoid(%p1))
 from __future__ import annotations
 
 import copy
-from typing import Any, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Mapping, Sequence
 
 from . import _dtypes
 from .errors import InvalidTypeError
+
+if TYPE_CHECKING:
+    from .graph import Expr
 
 
 class DFPattern:
@@ -31,7 +34,7 @@ class DFPattern:
         return ()
 
     def __str__(self) -> str:
-        return _Printer(self).text
+        return _Printer(self).text()
 
     def __repr__(self) -> str:
         return f"<tenon.dpl pattern {self}>"
@@ -59,6 +62,40 @@ class DFPattern:
 
     def __getitem__(self, index: int) -> DFPattern:
         return is_tuple_get_item(self, index)
+
+    def __xor__(self, other: Any) -> PatternSeq:
+        """In a ``PatternContext``: what this meets is used by what ``other`` meets."""
+        return PatternSeq([self]).used_by(other)
+
+    def __rshift__(self, other: Any) -> PatternSeq:
+        """In a ``PatternContext``: what this meets is used by what ``other`` meets, and by nothing else."""
+        return PatternSeq([self]).only_used_by(other)
+
+    def used_by(self, other: Any, index: int = -1) -> PatternSeq:
+        """As ``^``, as variable ``index`` of those that the user mentions."""
+        return PatternSeq([self]).used_by(other, index)
+
+    def only_used_by(self, other: Any, index: int = -1) -> PatternSeq:
+        """As ``>>``, as variable ``index`` of those that the user mentions."""
+        return PatternSeq([self]).only_used_by(other, index)
+
+    def fork_to(self, *items: Any) -> None:
+        """In a ``PatternContext``: what this meets is used by what each of the items meets."""
+        for item in items:
+            self.used_by(item)
+
+    def same_shape_as(self, *others: DFPattern) -> DFPattern:
+        """In a ``PatternContext``: all of them meet values of one shape."""
+        PatternContext._state(_SameShape([self, *others]))
+        return self
+
+    def match(self, expr: Expr) -> bool:
+        """Whether an expression of a function (``module.functions["main"].graph``) looks like this."""
+        return self.extract_matched_expr(expr) is not None
+
+    def extract_matched_expr(self, expr: Expr) -> dict[DFPattern, Expr] | None:
+        """What every pattern inside met; None when it does not match."""
+        return extract(self, expr)
 
     def __iter__(self):
         # Without this Python would take items until one fails.
@@ -105,14 +142,22 @@ def _pattern(value: Any) -> DFPattern:
 
 
 class _Printer:
-    """Prints a pattern, with names for what is mentioned more than once."""
+    """Prints patterns, with names for what is mentioned more than once, for ``named``, or for all with ``all_named``."""
 
-    def __init__(self, root: DFPattern):
+    def __init__(self, *roots: DFPattern, named: Mapping[int, str] | None = None, all_named: bool = False):
+        self._roots = roots
         self._counts: dict[int, int] = {}
         self._names: dict[int, str] = {}
+        self._given = dict(named or {})
+        self._all = all_named
         self._next = 1
-        self._count(root)
-        self.text = self(root)
+        #: Every name given, and to what.
+        self.labels: list[tuple[str, DFPattern]] = []
+        for root in roots:
+            self._count(root)
+
+    def text(self) -> str:
+        return self(self._roots[0])
 
     def _count(self, pattern: DFPattern) -> None:
         seen = self._counts[id(pattern)] = self._counts.get(id(pattern), 0) + 1
@@ -120,13 +165,21 @@ class _Printer:
             for child in pattern._children:
                 self._count(child)
 
+    def _name(self, pattern: DFPattern) -> str:
+        used = {name for name, _ in self.labels}
+        name = self._given.get(id(pattern))
+        while name is None or name in used:
+            name = f"p{self._next}"
+            self._next += 1
+        self.labels.append((name, pattern))
+        return f"%{name}" if name.isidentifier() and name.isascii() else f"%{_literal(name)}"
+
     def __call__(self, pattern: DFPattern) -> str:
-        if self._counts[id(pattern)] == 1:
+        if self._counts[id(pattern)] == 1 and not self._all and id(pattern) not in self._given:
             return pattern._text(self)
         if id(pattern) in self._names:
             return self._names[id(pattern)]
-        name = f"%p{self._next}"
-        self._next += 1
+        name = self._name(pattern)
         text = pattern._text(self)
         self._names[id(pattern)] = name
         return f"{name}: {text}"
@@ -137,6 +190,14 @@ class _Printer:
         text = self(pattern)
         self._names = outer
         return text
+
+    def met(self, captures: Mapping[str, Expr]) -> dict[DFPattern, Expr]:
+        """What the patterns met, from what their names met."""
+        result: dict[DFPattern, Expr] = {}
+        for name, pattern in self.labels:
+            if name in captures and pattern not in result:
+                result[pattern] = captures[name]
+        return result
 
 
 class _Leaf(DFPattern):
@@ -154,6 +215,7 @@ class _Group(DFPattern):
         self._inside = tuple(_pattern(child) for child in children)
         self._prefix = prefix
         self._rest = rest
+        PatternContext._mention(self)
 
     @property
     def _children(self) -> Sequence[DFPattern]:
@@ -301,3 +363,9 @@ def make_fused_bias_activation_pattern(
         bias = wildcard()
         out = is_op("relax.add")(out, is_op("relax.reshape")(bias, wildcard()) if allow_reshape else bias)
     return out if activation is None else is_op(activation)(out)
+
+
+from ._rewriting import (  # noqa: E402  (it needs the patterns above)
+    PatternContext, PatternMatchingRewriter, PatternSeq, _SameShape, extract, rewrite_bindings, rewrite_call,
+)
+from ._callbacks import Refusal  # noqa: E402, F401

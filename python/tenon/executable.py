@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import html
 import sys
+import weakref
 from typing import Any, Mapping, NamedTuple, Sequence
 
 import numpy as np
@@ -16,9 +17,10 @@ from ._lib import (
 )
 from ._progress import Progress, Reporter
 from ._tensors import as_array, fill
+from .backend import Backends
 from .comparison import Comparison
 from .drawing import Drawing
-from .errors import InvalidArgumentError, InvalidTypeError, check
+from .errors import BackendError, InvalidArgumentError, InvalidTypeError, check
 from .module import Module
 from .profile import Profile
 
@@ -115,9 +117,16 @@ class Executable(Handle):
         # For pickling: an executable is its module and its options.
         self._module = module.copy()
         given = _options(**options)
-        with Reporter(progress) as reporter:
-            given.progress = reporter.function
-            super().__init__(new(lib.tenon_compile, module._handle, ctypes.byref(given)))
+        self._hosts = given.hosts
+        try:
+            with Reporter(progress) as reporter:
+                given.progress = reporter.function
+                super().__init__(new(lib.tenon_compile, module._handle, ctypes.byref(given)))
+        except BackendError as error:
+            raise self._hosts.explained(error)
+        # The callbacks stay until the library has called them for the last time.
+        self._finalizer.detach()
+        self._finalizer = weakref.finalize(self, _release, self._address, self._hosts)
         self.inputs = self._ports(lib.tenon_executable_input_count, lib.tenon_executable_get_input)
         self.outputs = self._ports(lib.tenon_executable_output_count, lib.tenon_executable_get_output)
         self._names = [port.name for port in self.inputs]
@@ -206,6 +215,8 @@ class Executable(Handle):
         self._running.append(None)
         try:
             return run(*arguments)
+        except BackendError as error:
+            raise self._hosts.explained(error)
         finally:
             self._running.pop()
             if self._address is None and not self._running:
@@ -369,6 +380,10 @@ class _Results:
         return arrays
 
 
+def _release(address: int, hosts: Backends) -> None:
+    lib.tenon_executable_release(address)
+
+
 def _is_fixed(port: Port) -> bool:
     return port.dtype is not None and port.shape is not None and None not in port.shape
 
@@ -379,17 +394,22 @@ def _restore(module: Module, options: dict[str, Any]) -> Executable:
 
 def _options(
     threads: int = 0, reproducible: bool = False, reference: bool = False, tuning: float = 0.0, cached_shapes: int = 0,
-    cached_bytes: int = 0, memory_limit: int = 0, concurrent_runs: int = 0,
+    cached_bytes: int = 0, memory_limit: int = 0, concurrent_runs: int = 0, backends: Sequence[Any] = (),
 ) -> ExecutableOptions:
     for name, value in (("threads", threads), ("cached_shapes", cached_shapes), ("cached_bytes", cached_bytes),
                         ("memory_limit", memory_limit), ("concurrent_runs", concurrent_runs), ("tuning", tuning)):
         if not 0 <= value < 2**32 and not (name in ("cached_bytes", "memory_limit") and 0 <= value < 2**63):
             raise InvalidArgumentError(f"{name} expects a number from 0, found {value}", node=name)
-    return ExecutableOptions(
+    hosts = Backends(backends)
+    options = ExecutableOptions(
         struct_size=ctypes.sizeof(ExecutableOptions),
         flags=(COMPILE_REPRODUCIBLE if reproducible else 0) | (COMPILE_REFERENCE if reference else 0),
         threads=threads, concurrent_runs=concurrent_runs, tuning_milliseconds=int(tuning * 1000),
-        cached_shapes=cached_shapes, cached_bytes=cached_bytes, memory_limit=memory_limit)
+        cached_shapes=cached_shapes, cached_bytes=cached_bytes, memory_limit=memory_limit, backends=hosts.array,
+        backend_count=hosts.count)
+    # The callbacks live as long as what points to them.
+    options.hosts = hosts
+    return options
 
 
 def compile(module: Any, example_inputs: Any = None, **options: Any) -> Any:
@@ -409,6 +429,7 @@ def compile(module: Any, example_inputs: Any = None, **options: Any) -> Any:
         concurrent_runs: runs at the same time, further callers wait; 0 for what the CPUs can serve.
         progress: called as ``progress("compile", done, total)`` with numbers of regions and as ``progress("tune", done, total)``
             with numbers of operations measured, on any thread; what it raises ends the work.
+        backends: ``tenon.Backend`` objects: they run the functions that carry ``Codegen`` with their names.
 
     Raises:
         LimitExceededError: the memory limit is too small. UnsupportedError: an operator has no kernel.

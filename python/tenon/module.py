@@ -11,6 +11,7 @@ from ._handle import Handle, integers, new, strings, text
 from ._lib import OnnxOptions, PassOptions, PrintOptions, lib
 from ._progress import Progress, Reporter
 from .errors import NotFoundError, check
+from .graph import Graph, OwnedGraph
 
 if TYPE_CHECKING:
     from .drawing import Drawing
@@ -31,6 +32,11 @@ class Function:
     def __str__(self) -> str:
         options = PrintOptions(struct_size=ctypes.sizeof(PrintOptions))
         return text(lib.tenon_module_print_function, self._module._handle, self.name.encode(), ctypes.byref(options))
+
+    @property
+    def graph(self) -> Graph:
+        """Parameters, bindings and results, to read; as they are now."""
+        return OwnedGraph(new(lib.tenon_module_get_function, self._module._handle, self.name.encode()))
 
     def __repr__(self) -> str:
         return f"<tenon.Function {self.name} {self.attributes}>"
@@ -200,6 +206,11 @@ class Module(Handle):
         return bool(equal.value)
 
     __hash__ = None
+
+    def __setitem__(self, name: str, function: Function) -> None:
+        """Puts a function of any module here under ``name``."""
+        graph = function.graph
+        check(lib.tenon_module_set_function(self._handle, name.encode(), graph._handle))
 
     def verify(self) -> None:
         """Checks scopes, types, signatures and attributes again; raises what is wrong."""

@@ -11,21 +11,19 @@ library as a function of its name.
 from __future__ import annotations
 
 import contextvars
+import ctypes
 import functools
-from typing import Any, Callable, NamedTuple, Sequence
+import time
+from typing import Any, Callable, Mapping, NamedTuple, Sequence
 
-from .errors import InvalidArgumentError, InvalidTypeError, UnsupportedError
-from .module import Module, passes as _library_passes
-
-
-class PassInfo(NamedTuple):
-    """What is known of a pass."""
-
-    name: str
-    #: A pass runs in contexts of this level and above.
-    opt_level: int
-    #: Passes that must be enabled for it.
-    required: tuple[str, ...] = ()
+from ._callbacks import Callbacks, Match, PassInfo, _before
+from ._lib import PASS_VERIFY, FusionRule, lib
+from .backend import Backends
+from .dpl import DFPattern, _Printer
+from .errors import BackendError, InvalidArgumentError, InvalidTypeError
+from .graph import Expr
+from .instrument import PassInstrument
+from .module import Function, Module, _pass_options, passes as _library_passes
 
 
 class PassContext:
@@ -36,11 +34,14 @@ class PassContext:
         required_pass: passes, by name, that run whatever their level.
         disabled_pass: passes, by name, that do not run.
         disabled_rules: fusion rules, by name, that are not applied.
+        instruments: ``tenon.instrument.PassInstrument`` objects, or others with methods of the same names: they hear of every
+            pass that runs.
+        verify: check the module after every pass.
     """
 
     def __init__(
         self, opt_level: int = 2, required_pass: Sequence[str] = (), disabled_pass: Sequence[str] = (),
-        disabled_rules: Sequence[str] = (),
+        disabled_rules: Sequence[str] = (), instruments: Sequence[Any] = (), verify: bool = False,
     ):
         if not 0 <= opt_level <= 3:
             raise InvalidArgumentError(f"opt_level expects 0 to 3, found {opt_level}")
@@ -48,6 +49,9 @@ class PassContext:
         self.required_pass = list(required_pass)
         self.disabled_pass = list(disabled_pass)
         self.disabled_rules = list(disabled_rules)
+        self.instruments = [_complete(instrument) for instrument in instruments]
+        self.verify = verify
+        self._depth = 0
         self._tokens: list[contextvars.Token] = []
 
     @staticmethod
@@ -56,11 +60,15 @@ class PassContext:
         return _current.get() or _default
 
     def __enter__(self) -> PassContext:
+        for instrument in self.instruments:
+            instrument.enter_pass_ctx()
         self._tokens.append(_current.set(self))
         return self
 
     def __exit__(self, *exception: object) -> None:
         _current.reset(self._tokens.pop())
+        for instrument in self.instruments:
+            instrument.exit_pass_ctx()
 
     def _runs(self, info: PassInfo) -> bool:
         if info.name in self.disabled_pass:
@@ -72,8 +80,22 @@ _current: contextvars.ContextVar[PassContext | None] = contextvars.ContextVar("t
 _default = PassContext()
 
 
+def _complete(instrument: Any) -> PassInstrument:
+    """An instrument with all methods: those that are missing do nothing."""
+    if isinstance(instrument, PassInstrument):
+        return instrument
+    result = PassInstrument()
+    for name in ("enter_pass_ctx", "exit_pass_ctx", "should_run", "run_before_pass", "run_after_pass"):
+        if hasattr(instrument, name):
+            setattr(result, name, getattr(instrument, name))
+    return result
+
+
 class Pass:
     """Turns a module into a new one."""
+
+    #: The library tells instruments of its own passes.
+    _tells = True
 
     def __init__(self, info: PassInfo):
         self.info = info
@@ -86,7 +108,27 @@ class Pass:
         """Applies the pass, whatever its level; the module stays as it is."""
         if not isinstance(mod, Module):
             raise InvalidTypeError(f"{self.name} expects a tenon.Module, found {type(mod).__name__}")
-        return self._transform(mod, PassContext.current())
+        return self._run(mod, PassContext.current())
+
+    def _run(self, mod: Module, ctx: PassContext) -> Module:
+        """Runs the pass with what the context asks for around it."""
+        if not self._tells:
+            return self._transform(mod, ctx)
+        info = self.info._replace(depth=ctx._depth)
+        if not _before(ctx.instruments, mod, info):
+            return mod
+        start = time.perf_counter_ns()
+        ctx._depth += 1
+        try:
+            result = self._transform(mod, ctx)
+        finally:
+            ctx._depth -= 1
+        info = info._replace(nanoseconds=time.perf_counter_ns() - start)
+        if ctx.verify:
+            result.verify()
+        for instrument in ctx.instruments:
+            instrument.run_after_pass(result, info)
+        return result
 
     def _transform(self, mod: Module, ctx: PassContext) -> Module:
         raise NotImplementedError
@@ -95,40 +137,189 @@ class Pass:
         return f"<tenon.transform.Pass {self.name}>"
 
 
+def _options(ctx: PassContext, calls: Callbacks) -> Any:
+    """A context as the library takes it."""
+    options = _pass_options(max(1, ctx.opt_level), ctx.disabled_pass, ctx.required_pass, ctx.disabled_rules)
+    options.flags = PASS_VERIFY if ctx.verify else 0
+    instruments = calls.instruments(ctx.instruments)
+    if instruments is not None:
+        options.instruments = instruments
+        options.instrument_count = len(instruments)
+    return options
+
+
 class _NamedPass(Pass):
     """A pass of the library."""
 
+    _tells = False
+
     def _transform(self, mod: Module, ctx: PassContext) -> Module:
-        return mod.apply(self.name, level=max(1, ctx.opt_level), disabled_rules=ctx.disabled_rules)
+        calls = Callbacks()
+        result = mod.copy()
+        options = _options(ctx, calls)
+        calls.status(lib.tenon_module_apply(result._handle, self.name.encode(), ctypes.byref(options)))
+        return result
+
+
+class PatternCheckContext:
+    """What a check and an attribute getter see of a match.
+
+    Attributes:
+        matched_expr: the expression that the whole pattern met.
+        annotated_expr: what the annotated patterns met, by their labels; for a pattern in text, what its names met.
+        matched_bindings: what would be fused: the values, each bound to itself.
+        captures: what all names of the pattern's text met.
+    """
+
+    def __init__(self, match: Match, labels: Mapping[str, Sequence[str]] | None):
+        self.captures = match.captures
+        self.matched_expr = match.root
+        self.matched_bindings = {expr: expr for expr in match.bindings}
+        if labels is None:
+            self.annotated_expr = self.captures
+        else:
+            self.annotated_expr = {
+                label: next(self.captures[name] for name in names if name in self.captures)
+                for label, names in labels.items() if any(name in self.captures for name in names)}
+
+    @property
+    def value_to_bound_var(self) -> dict[Expr, Expr]:
+        return self.matched_bindings
+
+    @property
+    def var_usages(self) -> dict[Expr, list[Expr]]:
+        """Which bindings of the block use what the match is made of and what it takes."""
+        values = dict.fromkeys([*self.matched_bindings, *(arg for expr in self.matched_bindings for arg in expr.args)])
+        return {value: value.users for value in values if value.kind not in ("constant", "literal")}
+
+
+class FusionPattern(NamedTuple):
+    """One rule of ``FuseOpsByPattern``."""
+
+    #: ``dnnl.conv2d_relu``: what stands before the dot is the backend.
+    name: str
+    #: A pattern of ``tenon.dpl``, or text.
+    pattern: Any
+    #: Patterns inside, by the labels under which ``check`` sees what they met.
+    annotation_patterns: Mapping[str, Any] | None = None
+    #: Whether to fuse: a function of a ``PatternCheckContext`` that gives true, false or a ``tenon.dpl.Refusal``.
+    check: Callable[[PatternCheckContext], Any] | None = None
+    #: Attributes for the function made: a function of a ``PatternCheckContext`` that gives a dictionary.
+    attrs_getter: Callable[[PatternCheckContext], Mapping[str, Any]] | None = None
+
+
+class _Rules:
+    """Rules as the library takes them, for one call."""
+
+    def __init__(self, patterns: Sequence[FusionPattern]):
+        self.calls = Callbacks()
+        self.array = (FusionRule * max(len(patterns), 1))()
+        self.count = len(patterns)
+        for slot, given in zip(self.array, patterns):
+            slot.struct_size = ctypes.sizeof(FusionRule)
+            slot.name = given.name.encode()
+            labels = None
+            if isinstance(given.pattern, str):
+                slot.text = given.pattern.encode()
+            else:
+                named: dict[int, str] = {}
+                for label, pattern in (given.annotation_patterns or {}).items():
+                    named.setdefault(id(pattern), label)
+                printer = _Printer(given.pattern, named=named)
+                slot.text = printer.text().encode()
+                labels = {
+                    label: [name for name, found in printer.labels if found is pattern]
+                    for label, pattern in (given.annotation_patterns or {}).items()}
+            if given.check is not None:
+                slot.check = self.calls.check(
+                    lambda match, given=given, labels=labels: given.check(PatternCheckContext(match, labels)))
+            if given.attrs_getter is not None:
+                slot.attributes = self.calls.attributes(
+                    lambda match, given=given, labels=labels: given.attrs_getter(PatternCheckContext(match, labels)))
+
+    def status(self, status: int) -> None:
+        self.calls.status(status)
 
 
 class FuseOpsByPattern(Pass):
     """Moves every match of the patterns into a function that carries ``Composite``.
 
     Args:
-        patterns: pairs of a name (``dnnl.conv2d_relu``: what stands before the dot is the backend) and a pattern, of
-            ``tenon.dpl`` or in text. Those that come first match first.
+        patterns: ``FusionPattern``, or tuples of a name, a pattern (of ``tenon.dpl`` or in text) and, where wanted,
+            annotations, a check and an attribute getter. Those that come first match first.
         bind_constants: tensor literals stay inside the functions made; otherwise they become parameters.
         annotate_codegen: each match becomes a region that carries ``Codegen``.
+
+    What a check raises is raised by the pass, and the module stays as it is.
     """
 
+    _tells = False
+
     def __init__(
-        self, patterns: Sequence[tuple[str, Any]], bind_constants: bool = True, annotate_codegen: bool = False
+        self, patterns: Sequence[Any], bind_constants: bool = True, annotate_codegen: bool = False,
     ):
         super().__init__(PassInfo("FuseOpsByPattern", 0))
-        rules = []
+        self.patterns = []
         for entry in patterns:
-            if not isinstance(entry, tuple) or len(entry) != 2:
-                raise UnsupportedError("FuseOpsByPattern takes pairs of a name and a pattern; annotations and checks are not")
-            rules.append(f"{entry[0]} = {entry[1]};")
-        self.rules = "\n".join(rules)
+            if not isinstance(entry, tuple) or not 2 <= len(entry) <= 5:
+                raise InvalidTypeError(
+                    "FuseOpsByPattern takes tuples of a name, a pattern, annotations, a check and an attribute getter")
+            rule = FusionPattern(*entry)
+            if not (rule.annotation_patterns is None or isinstance(rule.annotation_patterns, Mapping)):
+                raise InvalidTypeError(f"rule '{rule.name}': annotations are patterns by label")
+            if not isinstance(rule.pattern, (str, DFPattern)):
+                raise InvalidTypeError(f"rule '{rule.name}': expected a pattern, found {type(rule.pattern).__name__}")
+            self.patterns.append(rule)
         self._bind_constants = bind_constants
         self._annotate = annotate_codegen
 
     def _transform(self, mod: Module, ctx: PassContext) -> Module:
-        return mod.fuse(
-            self.rules, bind_constants=self._bind_constants, annotate_codegen=self._annotate,
-            disabled_rules=ctx.disabled_rules)
+        rules = _Rules(self.patterns)
+        result = mod.copy()
+        options = _options(ctx, rules.calls)
+        flags = (0 if self._bind_constants else 1) | (2 if self._annotate else 0)
+        rules.status(
+            lib.tenon_module_fuse_rules(result._handle, rules.array, rules.count, flags, ctypes.byref(options)))
+        return result
+
+    def explain(self, mod: Module, *, json: bool = False) -> str:
+        """What the pass would fuse, and for each near miss the first thing that failed, refusals of checks among them."""
+        rules = _Rules(self.patterns)
+        options = _pass_options(0, (), (), PassContext.current().disabled_rules)
+        out = ctypes.c_void_p()
+        rules.status(
+            lib.tenon_module_explain_rules(
+                mod._handle, rules.array, rules.count, int(json), ctypes.byref(options), ctypes.byref(out)))
+        try:
+            return ctypes.string_at(out.value).decode(errors="replace")
+        finally:
+            lib.tenon_string_release(out)
+
+
+class RunCodegen(Pass):
+    """Offers every function that carries ``Codegen`` to the backend of that name; what a backend refuses loses ``Codegen`` and
+    runs on the library's kernels. What backends made is made again when the module is compiled.
+
+    Args:
+        backends: ``tenon.Backend`` objects, besides the library's own backends.
+    """
+
+    _tells = False
+
+    def __init__(self, backends: Sequence[Any] = ()):
+        super().__init__(PassInfo("RunCodegen", 0))
+        self._hosts = Backends(backends)
+
+    def _transform(self, mod: Module, ctx: PassContext) -> Module:
+        calls = Callbacks()
+        result = mod.copy()
+        options = _options(ctx, calls)
+        options.backends, options.backend_count = self._hosts.array, self._hosts.count
+        try:
+            calls.status(lib.tenon_module_apply(result._handle, b"RunCodegen", ctypes.byref(options)))
+        except BackendError as error:
+            raise self._hosts.explained(error)
+        return result
 
 
 class ModulePass(Pass):
@@ -155,29 +346,82 @@ def module_pass(
     >>> @module_pass(opt_level=1)
     ... def nothing(mod, ctx):
     ...     return mod
-    >>> nothing.info
-    PassInfo(name='nothing', opt_level=1, required=())
+    >>> nothing.name, nothing.info.opt_level
+    ('nothing', 1)
     """
+    return _decorator("module_pass", ModulePass, "transform_module", pass_func, opt_level, name, required)
+
+
+def function_pass(
+    pass_func: Any = None, opt_level: int | None = None, name: str | None = None, required: Sequence[str] = (),
+) -> Any:
+    """Makes a pass of a function ``f(func, mod, ctx)``, or of a class with ``transform_function(self, func, mod, ctx)``. It is
+    called for every function that carries none of ``Composite``, ``Codegen`` and ``Primitive``, and returns what stands there
+    afterwards: a function of any module, or None to leave it.
+
+    >>> @function_pass(opt_level=0)
+    ... def fold(func, mod, ctx):
+    ...     return mod.rewrite(
+    ...         "fn @before(%x: object) { %y = nn.relu(%x) %z = nn.relu(%y) return %z }"
+    ...         "fn @after(%x: object) { %y = nn.relu(%x) return %y }").functions[func.name]
+    >>> print(fold(Module.parse("fn @main(%x: f32[4]) { %y = nn.relu(%x) %z = nn.relu(%y) return %z }")))
+    fn @main(%x: f32[4]) -> f32[4] {
+      %y: f32[4] = nn.relu(%x)
+      return %y
+    }
+    <BLANKLINE>
+    """
+    return _decorator("function_pass", FunctionPass, "transform_function", pass_func, opt_level, name, required)
+
+
+def _decorator(
+    what: str, kind: type[Pass], method: str, pass_func: Any, opt_level: int | None, name: str | None,
+    required: Sequence[str],
+) -> Any:
     if opt_level is None:
-        raise InvalidArgumentError("module_pass needs an opt_level")
+        raise InvalidArgumentError(f"{what} needs an opt_level")
 
     def decorate(given: Any) -> Any:
         info = PassInfo(name or given.__name__, opt_level, tuple(required))
         if not isinstance(given, type):
-            return ModulePass(given, info)
+            return kind(given, info)
 
         @functools.wraps(given, updated=())
-        def make(*args: Any, **kwargs: Any) -> ModulePass:
-            instance = given(*args, **kwargs)
-            return ModulePass(lambda mod, ctx: instance.transform_module(mod, ctx), info)
+        def make(*args: Any, **kwargs: Any) -> Pass:
+            return kind(getattr(given(*args, **kwargs), method), info)
 
         return make
 
     return decorate if pass_func is None else decorate(pass_func)
 
 
+class FunctionPass(Pass):
+    """A pass written in Python, that looks at one function at a time: see ``function_pass``."""
+
+    def __init__(self, function: Callable[[Function, Module, PassContext], Function | None], info: PassInfo):
+        super().__init__(info)
+        self._function = function
+        functools.update_wrapper(self, function)
+
+    def _transform(self, mod: Module, ctx: PassContext) -> Module:
+        result = mod.copy()
+        for name in list(mod.functions):
+            given = Function(mod, name)
+            if not {"Composite", "Codegen", "Primitive"}.isdisjoint(given.attributes):
+                continue
+            made = self._function(given, mod, ctx)
+            if made is None or made is given:
+                continue
+            if not isinstance(made, Function):
+                raise InvalidTypeError(f"pass {self.name} returned {type(made).__name__} instead of a tenon.Function")
+            result[name] = made
+        return result
+
+
 class Sequential(Pass):
     """Passes one after the other: those that the context's level and lists let run."""
+
+    _tells = False
 
     def __init__(self, passes: Sequence[Pass], opt_level: int = 0, name: str = "sequential"):
         super().__init__(PassInfo(name, opt_level))
@@ -194,7 +438,7 @@ class Sequential(Pass):
             for needed in step.info.required:
                 if needed not in known and needed in _library_passes():
                     mod = _NamedPass(PassInfo(needed, 0))(mod)
-            mod = step._transform(mod, ctx)
+            mod = step._run(mod, ctx)
         return mod
 
 

@@ -10,6 +10,13 @@ public struct UseRelation: Sendable {
     /// producer's; nil for any.
     public var operand: Int?
 
+    public init(producer: Pattern, consumer: Pattern, isOnlyUser: Bool = false, operand: Int? = nil) {
+        self.producer = producer
+        self.consumer = consumer
+        self.isOnlyUser = isOnlyUser
+        self.operand = operand
+    }
+
     func isSame(as other: UseRelation) -> Bool {
         producer === other.producer && consumer === other.consumer && isOnlyUser == other.isOnlyUser
             && operand == other.operand

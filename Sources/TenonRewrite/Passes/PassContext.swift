@@ -53,10 +53,11 @@ public struct PassContext: Sendable {
     }
 }
 
-/// Hears of passes before and after they run.
+/// Hears of passes before and after they run; what it throws ends them.
 public protocol PassInstrument: Sendable {
-    func willRun(_ pass: any ModulePass, on module: Module)
-    func didRun(_ pass: any ModulePass, before: Module, after: Module, nanoseconds: UInt64)
+    /// Whether the pass is to run. When one of several says no, `didRun` of none is called.
+    func willRun(_ pass: any ModulePass, on module: Module) throws -> Bool
+    func didRun(_ pass: any ModulePass, before: Module, after: Module, nanoseconds: UInt64) throws
 }
 
 /// Passes one after another; a pass of its own.
@@ -79,7 +80,7 @@ public struct Sequential: ModulePass {
 extension ModulePass {
     /// Runs the pass with everything the context asks for around it.
     public func apply(to module: Module, _ context: PassContext = PassContext()) throws -> Module {
-        for instrument in context.instruments { instrument.willRun(self, on: module) }
+        for instrument in context.instruments where try !instrument.willRun(self, on: module) { return module }
         let start = Clock.nanoseconds()
         let result = try run(on: module, context)
         let elapsed = Clock.nanoseconds() - start
@@ -91,7 +92,7 @@ extension ModulePass {
             }
         }
         for instrument in context.instruments {
-            instrument.didRun(self, before: module, after: result, nanoseconds: elapsed)
+            try instrument.didRun(self, before: module, after: result, nanoseconds: elapsed)
         }
         return result
     }

@@ -1,0 +1,68 @@
+import Synchronization
+import TenonIR
+import TenonRewrite
+import TenonRuntime
+
+/// Offers every function that carries `Codegen` to the backend of that name, as compiling the module would.
+///
+/// What a backend refuses loses `Codegen` and runs on the library's kernels; an unknown or failing backend fails the pass. The
+/// module stays data: what backends made is let go, and made again when the module is compiled. With symbolic sizes only the
+/// names of the backends are checked.
+struct RunCodegen: ModulePass {
+    let backends: [any Backend]
+
+    var name: String { "RunCodegen" }
+
+    func run(on module: Module, _ context: PassContext) throws -> Module {
+        let recorders = backends.map { RecordingBackend($0) }
+        let known = Set(backends.map(\.name))
+        for (name, function) in module.functions {
+            guard let codegen = function.codegen, !known.contains(codegen) else { continue }
+            throw TenonError(
+                .notFound,
+                "RunCodegen: @\(name): no backend '\(codegen)'; known: \(known.sorted().joined(separator: ", "))",
+                node: name)
+        }
+        guard module.main != nil else { return module }
+        do {
+            _ = try Executable(module: module, backends: recorders)
+        } catch let error as TenonError {
+            throw TenonError(
+                error.status, "RunCodegen: \(error.message)", operatorName: error.operatorName, node: error.node)
+        }
+        var result = module
+        for name in recorders.reduce(into: Set<String>(), { $0.formUnion($1.refused) }) {
+            result[name]?.attributes["Codegen"] = nil
+        }
+        return result
+    }
+}
+
+/// Notes which regions a backend takes and which it refuses.
+private final class RecordingBackend: Backend {
+    private struct Record {
+        var taken: Set<String> = []
+        var refused: Set<String> = []
+    }
+
+    private let inner: any Backend
+    private let record = Mutex(Record())
+
+    init(_ inner: any Backend) { self.inner = inner }
+
+    var name: String { inner.name }
+
+    /// Refused whatever it was called with.
+    var refused: Set<String> { record.withLock { $0.refused.subtracting($0.taken) } }
+
+    func compile(_ region: Function, name: String, options: CompileOptions) throws -> any CompiledRegion {
+        do {
+            let compiled = try inner.compile(region, name: name, options: options)
+            record.withLock { _ = $0.taken.insert(name) }
+            return compiled
+        } catch let error as TenonError where error.status == .unsupported {
+            record.withLock { _ = $0.refused.insert(name) }
+            throw error
+        }
+    }
+}

@@ -1,0 +1,76 @@
+"""Instruments: what hears of passes before and after they run.
+
+>>> import tenon
+>>> from tenon import instrument, transform
+>>> timing = instrument.PassTimingInstrument()
+>>> module = tenon.Module.parse("fn @main(%x: f32[4]) { %y = nn.relu(%x) return %y }")
+>>> with transform.PassContext(instruments=[timing]):
+...     _ = transform.Sequential([transform.FoldConstant(), transform.EliminateDeadCode()])(module)
+>>> [name for name, *_ in timing.times]
+['FoldConstant', 'EliminateDeadCode']
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from .module import Module
+    from .transform import PassInfo
+
+
+class PassInstrument:
+    """Hears of every pass that runs in a ``PassContext`` that lists it, those inside other passes included; what a method raises
+    ends the passes and is raised from there. Subclasses override what they need."""
+
+    def enter_pass_ctx(self) -> None:
+        """The ``with`` block of the context begins."""
+
+    def exit_pass_ctx(self) -> None:
+        """The ``with`` block of the context ends."""
+
+    def should_run(self, mod: Module, info: PassInfo) -> bool:
+        """Whether the pass is to run."""
+        return True
+
+    def run_before_pass(self, mod: Module, info: PassInfo) -> None:
+        """A pass is about to run on ``mod``."""
+
+    def run_after_pass(self, mod: Module, info: PassInfo) -> None:
+        """A pass has made ``mod``. ``info.nanoseconds`` says how long it took."""
+
+
+class PassTime(NamedTuple):
+    name: str
+    #: How many other passes it ran inside of.
+    depth: int
+    seconds: float
+
+
+class PassTimingInstrument(PassInstrument):
+    """Measures how long passes take."""
+
+    def __init__(self) -> None:
+        #: In the order in which passes ended.
+        self.times: list[PassTime] = []
+
+    def run_after_pass(self, mod: Module, info: PassInfo) -> None:
+        self.times.append(PassTime(info.name, info.depth, info.nanoseconds / 1e9))
+
+    def render(self) -> str:
+        """A line per pass."""
+        return "\n".join(f"{'  ' * time.depth}{time.name}: {time.seconds * 1e6:.0f}us" for time in self.times)
+
+
+class PrintBeforeAll(PassInstrument):
+    """Prints the module before each pass."""
+
+    def run_before_pass(self, mod: Module, info: PassInfo) -> None:
+        print(f"// before {info.name}\n{mod}")
+
+
+class PrintAfterAll(PassInstrument):
+    """Prints the module after each pass."""
+
+    def run_after_pass(self, mod: Module, info: PassInfo) -> None:
+        print(f"// after {info.name}\n{mod}")
