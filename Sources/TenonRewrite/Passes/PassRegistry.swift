@@ -11,6 +11,7 @@ public struct PassRegistry: Sendable {
 
     private static let own: [any ModulePass] = [
         CanonicalizeBindings(),
+        DecomposeConvTranspose(),
         EliminateCommonSubexpr(),
         EliminateDeadCode(),
         FoldBatchNorm(),

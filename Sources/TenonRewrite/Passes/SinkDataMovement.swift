@@ -1,6 +1,6 @@
 import TenonIR
 
-/// Moves element-wise operators in front of a `reshape` or `permute_dims` that stands between them and a convolution or
+/// Moves element-wise operators in front of a `reshape`, `permute_dims` or `nn.depth_to_space` that stands between them and a convolution or
 /// product, so that bias, normalisation, activation and residual meet the layer that they can be fused with.
 ///
 /// `relu(reshape(conv(x)) + b)` becomes `reshape(relu(conv(x) + b'))`, b' being b seen through the movement: for a
@@ -31,7 +31,7 @@ public struct SinkDataMovement: BindingPass {
     ]
 
     private static let movements: Set<String> = [
-        "reshape", "permute_dims", "nn.max_pool1d", "nn.max_pool2d", "nn.max_pool3d",
+        "reshape", "permute_dims", "nn.depth_to_space", "nn.max_pool1d", "nn.max_pool2d", "nn.max_pool3d",
     ]
 
     private static let unary: Set<String> = [
@@ -141,6 +141,8 @@ extension SinkDataMovement.State {
 private enum Movement {
     case permutation([Int])
     case reshape(from: [Dim], to: [Dim])
+    /// `block` × `block` channels become one.
+    case depthToSpace(block: Int64)
     /// Nothing but functions of one operand passes it.
     case pooling
 
@@ -154,6 +156,12 @@ private enum Movement {
             let resolved = axes.map { Int(clamping: $0 < 0 ? $0 + rank : $0) }
             guard resolved.sorted() == Array(source.indices) else { return nil }
             self = .permutation(resolved)
+        case "nn.depth_to_space":
+            guard let block = call.attributes.int("block_size"), block > 0, call.attributes.string("mode") == "CRD"
+            else {
+                return nil
+            }
+            self = .depthToSpace(block: block)
         case "nn.max_pool1d", "nn.max_pool2d", "nn.max_pool3d":
             // Each window must meet the image: what it gives for nothing is no value of it.
             guard overPooling, call.attributes.bool("ceil_mode") != true,
@@ -172,6 +180,15 @@ private enum Movement {
         guard let shape = transformer.type(of: operand).asTensor?.shape else { return nil }
         switch self {
         case .pooling: return nil
+        case .depthToSpace(let block):
+            // One number, or one per channel, which each of the channels that it was has.
+            let aligned = [Dim](repeating: 1, count: max(0, 4 - shape.count)) + shape
+            guard aligned.count == 4, aligned[0] == 1, aligned[2] == 1, aligned[3] == 1 else { return nil }
+            if aligned[1] == 1 { return operand }
+            guard transformer.constant(operand) != nil else { return nil }
+            let channels = try Self.reshaped(operand, shape, to: aligned, &transformer)
+            return try transformer.emit(
+                "repeat", [channels], ["repeats": .int(block * block), "axis": .int(1)], name: "seen")
         case .permutation(let axes):
             // What was moved in the same way, a residual say, is taken from where it was.
             if let (_, op, call) = transformer.call(operand), op.name == "permute_dims",
