@@ -185,7 +185,7 @@ private enum Movement {
             let aligned = [Dim](repeating: 1, count: max(0, 4 - shape.count)) + shape
             guard aligned.count == 4, aligned[0] == 1, aligned[2] == 1, aligned[3] == 1 else { return nil }
             if aligned[1] == 1 { return operand }
-            guard transformer.constant(operand) != nil else { return nil }
+            guard Self.isKnown(operand, transformer) else { return nil }
             let channels = try Self.reshaped(operand, shape, to: aligned, &transformer)
             return try transformer.emit(
                 "repeat", [channels], ["repeats": .int(block * block), "axis": .int(1)], name: "seen")
@@ -215,6 +215,16 @@ private enum Movement {
             guard let before = Self.regrouped(shape, from: from, to: to) else { return nil }
             return try Self.reshaped(operand, shape, to: before, &transformer)
         }
+    }
+
+    /// A constant, perhaps under another shape, as biases are spelled: what is made of it can be folded.
+    private static func isKnown(_ operand: Operand, _ transformer: BindingTransformer) -> Bool {
+        if transformer.constant(operand) != nil { return true }
+        guard let (_, op, call) = transformer.call(operand), op.name == "reshape", let source = call.arguments.first
+        else {
+            return false
+        }
+        return transformer.constant(source) != nil
     }
 
     private static func reshaped(
