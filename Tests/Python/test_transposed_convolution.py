@@ -41,8 +41,9 @@ def test_becomes_a_product(kernel, tail):
     text = both(build(kernel, tail=tail))
     assert "nn.conv2d_transpose" not in text and "nn.depth_to_space" in text
     if tail:
-        # Bias and activation meet the convolution.
-        assert text.index("nn.relu(") < text.index("nn.depth_to_space(")
+        # Bias and activation meet the convolution: nothing is left to do behind.
+        main = text[:text.index("\n}\n")]
+        assert main.index("@fused") < main.index("nn.depth_to_space(") and main.count("@fused") == 1
 
 
 def test_with_a_second_user_the_rest_stays_behind():

@@ -7,7 +7,7 @@ import Testing
 /// Reductions, resampling, parametric ReLU, shuffles and transposed products: what oneDNN takes, that it computes the same
 /// over odd sizes, and what stays with the kernels.
 @Suite(.serialized) struct FamilyTests {
-    @Test(arguments: ["sum", "mean", "max", "min", "prod"])
+    @Test(arguments: ["sum", "mean", "prod"])
     func reduction(name: String) throws {
         for (shape, attributes) in [
             ("7,33", "axis=[1], keepdims=true"), ("7,33", "axis=[-1]"), ("3,5,17", "axis=[1,2]"),
