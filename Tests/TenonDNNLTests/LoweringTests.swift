@@ -81,7 +81,7 @@ import Testing
         y = try net.call("add", [y, try net.constant([1, 1, 20, 1])])
         y = try net.call(
             "nn.conv2d", [y, try net.constant([8, 16, 3, 3], scale: 0.3)], ["padding": .ints([1, 1, 1, 1])])
-        try check(try net.module(y), tolerance: 1e-4)
+        try check(try net.module(y), tolerance: 1e-4, mayLeaveOperators: true)
     }
 
     @Test(arguments: [1, 2] as [Int64]) func transposedConvolution(groups: Int64) throws {
