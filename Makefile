@@ -9,7 +9,7 @@ BUILD := build
 LOCAL := $(abspath $(BUILD)/prefix)
 
 .PHONY: help scenarios setup setup-test build install local examples demo test test-c test-python wheel valgrind asan dnnl3 abi format lint proto \
-        bench bench-fusion bench-rewriting bench-models bench-torch sweep-torch clean
+        fuzz fuzz-short bench bench-fusion bench-rewriting bench-models bench-torch sweep-torch clean
 
 help:
 	@echo 'make demo                      install what is missing, build, classify digits, compare fused with unfused'
@@ -28,6 +28,7 @@ help:
 	@echo 'make bench-models              models that others trained, on Tenon and on ONNX Runtime'
 	@echo 'make format, make lint         swift format with the committed configuration'
 	@echo 'make scenarios                 write docs/scenarios.md: which test holds which behaviour'
+	@echo 'make fuzz, make fuzz-short     importer, text form and runs under libFuzzer, ten minutes or twenty seconds each'
 	@echo 'make proto                     generate the Swift of the ONNX messages again'
 
 setup:
@@ -96,6 +97,12 @@ sweep-torch: setup-test local
 
 bench-torch: setup-test local
 	PYTHONPATH=python TENON_LIBRARY='$(LOCAL)/lib/libtenon.so' .venv/bin/python benchmarks/torch_compile.py
+
+fuzz:
+	scripts/fuzz.sh 600
+
+fuzz-short:
+	scripts/fuzz.sh 20
 
 scenarios:
 	scripts/scenario-table.py

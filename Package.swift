@@ -21,6 +21,20 @@ let libraryFlags: [LinkerSetting] = [
     ])
 ]
 
+// Fuzz targets (see scripts/fuzz.sh) exist only where libFuzzer, which brings the main function, is linked.
+let fuzzTargets: [Target] =
+    Context.environment["TENON_FUZZ"] == nil
+    ? []
+    : [
+        ("Importer", ["TenonIR", "TenonONNX"]), ("Text", ["TenonIR"]),
+        ("Run", ["TenonIR", "TenonONNX", "TenonRewrite", "TenonRuntime", "TenonDNNL"]),
+    ].map { name, dependencies in
+        .executableTarget(
+            name: "Fuzz\(name)", dependencies: dependencies.map { .init(stringLiteral: $0) },
+            path: "Tests/Fuzz/\(name)",
+            swiftSettings: [.unsafeFlags(["-parse-as-library"])])
+    }
+
 let package = Package(
     name: "tenon",
     products: [
@@ -54,5 +68,5 @@ let package = Package(
             exclude: ["tenon.map"], linkerSettings: libraryFlags),
         .testTarget(name: "TenonIRTests", dependencies: ["TenonIR"]),
         .testTarget(name: "TenonRuntimeTests", dependencies: ["TenonRuntime"]),
-    ]
+    ] + fuzzTargets
 )

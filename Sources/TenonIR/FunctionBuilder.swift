@@ -4,6 +4,9 @@ public struct FunctionBuilder: Sendable {
     private var openBlock: Block
     /// Values whose contents are known because they name a literal.
     private var known: [ValueID: Operand] = [:]
+    /// The blocks around each branch that is being built.
+    private var around: [[Block]] = []
+    private var hasBranches = false
 
     /// Bindings go into one dataflow block unless `dataflow` is false.
     public init(attributes: Attributes = Attributes(), dataflow: Bool = true) {
@@ -84,10 +87,79 @@ public struct FunctionBuilder: Sendable {
     /// Closes the function. Values in the result become visible outside their block.
     public mutating func finish(_ result: Operand) throws -> Function {
         try check(result)
+        guard around.isEmpty else { throw TenonError(.invalidArgument, "a branch is not closed") }
         closeBlock()
         result.forEachValue { function.values[$0.int].isDataflow = false }
         function.body.result = result
+        if hasBranches { exposeSharedValues() }
         return function
+    }
+
+    // MARK: - Branches
+
+    /// Starts the inside of a branch: bindings go there until `endBranch` or `abandonBranch`.
+    public mutating func beginBranch() {
+        closeBlock()
+        around.append(function.body.blocks)
+        function.body.blocks = []
+    }
+
+    /// Closes the branch that was begun last.
+    public mutating func endBranch(_ result: Operand) throws -> Body {
+        try check(result)
+        guard let blocks = around.popLast() else { throw TenonError(.invalidArgument, "no branch is open") }
+        closeBlock()
+        defer { function.body.blocks = blocks }
+        return Body(blocks: function.body.blocks, result: result)
+    }
+
+    /// Forgets the bindings of the branch that was begun last.
+    public mutating func abandonBranch() {
+        guard let blocks = around.popLast() else { return }
+        openBlock.bindings = []
+        function.body.blocks = blocks
+    }
+
+    /// Adds a conditional, in a block of its own since a dataflow block has no control flow.
+    ///
+    /// - Parameter type: what both branches give, as far as they agree.
+    public mutating func conditional(
+        _ condition: Operand, then: Body, else other: Body, _ type: ValueType, name: String = ""
+    ) throws -> ValueID {
+        try check(condition)
+        let isDataflow = openBlock.isDataflow
+        beginBlock(dataflow: false)
+        let id = bind(.conditional(condition, then: then, else: other), type, name: name)
+        beginBlock(dataflow: isDataflow)
+        hasBranches = true
+        return id
+    }
+
+    /// Makes values visible that are used outside the block that binds them.
+    private mutating func exposeSharedValues() {
+        var place = [Int](repeating: -1, count: function.values.count)
+        var shared: [ValueID] = []
+        var blocks = 0
+        func visit(_ body: Body) {
+            for block in body.blocks {
+                let own = blocks
+                blocks += 1
+                func use(_ id: ValueID) { if place[id.int] != own { shared.append(id) } }
+                for binding in block.bindings {
+                    if case .conditional(let condition, let then, let other) = binding.expression {
+                        condition.forEachValue(use)
+                        visit(then)
+                        visit(other)
+                    } else {
+                        binding.expression.forEachValue(use)
+                    }
+                    place[binding.id.int] = own
+                }
+            }
+            body.result.forEachValue { shared.append($0) }
+        }
+        visit(function.body)
+        for id in shared { function.values[id.int].isDataflow = false }
     }
 
     /// Makes values visible outside their dataflow block.

@@ -65,7 +65,7 @@ public struct Interpreter {
         var symbols = SymbolTable()
     }
 
-    private func evaluate(_ function: Function, _ arguments: [Value], depth: Int) throws -> Value {
+    func evaluate(_ function: Function, _ arguments: [Value], depth: Int) throws -> Value {
         guard depth < PlanBuilder.depthLimit else {
             throw TenonError(.invalidGraph, "calls nest more than \(PlanBuilder.depthLimit) deep")
         }
@@ -161,6 +161,7 @@ public struct Interpreter {
             result = declared
         }
         if case .shape(let dims?) = result, dims.allSatisfy(\.isFixed) { return .literal(.shape(dims)) }
+        if op == Interpreter.loop { return try loop(arguments, depth: scope.depth + 1) }
         if Kernels.dependsOnData(op) {
             let tensors = try Kernels.evaluate(op, arguments.flatMap(\.tensors), inferred.attributes)
             if case .tuple = inferred.type { return .tuple(tensors.map { .tensor($0) }) }

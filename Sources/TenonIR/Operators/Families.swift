@@ -16,5 +16,6 @@ extension Operators {
         VisionOperators.schemas,
         ShapeOperators.schemas,
         RecurrentOperators.schemas,
+        ControlFlowOperators.schemas,
     ]
 }

@@ -3,15 +3,26 @@ import TenonIR
 /// The state of one import: names, the function being built, and what could not be imported.
 final class GraphImport {
     let options: ONNXImportOptions
-    var builder = FunctionBuilder()
+    /// Functions under construction: `main`, the body of a loop in it, the body of a loop in that, …
+    var levels = [FunctionLevel()]
     private var reader: TensorReader
     private var symbols = SymbolTable()
+    /// Symbols of sizes that only a run knows, in order.
+    private(set) var freshSymbols: [String] = []
     /// Names that nodes see at this point: those of the graph, or of the function or branch that is being expanded.
-    private var scope: Scope
+    var scope: Scope
     private let functions: FunctionTable
+    /// Bodies of loops, by the names that they have in the module.
+    var bodies: [String: Function] = [:]
     private var nodeCount = 0
     private let topLevelNodes: Int
-    private var unsupported = UnsupportedReport()
+    private(set) var unsupported = UnsupportedReport()
+
+    /// The function that bindings go to.
+    var builder: FunctionBuilder {
+        get { levels[levels.count - 1].builder }
+        _modify { yield &levels[levels.count - 1].builder }
+    }
 
     init(_ model: ONNXModelProto, source: ModelSource, options: ONNXImportOptions) throws {
         topLevelNodes = model.graph.node.count
@@ -25,18 +36,20 @@ final class GraphImport {
     func module(_ graph: ONNXGraphProto) throws -> Module {
         try addInitializers(graph)
         let inputNames = try addInputs(graph)
-        try addNodes(graph.node)
+        try addNodes(graph.node, for: graph.output.map(\.name))
         try unsupported.throwIfAny()
-        return Module(functions: ["main": try finish(graph, inputNames: inputNames)])
+        var module = Module(functions: ["main": try finish(graph, inputNames: inputNames)])
+        for (name, body) in bodies.sorted(by: { $0.key < $1.key }) { module[name] = body }
+        return module
     }
 
     // MARK: - Names
 
     /// What a name stands for in one graph or function body.
-    private struct Scope {
+    struct Scope {
         var values: [String: ImportedValue] = [:]
-        /// Values of the graphs around a branch, the nearest first, which the branch may use.
-        var outer: [[String: ImportedValue]] = []
+        /// Values of the graphs around a branch or body, the nearest first, which it may use, and whose function has them.
+        var outer: [(values: [String: ImportedValue], level: Int)] = []
         var versions: OperatorVersions
         var depth = 0
     }
@@ -44,14 +57,25 @@ final class GraphImport {
     func value(named name: String) -> ImportedValue? { scope.values[name] ?? outerValue(named: name) }
 
     private func outerValue(named name: String) -> ImportedValue? {
-        for values in scope.outer {
-            if let value = values[name] { return value }
+        for (values, level) in scope.outer {
+            if let value = values[name] { return captured(value, from: level) }
         }
         return nil
     }
 
+    private func isOuter(_ name: String) -> Bool { scope.outer.contains { $0.values[name] != nil } }
+
+    /// The names around a graph that is opened here.
+    var namesAround: [(values: [String: ImportedValue], level: Int)] {
+        [(scope.values, levels.count - 1)] + scope.outer
+    }
+
     /// A symbol that no dimension of the model has.
-    func freshSize(_ name: String) -> Dim { .symbol(symbols.fresh(name)) }
+    func freshSize(_ name: String) -> Dim {
+        let symbol = symbols.fresh(name)
+        freshSymbols.append(symbol)
+        return .symbol(symbol)
+    }
 
     func constant(_ tensor: ONNXTensorProto, name: String) throws -> Constant {
         try reader.constant(tensor, name: name)
@@ -62,7 +86,10 @@ final class GraphImport {
     }
 
     /// Known values as an operand: a constant, or, with symbols in it, a tensor that the run fills in.
-    func operand(_ host: HostTensor, name: String) throws -> Operand {
+    ///
+    /// - Parameter level: the function that gets it; the innermost one where nothing is said.
+    func operand(_ host: HostTensor, name: String, at level: Int? = nil) throws -> Operand {
+        let level = level ?? levels.count - 1
         if let constant = try host.constant() { return .constant(constant) }
         guard let dims = host.dims, dims.count <= options.limits.rank, host.dtype == .int64 || host.dtype == .int32
         else {
@@ -70,15 +97,15 @@ final class GraphImport {
                 .unsupported,
                 "\(quoted(name)): \(host.dtype.name) values computed from symbolic dimensions, used as data")
         }
-        var tensor = Operand.value(try builder.call("shape_to_tensor", [.shape(dims)], name: name))
-        if host.shape.count != 1 {
-            tensor = .value(try builder.call("reshape", [tensor, .shape(host.shape.map { .fixed($0) })], name: name))
+        func call(_ op: String, _ arguments: [Operand], _ attributes: Attributes = Attributes()) throws -> Operand {
+            .value(try levels[level].builder.call(op, arguments, attributes, name: name))
         }
-        if host.dtype == .int64 { return tensor }
-        return .value(try builder.call("astype", [tensor], ["dtype": .dtype(host.dtype)], name: name))
+        var tensor = try call("shape_to_tensor", [.shape(dims)])
+        if host.shape.count != 1 { tensor = try call("reshape", [tensor, .shape(host.shape.map { .fixed($0) })]) }
+        return host.dtype == .int64 ? tensor : try call("astype", [tensor], ["dtype": .dtype(host.dtype)])
     }
 
-    private func define(_ name: String, _ value: ImportedValue) throws {
+    func define(_ name: String, _ value: ImportedValue) throws {
         guard scope.values.updateValue(value, forKey: name) == nil else {
             throw TenonError.malformedONNX("value \(quoted(name)) is defined twice")
         }
@@ -103,7 +130,7 @@ final class GraphImport {
 
     // MARK: - Inputs and outputs
 
-    private func addInitializers(_ graph: ONNXGraphProto) throws {
+    func addInitializers(_ graph: ONNXGraphProto) throws {
         for tensor in graph.initializer {
             guard !tensor.name.isEmpty else { throw TenonError.malformedONNX("an initializer has no name") }
             try define(tensor.name, .operand(.constant(try reader.constant(tensor, name: tensor.name))))
@@ -172,9 +199,21 @@ final class GraphImport {
 
     // MARK: - Nodes
 
-    private func addNodes(_ nodes: [ONNXNodeProto]) throws {
-        let order = try NodeOrder.indices(of: nodes, inputs: Set(scope.values.keys)) { outerValue(named: $0) != nil }
-        for index in order { try add(nodes[index], at: index) }
+    /// Adds the nodes that give `outputs`.
+    func addNodes(_ nodes: [ONNXNodeProto], for outputs: [String]) throws {
+        let order = try NodeOrder.indices(of: nodes, inputs: Set(scope.values.keys)) { isOuter($0) }
+        try addNodes(nodes, order[...], for: outputs)
+    }
+
+    func addNodes(_ nodes: [ONNXNodeProto], _ order: ArraySlice<Int>, for outputs: [String]) throws {
+        for (offset, index) in order.enumerated() {
+            do {
+                try add(nodes[index], at: index)
+            } catch let difference as RankDifference {
+                return try addInBranches(
+                    difference, nodes[index], nodes, order.dropFirst(offset + 1), for: outputs)
+            }
+        }
     }
 
     private func add(_ proto: ONNXNodeProto, at index: Int) throws {
@@ -262,29 +301,29 @@ final class GraphImport {
         }
         let nodes = try FunctionTable.body(of: function, for: proto, absent: absent)
         return try within(inner) {
-            try addNodes(nodes)
+            try addNodes(nodes, for: function.output)
             return try function.output.map(result)
         }
     }
 
     /// The outputs of a graph that is an attribute of a node, with the names of the graph around it in sight.
     func expand(_ branch: ONNXGraphProto) throws -> [ImportedValue] {
-        let inner = Scope(outer: [scope.values] + scope.outer, versions: scope.versions, depth: scope.depth + 1)
+        let inner = Scope(outer: namesAround, versions: scope.versions, depth: scope.depth + 1)
         return try within(inner) {
             try addInitializers(branch)
-            try addNodes(branch.node)
+            try addNodes(branch.node, for: branch.output.map(\.name))
             return try branch.output.map { try result($0.name) }
         }
     }
 
-    private func result(_ name: String) throws -> ImportedValue {
+    func result(_ name: String) throws -> ImportedValue {
         guard let value = value(named: name) else {
             throw TenonError.malformedONNX("output \(quoted(name)) is not defined")
         }
         return value
     }
 
-    private func within(_ inner: Scope, _ body: () throws -> [ImportedValue]) throws -> [ImportedValue] {
+    func within<T>(_ inner: Scope, _ body: () throws -> T) throws -> T {
         guard inner.depth <= options.limits.nesting else {
             throw TenonError.onnxLimit("functions and branches are nested deeper than \(options.limits.nesting)")
         }

@@ -33,6 +33,7 @@ struct UnsupportedReport {
     }
 
     private var order: [Kind] = []
+    var isEmpty: Bool { order.isEmpty }
     private var nodes: [Kind: [String]] = [:]
 
     mutating func add(_ place: NodePlace, _ reason: String) {

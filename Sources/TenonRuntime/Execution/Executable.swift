@@ -73,7 +73,7 @@ public final class Executable: Sendable {
                     }
                 }
             } catch is DependsOnData {
-                state.isInterpreted.store(true, ordering: .releasing)
+                state.planning = .values
             }
         }
         self.fixed = fixed
@@ -185,24 +185,40 @@ public final class Executable: Sendable {
     /// The plan for inputs of these types, or nil when there is none because shapes depend on the data.
     private func plan(for inputs: UnsafeBufferPointer<TensorView>) throws -> CachedPlan? {
         if let fixed { return fixed }
-        if state.isInterpreted.load(ordering: .acquiring) { return nil }
+        if state.planning == .none { return nil }
         func fits(_ plan: Plan) -> Bool {
             for index in inputs.indices where !TensorCheck.fits(inputs[index], plan.inputs[index]) { return false }
-            return true
+            return KnownInputs.fit(inputs, plan)
         }
         if let found = state.plan(where: fits) { return found }
-        return try plan(for: try specs(of: inputs), fits)
+        let specs = try specs(of: inputs)
+        if state.planning == .shapes {
+            do {
+                return try plan(for: specs, knowing: [:], fits)
+            } catch is DependsOnData {
+                state.planning = .values
+            }
+        }
+        // Without data (to prepare shapes) nothing can be said.
+        guard let known = try KnownInputs.values(inputs, specs, signature.inputs) else { return nil }
+        guard !known.isEmpty, state.valuePlans.add(1, ordering: .relaxed).newValue <= KnownInputs.planLimit else {
+            state.planning = .none
+            return nil
+        }
+        do {
+            return try plan(for: specs, knowing: known, fits)
+        } catch is DependsOnData {
+            state.planning = .none
+            return nil
+        }
     }
 
-    private func plan(for specs: [TensorSpec], _ fits: (Plan) -> Bool) throws -> CachedPlan? {
+    private func plan(
+        for specs: [TensorSpec], knowing known: [Int: Constant], _ fits: (Plan) -> Bool
+    ) throws -> CachedPlan {
         guard let module, let main = module.main else { throw TenonError(.internal, "the module is gone") }
-        do {
-            return try state.plan(where: fits) {
-                try PlanBuilder.plan(module, main, inputs: specs, backends: backends, options: options)
-            }
-        } catch is DependsOnData {
-            state.isInterpreted.store(true, ordering: .releasing)
-            return nil
+        return try state.plan(where: fits) {
+            try PlanBuilder.plan(module, main, inputs: specs, knowing: known, backends: backends, options: options)
         }
     }
 

@@ -34,8 +34,15 @@ final class ExecutableState: ForkParticipant, @unchecked Sendable {
     /// Most recently used first.
     private var plans: [CachedPlan] = []
     private var profile: RunProfile?
-    /// Set when a plan could not be made because shapes depend on the data: every run is interpreted.
-    let isInterpreted = Atomic<Bool>(false)
+    /// The raw value of a `Planning`; only rises.
+    private let stage = Atomic<Int>(Planning.shapes.rawValue)
+    /// How many plans were made for values of inputs.
+    let valuePlans = Atomic<Int>(0)
+
+    var planning: Planning {
+        get { Planning(rawValue: stage.load(ordering: .acquiring)) ?? .none }
+        set { stage.max(newValue.rawValue, ordering: .acquiringAndReleasing) }
+    }
 
     init(_ options: CompileOptions) {
         account = MemoryAccount(limit: options.memoryLimit)

@@ -46,12 +46,15 @@ final class Plan: @unchecked Sendable {
     let packedWeights: PackedWeightSum
     /// Constants that steps read, kept alive.
     let constants: [Constant]
+    /// Inputs by position whose values the plan was made for.
+    let known: [(index: Int, value: Constant)]
 
     init(
         inputs: [TensorSpec], outputs: [TensorSpec], steps: [PlanStep], arguments: [ArgumentPlace],
         regions: [any CompiledRegion], descriptions: [StepDescription], arenaBytes: Int, scratchBytes: Int,
-        constants: [Constant]
+        constants: [Constant], known: [(index: Int, value: Constant)] = []
     ) {
+        self.known = known
         self.inputs = inputs
         self.outputs = outputs
         self.steps = steps

@@ -69,7 +69,8 @@ extension PlanBuilder {
         return Plan(
             inputs: inputs, outputs: outputs.map(\.spec), steps: planned, arguments: arguments, regions: regions,
             descriptions: descriptions, arenaBytes: arena.bytes,
-            scratchBytes: steps.reduce(0) { max($0, $1.workspace) }, constants: constants)
+            scratchBytes: steps.reduce(0) { max($0, $1.workspace) }, constants: constants,
+            known: known.sorted { $0.key < $1.key }.map { ($0.key, $0.value) })
     }
 
     /// An intermediate that is an output is computed right into the caller's memory; whatever else is an output (an input, a

@@ -56,6 +56,8 @@ struct PlanBuilder {
     let options: CompileOptions
     /// Where to look for parameters that are constants.
     var buffers: [Buffer] = []
+    /// Inputs of main by position that count as constants.
+    private(set) var known: [Int: Constant] = [:]
     var steps: [DraftStep] = []
     private var compiled: [RegionKey: any CompiledRegion] = [:]
 
@@ -76,11 +78,14 @@ struct PlanBuilder {
     }
 
     /// The plan of `main` for these inputs. Throws `DependsOnData` when there is none.
+    ///
+    /// - Parameter known: inputs that are planned for by value.
     static func plan(
-        _ module: Module, _ main: Function, inputs: [TensorSpec], backends: [String: any Backend],
-        options: CompileOptions
+        _ module: Module, _ main: Function, inputs: [TensorSpec], knowing known: [Int: Constant] = [:],
+        backends: [String: any Backend], options: CompileOptions
     ) throws -> Plan {
         var builder = PlanBuilder(module: module, backends: backends, options: options)
+        builder.known = known
         var arguments: [Lowered] = []
         var next = 0
         for type in main.parameterTypes { arguments.append(try builder.input(type, inputs, &next)) }
@@ -98,7 +103,8 @@ struct PlanBuilder {
             return .tuple(lowered)
         case .tensor, .object:
             guard next < specs.count else { throw TenonError(.internal, "main: an input has no shape") }
-            buffers.append(Buffer(kind: .input(next), bytes: specs[next].byteCount))
+            let kind = known[next].map { Buffer.Kind.constant($0) } ?? .input(next)
+            buffers.append(Buffer(kind: kind, bytes: specs[next].byteCount))
             next += 1
             return .tensor(PlannedTensor(buffer: buffers.count - 1, spec: specs[next - 1]))
         case .shape, .scalar, .function:

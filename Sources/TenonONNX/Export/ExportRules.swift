@@ -1,0 +1,178 @@
+import TenonIR
+
+/// The ONNX forms of operators.
+enum ExportRules {
+    typealias Rule = @Sendable (ExportCall) throws -> GraphExport.Value
+
+    static func export(_ call: ExportCall) throws -> GraphExport.Value {
+        guard let rule = table[call.op.name] else { throw call.unsupported("it has no form in ONNX") }
+        return try rule(call)
+    }
+
+    static let table: [String: Rule] = {
+        var table: [String: Rule] = [:]
+        for (name, op) in plain { table[name] = { call in try same(call, op) } }
+        for (name, form) in withAttributes {
+            table[name] = { call in try same(call, form.op, call.attributes, form.renamed) }
+        }
+        for name in ["conv1d", "conv2d", "conv3d"] { table["nn." + name] = { try convolution($0, "Conv") } }
+        for spatial in 1...3 {
+            table["nn.conv\(spatial)d_transpose"] = { try convolution($0, "ConvTranspose") }
+            table["nn.max_pool\(spatial)d"] = { try pool($0, "MaxPool") }
+            table["nn.avg_pool\(spatial)d"] = { try pool($0, "AveragePool") }
+            table["nn.adaptive_avg_pool\(spatial)d"] = { try globalPool($0, "GlobalAveragePool") }
+            table["nn.adaptive_max_pool\(spatial)d"] = { try globalPool($0, "GlobalMaxPool") }
+        }
+        for (name, op) in reductions { table[name] = { try reduction($0, op) } }
+        table.merge(others) { first, _ in first }
+        table.merge(ExportShapeRules.table) { first, _ in first }
+        return table
+    }()
+
+    /// Operators of the same inputs and no attributes.
+    private static let plain: [String: String] = [
+        "abs": "Abs", "negative": "Neg", "exp": "Exp", "log": "Log", "sqrt": "Sqrt", "erf": "Erf", "floor": "Floor",
+        "ceil": "Ceil", "round": "Round", "sign": "Sign", "sin": "Sin", "cos": "Cos", "tan": "Tan", "asin": "Asin",
+        "acos": "Acos", "atan": "Atan", "sinh": "Sinh", "cosh": "Cosh", "asinh": "Asinh", "acosh": "Acosh",
+        "atanh": "Atanh", "reciprocal": "Reciprocal", "nn.relu": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh",
+        "nn.softsign": "Softsign", "nn.gelu": "Gelu", "nn.hard_swish": "HardSwish", "nn.mish": "Mish",
+        "logical_not": "Not", "isnan": "IsNaN", "isinf": "IsInf", "add": "Add", "subtract": "Sub", "multiply": "Mul",
+        "divide": "Div", "power": "Pow", "minimum": "Min", "maximum": "Max", "equal": "Equal", "less": "Less",
+        "less_equal": "LessOrEqual", "greater": "Greater", "greater_equal": "GreaterOrEqual", "logical_and": "And",
+        "logical_or": "Or", "logical_xor": "Xor", "where": "Where", "matmul": "MatMul",
+    ]
+
+    /// Operators whose attributes are ONNX's, under other names where it says so.
+    private static let withAttributes: [String: (op: String, renamed: [String: String])] = [
+        "nn.leakyrelu": ("LeakyRelu", [:]), "nn.elu": ("Elu", [:]), "nn.selu": ("Selu", [:]), "nn.celu": ("Celu", [:]),
+        "nn.thresholded_relu": ("ThresholdedRelu", [:]), "nn.shrink": ("Shrink", [:]),
+        "nn.hard_sigmoid": ("HardSigmoid", [:]), "nn.softmax": ("Softmax", [:]), "nn.log_softmax": ("LogSoftmax", [:]),
+        "gather_elements": ("GatherElements", [:]), "gather_nd": ("GatherND", [:]),
+    ]
+
+    private static let reductions: [String: String] = [
+        "sum": "ReduceSum", "mean": "ReduceMean", "max": "ReduceMax", "min": "ReduceMin", "prod": "ReduceProd",
+        "sum_square": "ReduceSumSquare", "l1_norm": "ReduceL1", "l2_norm": "ReduceL2", "log_sum": "ReduceLogSum",
+        "log_sum_exp": "ReduceLogSumExp",
+    ]
+
+    private static let others: [String: Rule] = [
+        "square": { call in try call.result("Mul", [try call.input(0), try call.input(0)]) },
+        "rsqrt": { call in try call.result("Reciprocal", [call.step("Sqrt", [try call.input(0)])]) },
+        "nn.silu": { call in
+            try call.result("Mul", [try call.input(0), call.step("Sigmoid", [try call.input(0)])])
+        },
+        "nn.gelu_tanh": { call in try call.result("Gelu", [try call.input(0)], ["approximate": "tanh"]) },
+        "nn.relu6": { call in try clip(call, 0, 6) },
+        "clip": { call in try clip(call, try call.number(1), try call.number(2)) },
+        "not_equal": { call in
+            try call.result("Not", [call.step("Equal", [try call.input(0), try call.input(1)])])
+        },
+        "mod": { call in try call.result("Mod", [try call.input(0), try call.input(1)], ["fmod": 1]) },
+        "astype": { call in
+            try call.result("Cast", [try call.input(0)], ["to": .dtype(call.attributes.dtype("dtype") ?? .float32)])
+        },
+        "argmax": { call in try position(call, "ArgMax") },
+        "argmin": { call in try position(call, "ArgMin") },
+        "cumsum": { call in try cumulative(call) },
+        "nn.batch_norm": { call in try batchNorm(call) },
+        "nn.layer_norm": { call in try layerNorm(call) },
+        "topk": { call in
+            guard call.attributes.dtype("dtype") ?? .int64 == .int64 else { throw call.unsupported("other than int64") }
+            return try call.results(
+                "TopK", [try call.input(0), try call.list([try call.int("k")])],
+                try kept(call, ["axis", "largest", "sorted"]))
+        },
+        "nn.lrn": { call in
+            guard try call.int("axis") == 1 else { throw call.unsupported("another axis than 1") }
+            return try call.result("LRN", [try call.input(0)], try kept(call, ["size", "alpha", "beta", "bias"]))
+        },
+    ]
+
+    private static func same(
+        _ call: ExportCall, _ op: String, _ attributes: Attributes = Attributes(), _ renamed: [String: String] = [:]
+    ) throws -> GraphExport.Value {
+        var written = Attributes()
+        for entry in attributes.entries { written[renamed[entry.name] ?? entry.name] = entry.value }
+        return try call.result(op, try call.arguments.indices.map { try call.input($0) }, written)
+    }
+
+    private static func kept(_ call: ExportCall, _ names: [String]) throws -> Attributes {
+        var kept = Attributes()
+        for name in names { kept[name] = call.attributes[name] }
+        return kept
+    }
+
+    private static func clip(_ call: ExportCall, _ least: Double, _ most: Double) throws -> GraphExport.Value {
+        let x = try call.tensor(0)
+        let dtype = x.type.dtype ?? .float32
+        return try call.result("Clip", [x.name, try call.scalar(least, dtype), try call.scalar(most, dtype)])
+    }
+
+    private static func convolution(_ call: ExportCall, _ op: String) throws -> GraphExport.Value {
+        var attributes: Attributes = [
+            "strides": .ints(try call.ints("strides")), "pads": .ints(try call.ints("padding")),
+            "dilations": .ints(try call.ints("dilation")), "group": .int(try call.int("groups")),
+        ]
+        if let padding = call.attributes.ints("output_padding") { attributes["output_padding"] = .ints(padding) }
+        return try call.result(op, [try call.input(0), try call.input(1)], attributes)
+    }
+
+    private static func pool(_ call: ExportCall, _ op: String) throws -> GraphExport.Value {
+        var attributes: Attributes = [
+            "kernel_shape": .ints(try call.ints("pool_size")), "strides": .ints(try call.ints("strides")),
+            "pads": .ints(try call.ints("padding")), "dilations": .ints(try call.ints("dilation")),
+            "ceil_mode": .bool(call.attributes.bool("ceil_mode") ?? false),
+        ]
+        if let counts = call.attributes.bool("count_include_pad") { attributes["count_include_pad"] = .bool(counts) }
+        return try call.result(op, [try call.input(0)], attributes)
+    }
+
+    private static func globalPool(_ call: ExportCall, _ op: String) throws -> GraphExport.Value {
+        guard try call.ints("output_size").allSatisfy({ $0 == 1 }) else {
+            throw call.unsupported("more than one value per channel")
+        }
+        return try call.result(op, [try call.input(0)])
+    }
+
+    private static func reduction(_ call: ExportCall, _ op: String) throws -> GraphExport.Value {
+        let keepsDims: Attributes = ["keepdims": .bool(call.attributes.bool("keepdims") ?? false)]
+        guard let axes = call.attributes.ints("axis") else {
+            return try call.result(op, [try call.input(0)], keepsDims)
+        }
+        // Without an axis nothing is reduced here; ONNX would reduce all.
+        guard !axes.isEmpty else { throw call.unsupported("a reduction over no axis") }
+        return try call.result(op, [try call.input(0), try call.list(axes)], keepsDims)
+    }
+
+    private static func position(_ call: ExportCall, _ op: String) throws -> GraphExport.Value {
+        guard call.attributes.int("axis") != nil else { throw call.unsupported("a position among all values") }
+        return try call.result(op, [try call.input(0)], try kept(call, ["axis", "keepdims", "select_last_index"]))
+    }
+
+    private static func cumulative(_ call: ExportCall) throws -> GraphExport.Value {
+        let axis = call.graph.name(of: try Constant.ints([], [try call.int("axis")]))
+        return try call.result("CumSum", [try call.input(0), axis], try kept(call, ["exclusive", "reverse"]))
+    }
+
+    private static func batchNorm(_ call: ExportCall) throws -> GraphExport.Value {
+        guard try call.int("axis") == 1, call.attributes.bool("training") != true, case .tuple(let fields) = call.type,
+            call.attributes.bool("center") != false, call.attributes.bool("scale") != false,
+            case .tensor(let type)? = fields.first
+        else { throw call.unsupported("training, or another axis than 1") }
+        let name = call.step(
+            "BatchNormalization", try (0..<5).map { try call.input($0) }, try kept(call, ["epsilon"]))
+        return .tuple([.tensor(name, type), call.arguments[3], call.arguments[4]])
+    }
+
+    private static func layerNorm(_ call: ExportCall) throws -> GraphExport.Value {
+        let rank = Int64(try call.rank(0))
+        let axes = try call.ints("axes").map { $0 < 0 ? $0 + rank : $0 }.sorted()
+        guard let first = axes.first, axes == Array(first..<rank), call.attributes.bool("center") != false,
+            call.attributes.bool("scale") != false
+        else { throw call.unsupported("axes that are not the last ones") }
+        return try call.result(
+            "LayerNormalization", try (0..<3).map { try call.input($0) },
+            ["axis": .int(first), "epsilon": .float(try call.float("epsilon"))])
+    }
+}

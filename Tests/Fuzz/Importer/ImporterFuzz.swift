@@ -1,0 +1,16 @@
+import TenonIR
+import TenonONNX
+
+/// Bytes as an ONNX model: an error, or a module that the verifier accepts.
+@_cdecl("LLVMFuzzerTestOneInput")
+public func fuzzImporter(_ data: UnsafePointer<UInt8>?, _ size: Int) -> CInt {
+    var options = ONNXImportOptions()
+    options.limits.nodes = 1000
+    options.limits.tensorBytes = 1 << 20
+    options.limits.structureBytes = 1 << 20
+    options.limits.nesting = 8
+    let bytes = UnsafeRawBufferPointer(start: data, count: size)
+    guard let module = try? ONNXImporter.load(bytes: bytes, options: options) else { return 0 }
+    if let finding = module.findings(limit: 1).first { fatalError("\(finding.message)\n\(module)") }
+    return 0
+}
