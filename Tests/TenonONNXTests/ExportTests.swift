@@ -73,8 +73,8 @@ import Testing
             """
             fn @main(%x: f32[2,4]) {
               dataflow {
-                %y = @fused(%x, %x)
-                %z = @fused(%y, %x)
+                %y: f32[2,4] = @fused(%x, %x)
+                %z: f32[2,4] = @fused(%y, %x)
                 output %z
               }
               return %z
