@@ -12,7 +12,10 @@ cd "$root"
 summary=()
 status=0
 
-run_swift() { "${SWIFT:-swift}" test; }
+# Tests that fork run by themselves: threads of other suites may hold locks of the Swift runtime, which a child never gets.
+run_swift() {
+    "${SWIFT:-swift}" test --skip ExecutableProcessTests && "${SWIFT:-swift}" test --skip-build --filter ExecutableProcessTests
+}
 # The face of oneDNN alone, against naive loops.
 run_cdnnl() {
     local dnnl=${TENON_DNNL_ROOT:-/usr}
