@@ -109,7 +109,8 @@ public final class Constant: Hashable, @unchecked Sendable {
             return copy
         }
         // Without memory for a copy slow loads are left.
-        return copy == 0 ? source : UnsafeRawBufferPointer(start: UnsafeRawPointer(bitPattern: copy), count: source.count)
+        return copy == 0
+            ? source : UnsafeRawBufferPointer(start: UnsafeRawPointer(bitPattern: copy), count: source.count)
     }
 
     /// To be called when `source` is not read again soon: a mapped file need not stay in memory.

@@ -48,7 +48,8 @@ public enum DefaultPipeline {
                 RecomposeNormalization(),
                 RecomposeGlobalPooling(), FoldPadding(), FoldBatchNorm(),
                 // Behind moved data stand more normalisations that can be folded.
-                DecomposeConvTranspose(), SinkDataMovement(), FoldBatchNorm(), FoldConstant(), EliminateDeadCode(), FuseOpsForDNNL(),
+                DecomposeConvTranspose(), SinkDataMovement(), FoldBatchNorm(), FoldConstant(), EliminateDeadCode(),
+                FuseOpsForDNNL(),
                 MergeCompositeFunctions(),
             ], name: "DefaultPipeline")
     }
