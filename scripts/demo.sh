@@ -22,6 +22,9 @@ echo "== 360 handwritten digits that the network never saw"
 echo
 echo "== a region on a backend written in C"
 "$examples/backend"
+echo
+echo "== a pass, an instrument and a backend written in C++"
+"$examples/hosts-cpp"
 
 field() { awk -v key="$2" '$1 == key { print $2 }' "$work/$1"; }
 accuracy=$(field digits accuracy)

@@ -24,7 +24,8 @@ fill() {
 
 mkdir -p "$destination$libdir/pkgconfig" "$destination$libdir/cmake/tenon" "$destination$includedir"
 install -m 644 "$root/include/tenon.h" "$destination$includedir/tenon.h"
-install -m 644 "$root/include/tenon.hpp" "$root/include/tenon_rules.hpp" "$destination$includedir/"
+install -m 644 "$root/include/tenon.hpp" "$root/include/tenon_rules.hpp" "$root/include/tenon_hosts.hpp" \
+    "$destination$includedir/"
 # To a new name first: a process that runs the old library keeps it.
 install -m 755 "$library" "$destination$libdir/.libtenon.new"
 strip --strip-unneeded "$destination$libdir/.libtenon.new"
