@@ -1,27 +1,24 @@
 #!/usr/bin/env python3
 """PyTorch models: time to the first result, and time per run, of Tenon, Inductor (frozen) and eager PyTorch.
 
-Each engine has a process of its own. Blocks of runs alternate, with pauses between them, because threads that wait for
-work still spin after a run and would slow the next engine down. Printed are ratios measured in one run.
+Each engine has a process of its own, and blocks of runs alternate. Printed are ratios measured in one run.
 
 usage: torch_compile.py [--threads N] [--seconds S] [--engines E...] [--cache DIR] [MODEL...]
   --cache DIR   keep Inductor's cache there, so that a second run starts at once (its compile time then means nothing)
 """
 
 import argparse
-import json
 import os
 import pathlib
-import statistics
-import subprocess
 import sys
 import tempfile
 import time
 
+import blocks
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 MODELS = ["resnet50", "mobilenet_v2", "vgg16", "vit_b_16"]
 ENGINES = ["eager", "inductor", "tenon", "tenon-backend"]
-PAUSE = 0.3
 
 
 def serve(engine, name, threads):
@@ -39,7 +36,7 @@ def serve(engine, name, threads):
 
     import tenon.torch
 
-    torch._inductor.config.freezing = True
+    torch._inductor.config.freezing = engine == "inductor"
     with torch.no_grad():
         expected = model(x)
         start = time.perf_counter()
@@ -52,42 +49,23 @@ def serve(engine, name, threads):
         found = run(x)
         ready = time.perf_counter() - start
         error = torch_models.error_of(found, expected)
-        print(json.dumps({"ready": ready, "error": error}), flush=True)
-        for line in sys.stdin:
-            end = time.perf_counter() + float(line)
-            times = []
-            while not times or time.perf_counter() < end:
-                start = time.perf_counter()
-                run(x)
-                times.append(time.perf_counter() - start)
-            print(json.dumps(times), flush=True)
+        # In here: without gradients.
+        blocks.serve({"ready": ready, "error": error}, lambda: run(x))
 
 
 def measure(name, engines, threads, seconds, cache):
-    environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": cache, "OMP_NUM_THREADS": str(threads)}
-    children, ready = {}, {}
-    for engine in engines:
-        child = subprocess.Popen(
-            [sys.executable, __file__, "--serve", engine, "--threads", str(threads), name], stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, text=True, env=environment)
-        # One after the other: making ready is measured too.
-        line = child.stdout.readline()
-        if not line:
-            sys.exit(f"{engine} failed on {name}")
-        children[engine], ready[engine] = child, json.loads(line)
-    times = {engine: [] for engine in engines}
-    for _ in range(max(3, int(seconds / (len(engines) * (0.5 + PAUSE))))):
-        for engine, child in children.items():
-            time.sleep(PAUSE)
-            child.stdin.write("0.5\n")
-            child.stdin.flush()
-            # The first of a block finds caches that another engine has used.
-            block = json.loads(child.stdout.readline())
-            times[engine].append(statistics.median(block[1:] or block))
-    for child in children.values():
-        child.stdin.close()
-        child.wait()
-    return ready, {engine: statistics.median(blocks) for engine, blocks in times.items()}
+    environment = {"TORCHINDUCTOR_CACHE_DIR": cache, "OMP_NUM_THREADS": str(threads)}
+    processes = {}
+    try:
+        for engine in engines:
+            # One after the other: making ready is measured too.
+            processes[engine] = blocks.Process(
+                [__file__, "--serve", engine, "--threads", str(threads), name], environment)
+        times = blocks.alternate(processes, seconds)
+    finally:
+        for process in processes.values():
+            process.close()
+    return {engine: process.ready for engine, process in processes.items()}, times
 
 
 def main():

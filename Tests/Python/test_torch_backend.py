@@ -59,7 +59,16 @@ def test_registered():
     assert "tenon" in torch._dynamo.list_backends()
 
 
-def test_a_whole_graph_is_one_run(runs):
+@pytest.fixture(params=[False, True], ids=["", "freezing"])
+def freezing(request):
+    """Whether Inductor's freezing is on, which moves parameters from the inputs of graphs into them."""
+    import torch._inductor.config
+
+    with torch._inductor.config.patch(freezing=request.param):
+        yield
+
+
+def test_a_whole_graph_is_one_run(runs, freezing):
     model = Small().eval()
     fast = torch.compile(model, backend="tenon", options={"threads": 1})
     with torch.no_grad():
@@ -112,7 +121,7 @@ def test_graph_breaks(runs):
     assert len(runs) == 2
 
 
-def test_changed_parameters_are_noticed():
+def test_changed_parameters_are_noticed(freezing):
     model = Small().eval()
     fast = torch.compile(model, backend="tenon")
     x = torch.randn(2, 3, 6, 6)

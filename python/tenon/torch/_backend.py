@@ -44,14 +44,19 @@ def backend(graph: GraphModule, example_inputs: Sequence[Any], *, options: dict[
     if any(tensor.device.type != "cpu" for tensor in tensors):
         warnings.warn("tenon runs on the CPU: a graph with tensors elsewhere runs in PyTorch", stacklevel=2)
         return graph.forward
+    # Parameters are inputs, or belong to the graph, as where Inductor's freezing is on; then they come first once lowered.
+    own = [
+        *dict(graph.named_parameters(remove_duplicate=False)).values(),
+        *dict(graph.named_buffers(remove_duplicate=False)).values()]
+    given = [*own, *example_inputs]
     fixed = {
-        index: value for index, value in enumerate(example_inputs)
-        if isinstance(value, torch.Tensor) and _is_parameter(value)}
+        index: value for index, value in enumerate(given)
+        if isinstance(value, torch.Tensor) and not value.is_inference() and (index < len(own) or _is_parameter(value))}
 
     def compile(lowered: GraphModule, inputs: Sequence[Any]) -> Callable:
         places = [node for node in lowered.graph.nodes if node.op == "placeholder"]
         parameters = {}
-        if len(places) == len(example_inputs):
+        if len(places) == len(given):
             parameters = {places[index]: value for index, value in fixed.items()}
         return make_boxed_func(_Compiled(lowered, parameters, options or {}))
 
@@ -63,8 +68,7 @@ def _is_parameter(value: torch.Tensor) -> bool:
     """Whether a tensor is a module's own, and its changes are counted."""
     from torch._dynamo.utils import get_static_address_type
 
-    is_own = isinstance(value, torch.nn.Parameter) or get_static_address_type(value) is not None
-    return is_own and not value.is_inference()
+    return isinstance(value, torch.nn.Parameter) or get_static_address_type(value) is not None
 
 
 class _Compiled:
