@@ -124,6 +124,11 @@ const char *tenon_last_error_operator(void);
 /* The node, binding or function that the last failing call on this thread named, or "". Borrowed like the message. */
 const char *tenon_last_error_node(void);
 
+/* What the last failing call on this thread expected and what it found instead ("f32[2]", "f32[3]"), as parts of its message, or
+ * "". Borrowed like the message. */
+const char *tenon_last_error_expectation(void);
+const char *tenon_last_error_found(void);
+
 /* ------------------------------------------------------------------------------------------------------ types -- */
 
 /* Element types; the numbers are those of ONNX. Inside structures they are stored as uint32_t. */

@@ -27,21 +27,47 @@
 
 namespace tenon {
 
-/* What a failing call of tenon.h says. */
+/* What a failing call of tenon.h says. Parts that its message does not name are "". */
 class Error : public std::runtime_error {
 public:
     Error(tenon_status status, const char *message) : std::runtime_error(message), status_(status) {}
+
+    /* Of the last call that failed on this thread. */
+    static Error last(tenon_status status)
+    {
+        Error error(status, tenon_last_error_message());
+        error.parts_ = std::make_shared<const Parts>(Parts{
+            tenon_last_error_operator(), tenon_last_error_node(), tenon_last_error_expectation(), tenon_last_error_found()});
+        return error;
+    }
+
     tenon_status status() const noexcept { return status_; }
+    const std::string &operator_name() const noexcept { return parts().operator_name; }
+    const std::string &node() const noexcept { return parts().node; }
+    const std::string &expectation() const noexcept { return parts().expectation; }
+    const std::string &found() const noexcept { return parts().found; }
 
 private:
+    struct Parts {
+        std::string operator_name, node, expectation, found;
+    };
+
+    const Parts &parts() const noexcept
+    {
+        static const Parts none;
+        return parts_ ? *parts_ : none;
+    }
+
     tenon_status status_;
+    /* Shared, because copying an exception must not throw. */
+    std::shared_ptr<const Parts> parts_;
 };
 
 /* Throws unless `status` is TENON_OK. */
 inline void check(tenon_status status)
 {
     if (status != TENON_OK)
-        throw Error(status, tenon_last_error_message());
+        throw Error::last(status);
 }
 
 namespace detail {
@@ -211,6 +237,9 @@ public:
     }
 
     tenon_module *handle() const noexcept { return handle_.get(); }
+
+    /* Gives up the handle, which the caller must release. */
+    tenon_module *release() noexcept { return handle_.release(); }
 
     Module copy() const
     {

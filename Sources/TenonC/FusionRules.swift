@@ -13,7 +13,7 @@ func pattern(_ text: UnsafePointer<CChar>?, _ handle: OpaquePointer?, _ what: St
     case (let text?, nil):
         do {
             return try Pattern.parse(String(cString: text))
-        } catch let error as TenonError { throw TenonError(error.status, "\(what): \(error.message)") }
+        } catch let error as TenonError { throw TenonError(error.status, "\(what): \(error)") }
     case (nil, let handle?): return try Handle.object(handle, PatternHandle.self).pattern
     default: throw invalid("\(what): expected either text or pattern, found \(text == nil ? "neither" : "both")")
     }

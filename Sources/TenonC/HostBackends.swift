@@ -56,7 +56,7 @@ final class HostBackend: Backend {
             answer = try Verdict.ask("\(place): compile") { reply in
                 functions.compile(pointer, UInt32(clamping: options.threads), &made, reply, functions.userData)
             }
-        } catch let error as TenonError { throw TenonError(.backend, error.message, node: name) }
+        } catch let error as TenonError { throw TenonError(.backend, "\(error)", node: name) }
         guard answer.accepts else {
             throw TenonError(.unsupported, "\(place) refuses it: \(answer.reply.reason)", node: name)
         }

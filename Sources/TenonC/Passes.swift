@@ -55,7 +55,7 @@ func apply(_ pass: any ModulePass, to handle: ModuleHandle, _ context: PassConte
         do {
             try result.verify()
         } catch let error as TenonError {
-            throw TenonError(.internal, "pass '\(pass.name)' made a module that is not well formed: \(error.message)")
+            throw TenonError(.internal, "pass '\(pass.name)' made a module that is not well formed: \(error)")
         }
         return result
     }

@@ -28,7 +28,7 @@ private struct HostRewriter: ModulePass {
                 result[functionName] = try rewritten(function)
             } catch let error as TenonError {
                 throw TenonError(
-                    error.status, "rewrite: rule '\(name)' in @\(functionName): \(error.message)",
+                    error.status, "rewrite: rule '\(name)' in @\(functionName): \(error)",
                     operatorName: error.operatorName, node: error.node)
             }
         }

@@ -28,7 +28,7 @@ struct RunCodegen: ModulePass {
             _ = try Executable(module: module, backends: recorders)
         } catch let error as TenonError {
             throw TenonError(
-                error.status, "RunCodegen: \(error.message)", operatorName: error.operatorName, node: error.node)
+                error.status, "RunCodegen: \(error)", operatorName: error.operatorName, node: error.node)
         }
         var result = module
         for name in recorders.reduce(into: Set<String>(), { $0.formUnion($1.refused) }) {

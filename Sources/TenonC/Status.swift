@@ -16,15 +16,17 @@ func withStatus(_ body: () throws -> Void) -> tenon_status {
     }
 }
 
-func invalid(_ message: String) -> TenonError { TenonError(.invalidArgument, message) }
+func invalid(_ message: ErrorMessage) -> TenonError { TenonError(.invalidArgument, message) }
 
 /// What went wrong last on each thread.
 enum LastError {
-    /// Three C strings in memory of their own.
+    /// C strings in memory of their own.
     private struct Texts {
         var message: UnsafeMutablePointer<CChar>?
         var operatorName: UnsafeMutablePointer<CChar>?
         var node: UnsafeMutablePointer<CChar>?
+        var expectation: UnsafeMutablePointer<CChar>?
+        var found: UnsafeMutablePointer<CChar>?
     }
 
     private static let key: pthread_key_t? = {
@@ -41,6 +43,8 @@ enum LastError {
         free(texts.pointee.message)
         free(texts.pointee.operatorName)
         free(texts.pointee.node)
+        free(texts.pointee.expectation)
+        free(texts.pointee.found)
     }
 
     static func set(_ error: TenonError) {
@@ -56,7 +60,8 @@ enum LastError {
         }
         texts.initialize(
             to: Texts(
-                message: line(error.message), operatorName: line(error.operatorName), node: line(error.node)))
+                message: line(error.message), operatorName: line(error.operatorName), node: line(error.node),
+                expectation: line(error.expectation), found: line(error.found)))
     }
 
     /// A C string of one line; nil when memory is short.
@@ -77,4 +82,6 @@ enum LastError {
     static var message: UnsafePointer<CChar> { UnsafePointer(texts?.message) ?? StaticText.empty }
     static var operatorName: UnsafePointer<CChar> { UnsafePointer(texts?.operatorName) ?? StaticText.empty }
     static var node: UnsafePointer<CChar> { UnsafePointer(texts?.node) ?? StaticText.empty }
+    static var expectation: UnsafePointer<CChar> { UnsafePointer(texts?.expectation) ?? StaticText.empty }
+    static var found: UnsafePointer<CChar> { UnsafePointer(texts?.found) ?? StaticText.empty }
 }

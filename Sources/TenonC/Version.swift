@@ -63,6 +63,12 @@ public func tenon_last_error_operator() -> UnsafePointer<CChar>! { LastError.ope
 @implementation @_cdecl("tenon_last_error_node")
 public func tenon_last_error_node() -> UnsafePointer<CChar>! { LastError.node }
 
+@implementation @_cdecl("tenon_last_error_expectation")
+public func tenon_last_error_expectation() -> UnsafePointer<CChar>! { LastError.expectation }
+
+@implementation @_cdecl("tenon_last_error_found")
+public func tenon_last_error_found() -> UnsafePointer<CChar>! { LastError.found }
+
 // MARK: - Types
 
 @implementation @_cdecl("tenon_dtype_name")

@@ -26,7 +26,7 @@ public struct CallSite: Sendable {
     }
 
     /// An error about this call: "nn.conv2d: …".
-    public func error(_ status: Status, _ message: String) -> TenonError {
+    public func error(_ status: Status, _ message: ErrorMessage) -> TenonError {
         TenonError(status, "\(schema.name): \(message)", operatorName: schema.name)
     }
 

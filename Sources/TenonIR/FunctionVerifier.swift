@@ -33,7 +33,7 @@ struct FunctionVerifier {
 
     // MARK: - Reporting
 
-    private mutating func report(_ status: Status, _ message: String) {
+    private mutating func report(_ status: Status, _ message: ErrorMessage) {
         report(TenonError(status, message))
     }
 
@@ -116,7 +116,7 @@ struct FunctionVerifier {
         case .function(let local):
             var inner = FunctionVerifier(local, in: module, limit: limit - findings.count, depth: self.depth + 1)
             inner.run()
-            for finding in inner.findings { report(TenonError(finding.status, "local function, \(finding.message)")) }
+            for finding in inner.findings { report(TenonError(finding.status, "local function, \(finding)")) }
         case .call(let call):
             if case .local(let id) = call.callee { use(.value(id)) }
             for argument in call.arguments { use(argument) }

@@ -98,7 +98,7 @@ extension Parser {
 
     package func expected(_ what: String) -> TenonError { error("expected \(what), found \(found(token))", at: token) }
 
-    package func error(_ message: String, at token: Token) -> TenonError {
+    package func error(_ message: ErrorMessage, at token: Token) -> TenonError {
         TenonError(.parseError, "\(place(token.start)): \(message)")
     }
 

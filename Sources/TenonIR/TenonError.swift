@@ -46,11 +46,18 @@ public struct TenonError: Error, Sendable, Equatable, CustomStringConvertible {
     /// The node, binding or function concerned; empty when none is.
     public var node: String
 
-    public init(_ status: Status, _ message: String, operatorName: String = "", node: String = "") {
+    /// What was expected, as the message says it; empty when it does not.
+    public var expectation: String
+    /// What was found instead, as the message says it; empty when it does not.
+    public var found: String
+
+    public init(_ status: Status, _ message: ErrorMessage, operatorName: String = "", node: String = "") {
         self.status = status
-        self.message = message
+        self.message = message.text
         self.operatorName = operatorName
         self.node = node
+        expectation = message.expectation
+        found = message.found
     }
 
     public var description: String { message }

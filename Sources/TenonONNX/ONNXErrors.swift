@@ -2,10 +2,10 @@ import TenonIR
 
 extension TenonError {
     /// Bytes or fields that contradict the ONNX format.
-    static func malformedONNX(_ message: String) -> TenonError { TenonError(.invalidModel, "ONNX: \(message)") }
+    static func malformedONNX(_ message: ErrorMessage) -> TenonError { TenonError(.invalidModel, "ONNX: \(message)") }
 
     /// Something larger or deeper than `ONNXLimits` allows.
-    static func onnxLimit(_ message: String) -> TenonError {
+    static func onnxLimit(_ message: ErrorMessage) -> TenonError {
         TenonError(.limitExceeded, "ONNX: \(message), more than the limits of this import allow")
     }
 }

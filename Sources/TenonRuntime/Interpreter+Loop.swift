@@ -34,7 +34,7 @@ extension Interpreter {
         return .tuple(state + stacked.map { .tensor($0) })
     }
 
-    private func error(_ message: String) -> TenonError {
+    private func error(_ message: ErrorMessage) -> TenonError {
         TenonError(.invalidGraph, "loop: \(message)", operatorName: "loop")
     }
 

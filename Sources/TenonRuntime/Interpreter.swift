@@ -41,7 +41,7 @@ public struct Interpreter {
         func group(_ type: ValueType) throws -> Value {
             if case .tuple(let fields) = type { return .tuple(try fields.map { try group($0) }) }
             guard next < inputs.count else {
-                throw TenonError(.invalidArgument, "main: more inputs expected than the \(inputs.count) given")
+                throw TenonError(.invalidArgument, "main: expected more inputs, found \(inputs.count)")
             }
             next += 1
             return .tensor(inputs[next - 1])

@@ -75,6 +75,8 @@ static void last_error(void **state)
         tenon_builder_add_call(builder, "nn.relu", NULL, 0, NULL, NULL, &value), TENON_ERROR_INVALID_ARGUMENT, "nn.relu");
     assert_string_equal(tenon_last_error_operator(), "nn.relu");
     assert_string_equal(tenon_last_error_node(), "");
+    assert_string_equal(tenon_last_error_expectation(), "1 inputs");
+    assert_string_equal(tenon_last_error_found(), "0");
     assert_int_equal(value, TENON_NO_VALUE);
     tenon_builder_release(builder);
 }

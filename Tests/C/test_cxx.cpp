@@ -67,6 +67,9 @@ static void errors()
         EXPECT(false);
     } catch (const tenon::Error &error) {
         EXPECT(error.status() == TENON_ERROR_INVALID_ARGUMENT);
+        EXPECT(error.operator_name() == "nn.relu" && error.expectation() == "1 inputs" && error.found() == "0");
+        const tenon::Error copy = error;
+        EXPECT(copy.found() == "0" && tenon::Error(TENON_ERROR_IO, "by hand").found().empty());
     }
     tenon::Attributes attributes("a=1");
     attributes.set("b", std::vector<std::int64_t>{1, 2});

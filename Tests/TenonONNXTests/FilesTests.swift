@@ -29,7 +29,9 @@ import Testing
 
         func write(_ name: String, _ bytes: [UInt8]) throws {
             let file = open(path + "/" + name, O_CREAT | O_WRONLY | O_TRUNC, 0o600)
-            guard file >= 0, Glibc.write(file, bytes, bytes.count) == bytes.count else { throw TenonError(.io, name) }
+            guard file >= 0, Glibc.write(file, bytes, bytes.count) == bytes.count else {
+                throw TenonError(.io, "\(name)")
+            }
             close(file)
         }
     }

@@ -21,7 +21,7 @@ struct KernelCase: Decodable {
         init(from decoder: any Decoder) throws {
             var list = try decoder.unkeyedContainer()
             let name = try list.decode(String.self)
-            guard let dtype = DataType(name: name) else { throw TenonError(.invalidType, name) }
+            guard let dtype = DataType(name: name) else { throw TenonError(.invalidType, "\(name)") }
             self.dtype = dtype
             shape = try list.decode([Int64].self)
             offset = try list.decode(Int.self)

@@ -236,5 +236,6 @@ def _verdict(reply: int, answer: Any, what: str) -> int:
         check(lib.tenon_reply_set_reason(reply, answer.found.encode(), answer.expected.encode() or None))
         return REFUSE
     if not isinstance(answer, bool) and type(answer).__name__ != "bool_" and type(answer).__name__ != "bool":
-        raise InvalidTypeError(f"{what} returned {type(answer).__name__}; expected a bool or a Refusal")
+        expectation, found = "a bool or a Refusal", type(answer).__name__
+        raise InvalidTypeError(f"{what} returned {found}; expected {expectation}", expectation=expectation, found=found)
     return ACCEPT if answer else REFUSE

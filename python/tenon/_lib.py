@@ -276,6 +276,8 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "tenon_last_error_message": (c_char_p, []),
     "tenon_last_error_operator": (c_char_p, []),
     "tenon_last_error_node": (c_char_p, []),
+    "tenon_last_error_expectation": (c_char_p, []),
+    "tenon_last_error_found": (c_char_p, []),
     "tenon_string_release": (None, [c_void_p]),
     "tenon_attributes_create": (c_int, [_handle_out]),
     "tenon_attributes_release": (None, [_handle]),

@@ -25,7 +25,7 @@ class PatternSeq:
     def _join(self, other: Any, index: int, sign: str) -> PatternSeq:
         following = other if isinstance(other, PatternSeq) else PatternSeq([dpl._pattern(other)])
         if index < -1:
-            raise InvalidArgumentError(f"index expects -1 for any or an index, found {index}")
+            raise InvalidArgumentError.mismatch("index", "-1 for any or an index", index)
         place = "" if index < 0 else f"[{index}]"
         PatternContext._state(_Use(self.patterns[-1], following.patterns[0], sign + place))
         return PatternSeq([*self.patterns, *following.patterns])
@@ -156,7 +156,7 @@ def extract(pattern: dpl.DFPattern, expr: Expr) -> dict[dpl.DFPattern, Expr] | N
 
 def _apply(rule: RewriteRule, calls: Callbacks, mod: Module) -> Module:
     if not isinstance(mod, Module):
-        raise InvalidTypeError(f"expected a tenon.Module, found {type(mod).__name__}")
+        raise InvalidTypeError.mismatch("", "a tenon.Module", type(mod).__name__)
     result = mod.copy()
     calls.status(lib.tenon_module_rewrite_rules(result._handle, ctypes.byref(rule), 1, None))
     return result

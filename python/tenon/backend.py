@@ -71,7 +71,7 @@ class Backends:
         self._raised: collections.deque[tuple[str, BaseException]] = collections.deque(maxlen=64)
         for slot, backend in zip(self.array, backends):
             if not isinstance(backend.name, str) or not callable(backend.compile):
-                raise InvalidTypeError(f"expected a backend with a name and compile, found {type(backend).__name__}")
+                raise InvalidTypeError.mismatch("", "a backend with a name and compile", type(backend).__name__)
             slot.struct_size = ctypes.sizeof(_Backend)
             slot.name = backend.name.encode()
             slot.compile = BackendCompileFunction(self._compiling(backend))

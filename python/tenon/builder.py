@@ -162,7 +162,7 @@ class Builder(Handle):
             return self.shape(operand)
         if isinstance(operand, (np.ndarray, np.generic)) or hasattr(operand, "__dlpack__"):
             return self.constant(operand)
-        raise InvalidTypeError(f"an operand of {type(operand).__name__}; expected a Value, an array or a shape")
+        raise InvalidTypeError.mismatch("an operand", "a Value, an array or a shape", type(operand).__name__)
 
     def _operands(self, operands: Sequence[Any]) -> Any:
         ids = [self._operand(operand)._id for operand in operands]

@@ -137,7 +137,7 @@ def _literal(value: Any) -> str:
 
 def _pattern(value: Any) -> DFPattern:
     if not isinstance(value, DFPattern):
-        raise InvalidTypeError(f"expected a pattern, found {type(value).__name__}")
+        raise InvalidTypeError.mismatch("", "a pattern", type(value).__name__)
     return value
 
 

@@ -3,16 +3,7 @@ Python programs expect for its kind."""
 
 from __future__ import annotations
 
-import re
-
 from ._lib import lib
-
-#: How messages of the library name both: the specification of a message is that it does.
-_FORMS = [
-    re.compile(r"\bexpect(?:s|ed) (?P<expectation>[^;]+?)[,;] (?:but )?found (?P<found>.+)$"),
-    re.compile(r"\bfound (?P<found>.+?)[,;] expected (?P<expectation>.+)$"),
-    re.compile(r"\bis (?P<found>[^;,]+)[;,] expected (?P<expectation>.+)$"),
-]
 
 
 class TenonError(Exception):
@@ -37,38 +28,36 @@ class TenonError(Exception):
 
     status = 90
 
-    def __init__(self, message: str, status: int | None = None, operator: str = "", node: str = ""):
+    def __init__(
+        self, message: str, status: int | None = None, operator: str = "", node: str = "", expectation: str = "",
+        found: str = "",
+    ):
         super().__init__(message)
         self.message = message
         if status is not None:
             self.status = status
         self.operator = operator
         self.node = node
+        self.expectation = expectation
+        self.found = found
+
+    @classmethod
+    def mismatch(cls, subject: str, expectation: str, found: object, *, node: str = "", operator: str = "") -> TenonError:
+        """Something else was found than expected. An empty subject, or one that ends in a colon, begins the sentence."""
+        verb = "expects" if subject and not subject.endswith(":") else "expected"
+        message = f"{subject} {verb} {expectation}, found {found}".lstrip()
+        return cls(message, None, operator, node, expectation, str(found))
 
     @property
     def status_name(self) -> str:
         return lib.tenon_status_name(self.status).decode()
 
-    def _part(self, name: str) -> str:
-        for form in _FORMS:
-            match = form.search(self.message)
-            if match:
-                return match[name]
-        return ""
-
-    @property
-    def expectation(self) -> str:
-        return self._part("expectation")
-
-    @property
-    def found(self) -> str:
-        return self._part("found")
-
     def __str__(self) -> str:
         return self.message
 
     def __reduce__(self):
-        return type(self), (self.message, self.status, self.operator, self.node)
+        fields = (self.message, self.status, self.operator, self.node, self.expectation, self.found)
+        return type(self), fields
 
 
 class InvalidArgumentError(TenonError, ValueError):
@@ -183,4 +172,6 @@ def check(status: int) -> None:
         raise kind(
             lib.tenon_last_error_message().decode(errors="replace"), status,
             lib.tenon_last_error_operator().decode(errors="replace"),
-            lib.tenon_last_error_node().decode(errors="replace"))
+            lib.tenon_last_error_node().decode(errors="replace"),
+            lib.tenon_last_error_expectation().decode(errors="replace"),
+            lib.tenon_last_error_found().decode(errors="replace"))

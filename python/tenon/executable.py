@@ -165,10 +165,12 @@ class Executable(Handle):
     def _ordered(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
         given = dict(zip(self._names, args))
         if len(args) > len(self._names):
-            raise InvalidArgumentError(f"expected {len(self._names)} inputs, found {len(args)}")
+            raise InvalidArgumentError.mismatch("", f"{len(self._names)} inputs", len(args))
         for name, value in kwargs.items():
             if name not in self._names:
-                raise InvalidArgumentError(f"no input '{name}'; expected {', '.join(map(repr, self._names))}", node=name)
+                known = ", ".join(map(repr, self._names))
+                raise InvalidArgumentError(
+                    f"no input '{name}'; expected {known}", node=name, expectation=known, found=repr(name))
             if name in given:
                 raise InvalidArgumentError(f"input '{name}' is given twice", node=name)
             given[name] = value
@@ -399,7 +401,7 @@ def _options(
     for name, value in (("threads", threads), ("cached_shapes", cached_shapes), ("cached_bytes", cached_bytes),
                         ("memory_limit", memory_limit), ("concurrent_runs", concurrent_runs), ("tuning", tuning)):
         if not 0 <= value < 2**32 and not (name in ("cached_bytes", "memory_limit") and 0 <= value < 2**63):
-            raise InvalidArgumentError(f"{name} expects a number from 0, found {value}", node=name)
+            raise InvalidArgumentError.mismatch(name, "a number from 0", value, node=name)
     hosts = Backends(backends)
     options = ExecutableOptions(
         struct_size=ctypes.sizeof(ExecutableOptions),
@@ -440,7 +442,7 @@ def compile(module: Any, example_inputs: Any = None, **options: Any) -> Any:
         return Executable(module, **options)
     # Whoever has a module of PyTorch's has imported PyTorch.
     if "torch" not in sys.modules:
-        raise InvalidTypeError(f"expected a tenon.Module, found {type(module).__name__}")
+        raise InvalidTypeError.mismatch("", "a tenon.Module", type(module).__name__)
     from .torch import compile as compile_torch
 
     return compile_torch(module, example_inputs, **options)

@@ -44,7 +44,7 @@ class PassContext:
         disabled_rules: Sequence[str] = (), instruments: Sequence[Any] = (), verify: bool = False,
     ):
         if not 0 <= opt_level <= 3:
-            raise InvalidArgumentError(f"opt_level expects 0 to 3, found {opt_level}")
+            raise InvalidArgumentError.mismatch("opt_level", "0 to 3", opt_level)
         self.opt_level = opt_level
         self.required_pass = list(required_pass)
         self.disabled_pass = list(disabled_pass)
@@ -107,7 +107,7 @@ class Pass:
     def __call__(self, mod: Module) -> Module:
         """Applies the pass, whatever its level; the module stays as it is."""
         if not isinstance(mod, Module):
-            raise InvalidTypeError(f"{self.name} expects a tenon.Module, found {type(mod).__name__}")
+            raise InvalidTypeError.mismatch(self.name, "a tenon.Module", type(mod).__name__)
         return self._run(mod, PassContext.current())
 
     def _run(self, mod: Module, ctx: PassContext) -> Module:
@@ -268,7 +268,7 @@ class FuseOpsByPattern(Pass):
             if not (rule.annotation_patterns is None or isinstance(rule.annotation_patterns, Mapping)):
                 raise InvalidTypeError(f"rule '{rule.name}': annotations are patterns by label")
             if not isinstance(rule.pattern, (str, DFPattern)):
-                raise InvalidTypeError(f"rule '{rule.name}': expected a pattern, found {type(rule.pattern).__name__}")
+                raise InvalidTypeError.mismatch(f"rule '{rule.name}':", "a pattern", type(rule.pattern).__name__)
             self.patterns.append(rule)
         self._bind_constants = bind_constants
         self._annotate = annotate_codegen
@@ -427,7 +427,7 @@ class Sequential(Pass):
         super().__init__(PassInfo(name, opt_level))
         for step in passes:
             if not isinstance(step, Pass):
-                raise InvalidTypeError(f"a Sequential of passes, found {type(step).__name__}")
+                raise InvalidTypeError.mismatch("a Sequential", "passes", type(step).__name__)
         self.passes = list(passes)
 
     def _transform(self, mod: Module, ctx: PassContext) -> Module:

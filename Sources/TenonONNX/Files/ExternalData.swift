@@ -41,9 +41,9 @@ struct ExternalData {
         }
         let file = try open(location, tensor: name)
         guard offset <= file.bytes.count, byteCount <= file.bytes.count - offset else {
+            let range = "\(offset) to \(offset) + \(byteCount)"
             throw TenonError.malformedONNX(
-                "tensor \(quoted(name)): bytes \(offset) to \(offset) + \(byteCount) of \(quoted(location)), "
-                    + "which has \(file.bytes.count)")
+                "tensor \(quoted(name)): bytes \(range) of \(quoted(location)), which has \(file.bytes.count)")
         }
         return (file, offset..<offset + byteCount)
     }

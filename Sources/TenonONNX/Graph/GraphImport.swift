@@ -282,8 +282,10 @@ final class GraphImport {
         guard proto.input.count <= function.input.count, proto.output.count <= function.output.count else {
             throw TenonError(
                 .invalidGraph,
-                "the function has \(function.input.count) inputs and \(function.output.count) outputs, the node "
-                    + "\(proto.input.count) and \(proto.output.count)")
+                """
+                the function has \(function.input.count) inputs and \(function.output.count) outputs, the node \
+                \(proto.input.count) and \(proto.output.count)
+                """)
         }
         var inner = Scope(versions: try scope.versions.overridden(by: function.opsetImport), depth: scope.depth + 1)
         var absent: Set<String> = []

@@ -26,11 +26,11 @@ final class Node {
     }
 
     /// An error about this node: operator and name are put in front where it is caught.
-    func error(_ status: Status, _ message: String) -> TenonError {
+    func error(_ status: Status, _ message: ErrorMessage) -> TenonError {
         TenonError(status, message, operatorName: proto.opType)
     }
 
-    func unsupported(_ message: String) -> TenonError { error(.unsupported, message) }
+    func unsupported(_ message: ErrorMessage) -> TenonError { error(.unsupported, message) }
 
     // MARK: - Inputs
 

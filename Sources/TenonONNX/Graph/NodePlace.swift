@@ -19,8 +19,11 @@ struct NodePlace {
         var message = error.message
         if message.hasPrefix("ONNX: ") { message.removeFirst(6) }
         let version = opset.map { " (opset \($0))" } ?? ""
-        return TenonError(
-            error.status, "ONNX: \(op) \(quoted(name))\(version): \(message)", operatorName: op, node: name)
+        var located = error
+        located.message = "ONNX: \(op) \(quoted(name))\(version): \(message)"
+        located.operatorName = op
+        located.node = name
+        return located
     }
 }
 

@@ -29,7 +29,7 @@ enum EinsumImporter {
 
     /// Labels per input and of the output; an ellipsis becomes labels that no letter is.
     private static func parse(_ node: Node, _ equation: String) throws -> ([[Character]], [Character]) {
-        func invalid(_ reason: String) -> TenonError {
+        func invalid(_ reason: ErrorMessage) -> TenonError {
             node.error(.invalidArgument, "equation \(quoted(equation)): \(reason)")
         }
         let sides = equation.split(separator: "-", maxSplits: 1, omittingEmptySubsequences: false)

@@ -5,7 +5,7 @@ enum ConstantTransform {
     /// Rows and columns of a matrix exchanged; the caller has checked that there are two dimensions.
     static func transposed(_ constant: Constant) throws -> Constant {
         guard constant.shape.count == 2, constant.dtype != .string else {
-            throw TenonError(.invalidShape, "a matrix was expected, found \(constant.type)")
+            throw TenonError(.invalidShape, "expected a matrix, found \(constant.type)")
         }
         let (rows, columns) = (Int(constant.shape[0]), Int(constant.shape[1]))
         let size = constant.dtype.byteCount

@@ -178,7 +178,7 @@ extension BindingPass {
                 }
             } catch let error as TenonError {
                 throw TenonError(
-                    error.status, "\(self.name): @\(name): \(error.message)", operatorName: error.operatorName)
+                    error.status, "\(self.name): @\(name): \(error)", operatorName: error.operatorName)
             }
         }
         return result

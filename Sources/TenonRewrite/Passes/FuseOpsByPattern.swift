@@ -127,7 +127,7 @@ public struct FuseOpsByPattern: ModulePass {
             do {
                 try finder.find(in: block)
             } catch let error as TenonError {
-                throw TenonError(error.status, "\(place): \(error.message)")
+                throw TenonError(error.status, "\(place): \(error)")
             }
             guard finder.groupCount > 0 else { return false }
             var attributes: [Attributes] = []

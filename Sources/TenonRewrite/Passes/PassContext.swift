@@ -88,7 +88,7 @@ extension ModulePass {
             do {
                 try result.verify()
             } catch let error as TenonError {
-                throw TenonError(.internal, "\(name) left a module that is not well formed: \(error.message)")
+                throw TenonError(.internal, "\(name) left a module that is not well formed: \(error)")
             }
         }
         for instrument in context.instruments {

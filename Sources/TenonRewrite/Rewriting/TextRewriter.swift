@@ -28,7 +28,7 @@ public struct TextRewriter: ModulePass {
             self.after = after
             try checkAfter(before)
         } catch let error as TenonError {
-            throw TenonError(error.status, "rule '\(name)': \(error.message)", operatorName: error.operatorName)
+            throw TenonError(error.status, "rule '\(name)': \(error)", operatorName: error.operatorName)
         }
     }
 
@@ -41,7 +41,7 @@ public struct TextRewriter: ModulePass {
                 result[name] = try rewrite(function)
             } catch let error as TenonError {
                 throw TenonError(
-                    error.status, "\(self.name): @\(name): \(error.message)", operatorName: error.operatorName)
+                    error.status, "\(self.name): @\(name): \(error)", operatorName: error.operatorName)
             }
         }
         return result

@@ -19,7 +19,7 @@ extension PatternContext {
                 do {
                     try reader.statement(&context, isExact: isExact)
                 } catch let error as TenonError where error.status == .invalidArgument {
-                    throw reader.parser.error(error.message, at: start)
+                    throw reader.parser.error("\(error)", at: start)
                 }
                 guard reader.parser.token.kind != .end else { break }
                 try reader.parser.require(";")

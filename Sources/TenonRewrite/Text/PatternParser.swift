@@ -145,7 +145,7 @@ struct PatternParser {
         }
         do {
             return try tuple.item(index)
-        } catch let error as TenonError { throw parser.error(error.message, at: start) }
+        } catch let error as TenonError { throw parser.error("\(error)", at: start) }
     }
 
     private mutating func constraint(on inner: Pattern) throws -> Pattern {

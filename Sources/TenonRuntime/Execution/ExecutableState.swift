@@ -157,8 +157,10 @@ final class ExecutableState: ForkParticipant, @unchecked Sendable {
         if let limit = account.limit, overflow || total > limit {
             throw TenonError(
                 .limitExceeded,
-                "main: needs \(plan.packedWeightBytes) bytes of packed weights and \(plan.arenaBytes) of arena, "
-                    + "the limit is \(limit)")
+                """
+                main: needs \(plan.packedWeightBytes) bytes of packed weights and \(plan.arenaBytes) of arena, \
+                the limit is \(limit)
+                """)
         }
         if account.reserve(plan.packedWeights) { return }
         trim(keepingPinned: false)

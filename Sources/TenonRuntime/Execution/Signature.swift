@@ -138,7 +138,7 @@ enum TensorCheck {
         "\(spec.dtype.name)[\(spec.shape.map(String.init).joined(separator: ","))]"
     }
 
-    static func error(_ status: Status, _ port: Signature.Port, _ what: String, _ text: String) -> TenonError {
+    static func error(_ status: Status, _ port: Signature.Port, _ what: String, _ text: ErrorMessage) -> TenonError {
         TenonError(status, "\(what) '\(port.name)' \(text)", node: port.name)
     }
 }

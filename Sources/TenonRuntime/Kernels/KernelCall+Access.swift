@@ -2,7 +2,7 @@ import TenonIR
 
 /// Accessors with messages for what a kernel's preparation needs.
 extension KernelCall {
-    func error(_ status: Status, _ message: String) -> TenonError {
+    func error(_ status: Status, _ message: ErrorMessage) -> TenonError {
         TenonError(status, "\(op.name): \(message)", operatorName: op.name)
     }
 

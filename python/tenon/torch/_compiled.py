@@ -57,7 +57,7 @@ class CompiledModule:
             kwargs = {name: kwargs[name] for name in known}
         leaves, spec = pytree.tree_flatten((args, dict(kwargs)))
         if spec != expected:
-            raise InvalidArgumentError(f"expected arguments of the structure {expected}, found {spec}")
+            raise InvalidArgumentError.mismatch("", f"arguments of the structure {expected}", spec)
         return leaves
 
     def _ordered(self, args: tuple, kwargs: Mapping[str, Any]) -> tuple:
@@ -76,7 +76,7 @@ class CompiledModule:
     def run(self, leaves: Sequence[Any]) -> list[torch.Tensor]:
         """Runs on the flattened arguments, and gives the outputs in order, each once."""
         if len(leaves) != len(self._leaves):
-            raise InvalidArgumentError(f"expected {len(self._leaves)} arguments, found {len(leaves)}")
+            raise InvalidArgumentError.mismatch("", f"{len(self._leaves)} arguments", len(leaves))
         tensors = []
         for position, (leaf, number) in enumerate(zip(leaves, self._leaves)):
             if number is None:

@@ -19,11 +19,11 @@ _pointer = ctypes.POINTER(ctypes.c_int64)
 def check_readable(tensor: torch.Tensor, what: str) -> None:
     """Refuses tensors whose elements do not lie in this machine's memory as the type says."""
     if tensor.device.type != "cpu":
-        raise InvalidArgumentError(f"{what} is on device '{tensor.device}', expected 'cpu'", node=what)
+        raise InvalidArgumentError.mismatch(what, "device 'cpu'", f"device '{tensor.device}'", node=what)
     if tensor.layout is not torch.strided:
-        raise InvalidArgumentError(f"{what} has the layout {tensor.layout}, expected torch.strided", node=what)
+        raise InvalidArgumentError.mismatch(what, "the layout torch.strided", tensor.layout, node=what)
     if tensor.is_quantized:
-        raise InvalidArgumentError(f"{what} is quantised, expected plain numbers", node=what)
+        raise InvalidArgumentError.mismatch(what, "plain numbers", "a quantised tensor", node=what)
 
 
 def fill(tensor: Tensor, data: torch.Tensor) -> Any:

@@ -51,7 +51,7 @@ def from_exported_program(program: ExportedProgram) -> Module:
 
 def import_program(program: ExportedProgram) -> Program:
     if not isinstance(program, ExportedProgram):
-        raise InvalidArgumentError(f"expected a torch.export.ExportedProgram, found {type(program).__name__}")
+        raise InvalidArgumentError.mismatch("", "a torch.export.ExportedProgram", type(program).__name__)
     with torch.no_grad():
         program, effects = _prepared(program)
         return _import(program, effects)

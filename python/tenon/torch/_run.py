@@ -78,10 +78,10 @@ class Runner:
 
     def _check(self, tensor: Any, port: Input) -> None:
         if not isinstance(tensor, torch.Tensor):
-            raise InvalidTypeError(f"input '{port.name}' expects a tensor, found {type(tensor).__name__}", node=port.name)
+            raise InvalidTypeError.mismatch(f"input '{port.name}'", "a tensor", type(tensor).__name__, node=port.name)
         check_readable(tensor, port.name)
         if tensor.dtype != port.dtype:
-            raise InvalidTypeError(f"input '{port.name}' expects {port.dtype}, found {tensor.dtype}", node=port.name)
+            raise InvalidTypeError.mismatch(f"input '{port.name}'", str(port.dtype), tensor.dtype, node=port.name)
 
     def _run_expected(self, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         try:
