@@ -120,6 +120,13 @@ public struct FunctionBuilder: Sendable {
         function.body.blocks = blocks
     }
 
+    /// Puts the bindings of a branch that was closed here after all: nothing chooses, it always runs.
+    public mutating func inline(_ branch: Body) {
+        closeBlock()
+        function.body.blocks += branch.blocks
+        hasBranches = true
+    }
+
     /// Adds a conditional, in a block of its own since a dataflow block has no control flow.
     ///
     /// - Parameter type: what both branches give, as far as they agree.

@@ -192,3 +192,30 @@ def test_symbolic_sizes_have_names(tmp_path):
     options = tort.SessionOptions()
     options.add_free_dimension_override_by_name("batch", 3)
     assert tort.InferenceSession(str(file), options).get_inputs()[0].shape == [3, 4]
+
+
+def test_a_branch_that_contradicts_what_follows(tmp_path):
+    from onnx import TensorProto, helper, save
+
+    def branch(node):
+        return helper.make_graph([node], "branch", [], [helper.make_empty_tensor_value_info(node.output[0])])
+
+    nodes = [
+        helper.make_node("Constant", [], ["axes"], value_ints=[0]),
+        helper.make_node(
+            "If", ["c"], ["m"], then_branch=branch(helper.make_node("Squeeze", ["x", "axes"], ["a"])),
+            else_branch=branch(helper.make_node("Identity", ["x"], ["b"]))),
+        helper.make_node("Gemm", ["m", "m"], ["y"], transB=1),
+    ]
+    graph = helper.make_graph(
+        nodes, "g", [
+            helper.make_tensor_value_info("c", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 2, 3]),
+        ], [helper.make_tensor_value_info("y", TensorProto.FLOAT, [2, 2])])
+    file = tmp_path / "branches.onnx"
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), file)
+    ours = tort.InferenceSession(str(file))
+    x = np.arange(6, dtype=np.float32).reshape(1, 2, 3)
+    np.testing.assert_allclose(ours.run(None, {"c": np.array(True), "x": x})[0], x[0] @ x[0].T)
+    with pytest.raises(Exception, match="condition_must_hold"):
+        ours.run(None, {"c": np.array(False), "x": x})

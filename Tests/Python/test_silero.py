@@ -58,13 +58,9 @@ def listen(runtime, samples, rate, **model):
     return found, calls
 
 
-# These hold an If whose condition depends on the input.
-conditional = pytest.mark.xfail(raises=tenon.onnxruntime.NotImplemented)
-
-
 @pytest.mark.parametrize("model", [
-    pytest.param({"onnx": True}, id="if", marks=conditional),
-    pytest.param({"onnx": True, "opset_version": 15}, id="opset15", marks=conditional),
+    pytest.param({"onnx": True}, id="if"),
+    pytest.param({"onnx": True, "opset_version": 15}, id="opset15"),
     pytest.param({"sequence": True}, id="sequence"),
 ])
 def test_same_speech(recording, model):

@@ -85,6 +85,41 @@ import Testing
         #expect(module.main?.resultType == .tensor(TensorType(.float32, [])))
     }
 
+    /// PyTorch writes both ways of `squeeze` where it does not know a size; only one of them fits what follows.
+    ///
+    /// A matrix follows: `x` as it is, or what the branch makes of it.
+    @Test(arguments: [("Unsqueeze", Int64(0)), ("Squeeze", 1)])
+    func aBranchThatContradictsWhatFollowsIsNotThere(op: String, holds: Int64) throws {
+        var model = ModelBuilder()
+        model.input("c", [], .bool)
+        model.input("x", op == "Squeeze" ? ["n", 4, 1] : ["n", 4])
+        let changed = graph("then_branch") { inner in
+            inner.constant(ModelBuilder.ints("axes", [2]))
+            inner.node(op, ["x", "axes"], ["f"])
+            inner.output("f")
+        }
+        let same = graph("else_branch") { inner in
+            inner.node("Identity", ["x"], ["g"])
+            inner.output("g")
+        }
+        model.node("If", ["c"], ["y"], [changed, same])
+        model.constant(ModelBuilder.floats("w", [4, 2]))
+        model.node("Gemm", ["y", "w"], ["z"])
+        model.output("z")
+        let module = try model.load()
+        let main = try #require(module.main)
+        #expect(module.findings().isEmpty)
+        #expect(main.resultType == .tensor(TensorType(.float32, [.symbol("n"), 2])))
+        var required: [ValueType] = []
+        main.forEachBinding { binding in
+            if case .conditional = binding.expression { Issue.record("a conditional is left") }
+            if case .matchCast(_, let type) = binding.expression { required.append(type) }
+        }
+        // A run that takes the other branch fails.
+        #expect(required == [.shape([.fixed(holds)])])
+        #expect(try Module(text: module.text()).isStructurallyEqual(to: module))
+    }
+
     @Test func whatABranchLacksIsReportedOnce() throws {
         let error = failure { _ = try conditional(then: "Mystery", other: "Enigma") }
         #expect(error?.status == .unsupported)

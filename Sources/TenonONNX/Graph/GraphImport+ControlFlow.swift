@@ -72,13 +72,42 @@ extension GraphImport {
         }
         let (before, known) = (freshSymbols.count, bodies)
         // Both are looked at, so that one error can say all that is missing.
-        let (first, second) = (try branch { try expand(then) }, try branch { try expand(other) })
-        guard let first, let second else { return then.output.map { _ in .unsupported } }
-        if zip(first.types, second.types).contains(where: { $0.asTensor?.rank != $1.asTensor?.rank }) {
+        let first = try side { try expand(then) }
+        let second = try side { try expand(other) }
+        if case .possible(let a) = first, case .possible(let b) = second,
+            zip(a.types, b.types).contains(where: { $0.asTensor?.rank != $1.asTensor?.rank })
+        {
             bodies = known
             throw RankDifference(condition: condition, then: then, other: other)
         }
-        return try conditional(condition, first, second, since: before, name: name)
+        return try choice(condition, first, second, since: before, name: name)
+            ?? then.output.map { _ in .unsupported }
+    }
+
+    /// What a run that takes one of two sides gives; nil when something in them is not supported, which has been reported.
+    private func choice(
+        _ condition: Operand, _ then: Side, _ other: Side, since before: Int, name: String
+    ) throws -> [ImportedValue]? {
+        switch (then, other) {
+        case (.possible(let first), .possible(let second)):
+            return try conditional(condition, first, second, since: before, name: name)
+        case (.possible(let first), .contradictory): return try always(first, condition, 1)
+        case (.contradictory, .possible(let second)): return try always(second, condition, 0)
+        case (.contradictory(let error), .contradictory): throw error
+        case (.unsupported, _), (_, .unsupported): return nil
+        }
+    }
+
+    /// The side that is left where the other one contradicts itself, so that no run could have finished there: a run whose
+    /// condition chooses the other one fails.
+    private func always(_ side: Branch, _ condition: Operand, _ value: Int64) throws -> [ImportedValue] {
+        let (name, dims) = (value == 1 ? "condition_must_hold" : "condition_must_not_hold", [Dim.fixed(value)])
+        let number = try builder.call("astype", [condition], ["dtype": .dtype(.int64)], name: name)
+        let vector = try builder.call("reshape", [.value(number), .shape([1])], name: name)
+        let shape = try builder.call("tensor_to_shape", [.value(vector)], name: name)
+        _ = builder.bind(.matchCast(.value(shape), .shape(dims)), .shape(dims), name: name)
+        builder.inline(side.body)
+        return side.values
     }
 
     private func conditional(
@@ -102,10 +131,10 @@ extension GraphImport {
     ) throws {
         let before = freshSymbols.count
         let names = outputs.filter { scope.values[$0] == nil }
-        func side(_ graph: ONNXGraphProto) throws -> Branch? {
+        func copy(_ graph: ONNXGraphProto) throws -> Side {
             let around = scope
             defer { scope = around }
-            return try branch {
+            return try side {
                 // Copies multiply, so they count as nesting.
                 scope.depth += 1
                 guard scope.depth <= options.limits.nesting else {
@@ -118,21 +147,37 @@ extension GraphImport {
                 return try names.map { try result($0) }
             }
         }
-        let (first, second) = (try side(difference.then), try side(difference.other))
-        guard let first, let second else {
-            for name in names { try define(name, .unsupported) }
-            return
-        }
+        let (first, second) = (try copy(difference.then), try copy(difference.other))
         guard !names.isEmpty else { return }
-        let values = try conditional(
+        let values = try choice(
             difference.condition, first, second, since: before, name: hint(names.first ?? ""))
-        for (name, value) in zip(names, values) { try define(name, value) }
+        for (index, name) in names.enumerated() { try define(name, values?[index] ?? .unsupported) }
     }
 
-    /// The bindings of a branch, and the types of what it gives.
+    /// The bindings of a branch, and what it gives.
     private struct Branch {
         var body: Body
+        var values: [ImportedValue]
         var types: [ValueType]
+    }
+
+    /// One side of an If.
+    private enum Side {
+        case possible(Branch)
+        /// Its shapes or types rule it out: what an exporter writes for a case that its model never meets.
+        case contradictory(TenonError)
+        /// It was reported.
+        case unsupported
+    }
+
+    private func side(_ add: () throws -> [ImportedValue]) throws -> Side {
+        let (known, reported) = (bodies, unsupported)
+        do {
+            return try branch(add).map { .possible($0) } ?? .unsupported
+        } catch let error as TenonError where [.invalidShape, .invalidType].contains(error.status) {
+            (bodies, unsupported) = (known, reported)
+            return .contradictory(error)
+        }
     }
 
     /// What `add` adds, as a branch; nil when something in it is not supported, which has been reported.
@@ -146,7 +191,8 @@ extension GraphImport {
                 return nil
             }
             let types = outputs.map { builder.type(of: $0) }
-            return Branch(body: try builder.endBranch(outputs.count == 1 ? outputs[0] : .tuple(outputs)), types: types)
+            let body = try builder.endBranch(outputs.count == 1 ? outputs[0] : .tuple(outputs))
+            return Branch(body: body, values: values, types: types)
         } catch {
             levels.removeLast(levels.count - level)
             builder.abandonBranch()

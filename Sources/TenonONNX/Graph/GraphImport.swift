@@ -16,7 +16,7 @@ final class GraphImport {
     var bodies: [String: Function] = [:]
     private var nodeCount = 0
     private let topLevelNodes: Int
-    private(set) var unsupported = UnsupportedReport()
+    var unsupported = UnsupportedReport()
 
     /// The function that bindings go to.
     var builder: FunctionBuilder {

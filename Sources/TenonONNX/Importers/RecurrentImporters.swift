@@ -36,6 +36,9 @@ enum RecurrentImporters {
         guard ["forward", "reverse", "bidirectional"].contains(direction),
             (direction == "bidirectional") == (directions == 2)
         else { throw node.error(.invalidArgument, "direction \(quoted(direction)) with \(directions) directions") }
+        if let rank = try node.type(0).rank, rank != 3 {
+            throw node.error(.invalidShape, "X expects 3 dimensions, found \(try node.type(0))")
+        }
         let batchFirst = try node.int("layout", 0) == 1
         var x = try node.operand(0)
         if batchFirst { x = try node.call("permute_dims", [x], ["axes": .ints([1, 0, 2])]) }

@@ -156,8 +156,10 @@ struct PlanBuilder {
             func mark(_ id: ValueID) { if isUsed.indices.contains(id.int) { isUsed[id.int] = true } }
             function.body.result.forEachValue(mark)
             for block in function.body.blocks.reversed() {
-                for binding in block.bindings.reversed()
-                where isUsed.indices.contains(binding.id.int) && isUsed[binding.id.int] {
+                for binding in block.bindings.reversed() where isUsed.indices.contains(binding.id.int) {
+                    // What a shape must be is checked, whether or not something uses it.
+                    if case .matchCast(_, .shape) = binding.expression { mark(binding.id) }
+                    guard isUsed[binding.id.int] else { continue }
                     binding.expression.forEachValue(mark)
                     if case .conditional(_, let then, let other) = binding.expression {
                         for body in [then, other] {
