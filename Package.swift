@@ -50,13 +50,14 @@ let package = Package(
             name: "TenonIR", dependencies: [.product(name: "OrderedCollections", package: "swift-collections")]),
         .target(name: "TenonRewrite", dependencies: ["TenonIR"]),
         .target(name: "CParallel", linkerSettings: [.linkedLibrary("gomp")]),
+        .target(name: "CKernels"),
         .target(name: "CDNNL", cSettings: dnnlCFlags, linkerSettings: dnnlLinkFlags),
         .target(name: "TenonRuntime", dependencies: ["TenonIR", "CParallel"]),
         .target(
             name: "TenonONNX", dependencies: ["TenonIR", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
             exclude: ["Proto/onnx.proto"]),
-        .target(name: "TenonDNNL", dependencies: ["CDNNL", "TenonIR", "TenonRewrite", "TenonRuntime"]),
-        .testTarget(name: "TenonDNNLTests", dependencies: ["TenonDNNL"]),
+        .target(name: "TenonDNNL", dependencies: ["CDNNL", "CKernels", "TenonIR", "TenonRewrite", "TenonRuntime"]),
+        .testTarget(name: "TenonDNNLTests", dependencies: ["TenonDNNL", "CKernels"]),
         .testTarget(name: "TenonRewriteTests", dependencies: ["TenonRewrite"]),
         .testTarget(
             name: "TenonONNXTests",

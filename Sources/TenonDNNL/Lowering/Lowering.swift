@@ -65,6 +65,11 @@ extension RegionNode {
         case .convolution(let convolution):
             list.append(convolution.weights)
             if let bias = convolution.bias { list.append(bias) }
+        case .depthwiseFusion(let fusion):
+            for convolution in [fusion.pointwise, fusion.depthwise] {
+                list.append(convolution.weights)
+                if let bias = convolution.bias { list.append(bias) }
+            }
         case .product(let product):
             list.append(product.weights)
             if let bias = product.bias { list.append(bias) }
@@ -82,7 +87,7 @@ extension RegionNode {
     var acceptsPostOps: Bool {
         switch operation {
         case .convolution, .product, .pooling, .normalization, .eltwise, .binary: postOps.count < TDNNL_MAX_POST_OPS
-        case .softmax, .concat, .reduction, .resampling, .prelu, .shuffle, .view, .kernel: false
+        case .depthwiseFusion, .softmax, .concat, .reduction, .resampling, .prelu, .shuffle, .view, .kernel: false
         }
     }
 }

@@ -1,9 +1,10 @@
 import CDNNL
+import CKernels
 import TenonIR
 
 /// One way to run a node: an implementation with the layouts that it reads and writes.
 struct Candidate {
-    /// Nil for views and Swift kernels.
+    /// Nil for views and kernels of ours.
     var descriptor: PrimitiveDescriptor?
     var implementation: String
     var operands: [BoundOperand]
@@ -11,6 +12,8 @@ struct Candidate {
     var outputDescriptor: MemoryDescriptor
     /// The residual that the primitive adds to in place: its memory becomes the output's.
     var accumulates: TensorID?
+    /// What our own convolution kernel computes, in the candidate's layouts.
+    var block: tkernel_block?
     /// Expected nanoseconds.
     var time: Double
 }

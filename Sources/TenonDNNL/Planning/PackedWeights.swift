@@ -11,12 +11,24 @@ final class PackedWeights: Sendable {
         var layout: UInt64
     }
 
+    /// What has been done with a constant.
+    private enum Recipe {
+        case reorder(from: MemoryDescriptor, to: MemoryDescriptor)
+        /// Packed with others for our own kernels, whose layout the shapes decide.
+        case together([Companion])
+    }
+
+    private struct Companion {
+        weak var constant: Constant?
+        /// Whether there was one.
+        let isPresent: Bool
+    }
+
     private struct Entry: @unchecked Sendable {
         /// Its address may be another constant's one day.
         weak var constant: Constant?
         weak var memory: WeightMemory?
-        let source: MemoryDescriptor
-        let target: MemoryDescriptor
+        let recipe: Recipe
 
         var isAlive: Bool { constant != nil && memory != nil }
     }
@@ -30,19 +42,45 @@ final class PackedWeights: Sendable {
     private let table = Mutex(Table())
 
     func find(_ constant: Constant, _ source: MemoryDescriptor, _ target: MemoryDescriptor) -> WeightMemory? {
-        let key = Key(constant: ObjectIdentifier(constant), layout: target.hash)
+        find(constant, target.hash) { recipe in
+            guard case .reorder(let from, let to) = recipe else { return false }
+            return to.isEqual(to: target) && from.isEqual(to: source)
+        }
+    }
+
+    /// Constants that were packed together, the first of which is there.
+    func find(_ constants: [Constant?]) -> WeightMemory? {
+        guard let first = constants.first ?? nil else { return nil }
+        return find(first, Self.together) { recipe in
+            guard case .together(let companions) = recipe, companions.count == constants.count else { return false }
+            return zip(companions, constants).allSatisfy { $0.isPresent == ($1 != nil) && $0.constant === $1 }
+        }
+    }
+
+    private static let together: UInt64 = 1
+
+    private func find(_ constant: Constant, _ layout: UInt64, _ isRight: (Recipe) -> Bool) -> WeightMemory? {
+        let key = Key(constant: ObjectIdentifier(constant), layout: layout)
         let entries = table.withLock { $0.entries[key] } ?? []
-        for entry in entries where entry.constant === constant {
-            if entry.target.isEqual(to: target), entry.source.isEqual(to: source), let memory = entry.memory {
-                return memory
-            }
+        for entry in entries where entry.constant === constant && isRight(entry.recipe) {
+            if let memory = entry.memory { return memory }
         }
         return nil
     }
 
     func add(_ memory: WeightMemory, _ constant: Constant, _ source: MemoryDescriptor, _ target: MemoryDescriptor) {
-        let key = Key(constant: ObjectIdentifier(constant), layout: target.hash)
-        let entry = Entry(constant: constant, memory: memory, source: source, target: target)
+        add(memory, constant, target.hash, .reorder(from: source, to: target))
+    }
+
+    func add(_ memory: WeightMemory, _ constants: [Constant?]) {
+        guard let first = constants.first ?? nil else { return }
+        let companions = constants.map { Companion(constant: $0, isPresent: $0 != nil) }
+        add(memory, first, Self.together, .together(companions))
+    }
+
+    private func add(_ memory: WeightMemory, _ constant: Constant, _ layout: UInt64, _ recipe: Recipe) {
+        let key = Key(constant: ObjectIdentifier(constant), layout: layout)
+        let entry = Entry(constant: constant, memory: memory, recipe: recipe)
         table.withLock { table in
             table.entries[key] = (table.entries[key] ?? []).filter(\.isAlive) + [entry]
             guard table.entries.count > table.sweep else { return }

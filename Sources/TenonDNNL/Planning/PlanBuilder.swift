@@ -78,6 +78,7 @@ struct PlanBuilder {
             places[node.output.index][Int(Layout.plain.rawValue)] = alias
         case .kernel(let op): try emitKernel(node, op)
         case .concat where try joinInPlace(node, candidate, index): break
+        case .depthwiseFusion(let fusion): try emitDepthwiseFusion(node, fusion, candidate)
         default: try emitPrimitive(node, candidate, index)
         }
     }
@@ -115,10 +116,8 @@ struct PlanBuilder {
         let output: BufferID
         if let residual = candidate.accumulates {
             output = try accumulator(residual, candidate, index, operands.map(\.buffer))
-        } else if let slot = slots[PlacedTensor(tensor: node.output, layout: candidate.output)] {
-            output = slice(slot, candidate.outputDescriptor.byteCount)
         } else {
-            output = addBuffer(candidate.outputDescriptor.byteCount, .workspace)
+            output = place(node, candidate)
         }
         places[node.output.index][Int(candidate.output.rawValue)] = output
         operands.append((Int32(TDNNL_ARG_DST.rawValue), output, candidate.outputDescriptor))
@@ -130,6 +129,37 @@ struct PlanBuilder {
                 binding: node.binding, composite: node.composite, implementation: candidate.implementation,
                 layouts: layouts + ":" + candidate.outputDescriptor.layoutText(), bytes: bytes, flops: node.flops(graph)
             ))
+    }
+
+    /// Memory for a result: where a concatenation wants it, else of its own.
+    private mutating func place(_ node: RegionNode, _ candidate: Candidate) -> BufferID {
+        let bytes = candidate.outputDescriptor.byteCount
+        if let slot = slots[PlacedTensor(tensor: node.output, layout: candidate.output)] { return slice(slot, bytes) }
+        return addBuffer(bytes, .workspace)
+    }
+
+    private mutating func emitDepthwiseFusion(
+        _ node: RegionNode, _ fusion: DepthwiseFusion, _ candidate: Candidate
+    ) throws {
+        guard let block = candidate.block, let operand = candidate.operands.first else {
+            throw TenonError(.internal, "\(node.composite) has no kernel")
+        }
+        let source = try buffer(for: operand)
+        let memory = try packer.pack(fusion, block, graph)
+        if !plan.packedWeights.contains(where: { $0 === memory }) { plan.packedWeights.append(memory) }
+        let weights = addBuffer(memory.bytes, .weights(memory))
+        let output = place(node, candidate)
+        places[node.output.index][Int(candidate.output.rawValue)] = output
+        let kernel = kernel(block)
+        plan.steps.append(
+            PlanStep(
+                action: .kernel(kernel, inputs: [source, weights], outputs: [output]),
+                scratchBytes: kernel.scratchBytes,
+                description: StepDescription(
+                    binding: node.binding, composite: node.composite, implementation: candidate.implementation,
+                    layouts: operand.descriptor.layoutText() + ":" + candidate.outputDescriptor.layoutText(),
+                    bytes: operand.descriptor.byteCount &+ memory.bytes &+ candidate.outputDescriptor.byteCount,
+                    flops: node.flops(graph))))
     }
 
     mutating func append(
@@ -297,6 +327,8 @@ extension RegionNode {
         switch operation {
         case .convolution(let convolution):
             value = convolution.flops(graph[inputs[0]].dims, graph[output].dims, graph)
+        case .depthwiseFusion(let fusion):
+            value = fusion.flops(graph[inputs[0]].dims, graph[output].dims, graph)
         case .product: value = 2 * Double(graph[output].count) * Double(graph[inputs[0]].dims.last ?? 1)
         default: value = 0
         }

@@ -14,7 +14,7 @@ struct RegionPlanner {
             context: PlanContext(
                 engine: engine, graph: folded.graph, threads: options.threads,
                 blockSize: PlanContext.preferredBlockSize(engine), costs: CostModel(threads: options.threads)))
-        for node in folded.nodes {
+        for node in DepthwiseFolding.fold(folded.nodes, planner.context) {
             do {
                 try planner.add(node)
             } catch let error as TenonError {

@@ -101,7 +101,7 @@ struct ChainFolding {
         return false
     }
 
-    private func extend(_ node: inout RegionNode, with op: RegionOp, behind tensor: TensorID) -> Bool {
+    private mutating func extend(_ node: inout RegionNode, with op: RegionOp, behind tensor: TensorID) -> Bool {
         if op.name == "add", node.postOps.isEmpty, op.inputs.count == 2,
             addBias(&node, op.inputs[0] == tensor ? op.inputs[1] : op.inputs[0], tensor)
         {
@@ -117,7 +117,7 @@ struct ChainFolding {
     }
 
     /// One value per output channel, in the channel's place, is a bias.
-    private func addBias(_ node: inout RegionNode, _ operand: TensorID, _ tensor: TensorID) -> Bool {
+    private mutating func addBias(_ node: inout RegionNode, _ operand: TensorID, _ tensor: TensorID) -> Bool {
         let shape = graph[tensor].dims
         guard operand != tensor, graph[operand].dtype == .float32, graph[operand].constant?.strides == nil,
             let dims = Broadcasting.aligned(graph[operand].dims, to: shape)
@@ -126,8 +126,9 @@ struct ChainFolding {
             dims.indices.allSatisfy { $0 == axis ? dims[$0] == shape[$0] : dims[$0] == 1 }
         }
         switch node.operation {
-        case .convolution(var convolution) where convolution.bias == nil && fits(1):
-            convolution.bias = operand
+        case .convolution(var convolution) where fits(1):
+            guard let bias = convolution.bias.map({ joined($0, operand) }) ?? operand else { return false }
+            convolution.bias = bias
             node.operation = .convolution(convolution)
         case .product(var product) where product.bias == nil && fits(shape.count - 1):
             product.bias = operand
@@ -135,6 +136,25 @@ struct ChainFolding {
         default: return false
         }
         return true
+    }
+
+    /// Two constant biases as one; nil when one is not constant.
+    private mutating func joined(_ a: TensorID, _ b: TensorID) -> TensorID? {
+        guard let first = graph[a].constant, let second = graph[b].constant, first.strides == nil,
+            second.strides == nil,
+            graph[a].count == graph[b].count, let x = first.constant.bytes.baseAddress,
+            let y = second.constant.bytes.baseAddress
+        else { return nil }
+        let sums = (0..<graph[a].count).map {
+            x.loadUnaligned(fromByteOffset: $0 * 4, as: Float.self)
+                + y.loadUnaligned(fromByteOffset: $0 * 4, as: Float.self)
+        }
+        guard let constant = try? Constant(.float32, graph[a].dims.map(Int64.init), sums) else { return nil }
+        let tensor = graph[a]
+        return graph.add(
+            RegionTensor(
+                name: tensor.name, dims: tensor.dims, dtype: tensor.dtype,
+                origin: .constant(ConstantView(constant: constant, strides: nil))))
     }
 
     // MARK: - Gates

@@ -6,6 +6,7 @@ import TenonRuntime
 struct RegionNode {
     enum Operation {
         case convolution(Convolution)
+        case depthwiseFusion(DepthwiseFusion)
         case product(MatrixProduct)
         case pooling(Pooling)
         case normalization(Normalization)

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Convolution kernels for what oneDNN has no single primitive for on one picture: a 1×1 convolution and the depthwise
+// convolution behind it, row by row, so that what lies between them never leaves the nearest cache.
+#ifndef CKERNELS_H
+#define CKERNELS_H
+
+#include <stdint.h>
+
+#if defined(__clang__)
+#pragma clang assume_nonnull begin
+#endif
+
+// Functions behind a convolution; NaN stays NaN in all of them.
+typedef enum tkernel_function {
+    TKERNEL_IDENTITY,
+    TKERNEL_RELU, // alpha · x below zero
+    TKERNEL_CLIP, // between alpha and beta
+    TKERNEL_SWISH, // x / (1 + exp(-alpha · x))
+    TKERNEL_HARDSWISH // x · clip(alpha · x + beta, 0, 1)
+} tkernel_function;
+
+typedef struct tkernel_activation {
+    int32_t function;
+    float alpha, beta;
+} tkernel_activation;
+
+// Where an activation's elements lie, in floats: channel c of a pixel is at c / 16 · block + c % 16.
+typedef struct tkernel_layout {
+    int64_t image, row, pixel, block;
+} tkernel_layout;
+
+// A 1×1 convolution from `inputs` to `channels` channels, then a depthwise one, square, without dilation. Padding is of zeros
+// behind the first activation.
+typedef struct tkernel_block {
+    int64_t batch, inputs, channels;
+    int64_t height, width, out_height, out_width;
+    int64_t kernel, stride, pad_top, pad_left;
+    tkernel_layout source, target;
+    tkernel_activation middle, last;
+} tkernel_block;
+
+// Whether this machine has the instructions (AVX-512) and the kernels take this shape: strides of 1 and 2, kernels of 3 and 5.
+int tkernel_block_is_supported(const tkernel_block *block);
+
+// Floats of the packed weights, and of the scratch memory of each thread; 0 when sizes overflow.
+int64_t tkernel_block_weights(const tkernel_block *block);
+int64_t tkernel_block_scratch(const tkernel_block *block);
+
+// Packs weights [channels, inputs] and [channels, kernel · kernel], row-major, and one bias value per channel or NULL each.
+void tkernel_block_pack(
+    const tkernel_block *block, const float *pointwise, const float *_Nullable pointwise_bias, const float *depthwise,
+    const float *_Nullable depthwise_bias, float *into);
+
+// How many pieces the work for `threads` threads falls into, which may run at the same time.
+int64_t tkernel_block_pieces(const tkernel_block *block, int64_t threads);
+
+// Computes pieces `begin` up to but not including `end` of `pieces`. `scratch` belongs to the calling thread meanwhile. All memory is
+// aligned to 4 bytes at least.
+void tkernel_block_run(
+    const tkernel_block *block, int64_t pieces, int64_t begin, int64_t end, const float *source, const float *weights,
+    float *target, float *scratch);
+
+#if defined(__clang__)
+#pragma clang assume_nonnull end
+#endif
+
+#endif

@@ -1,0 +1,78 @@
+import CDNNL
+import CKernels
+import TenonIR
+import TenonRuntime
+
+extension CandidateMaker {
+    /// One per pair of layouts; reading pixel by pixel costs a copy.
+    func depthwiseFusion(_ node: RegionNode, _ fusion: DepthwiseFusion) throws -> [Candidate] {
+        let (x, y) = (graph[node.inputs[0]].dims, graph[node.output].dims)
+        guard let shape = fusion.block(x, graph[fusion.expanded].dims, y, graph) else { return [] }
+        var found: [Candidate] = []
+        for from in context.layouts(x) where from != .plain {
+            for to in context.layouts(y) where to != .plain {
+                var block = shape
+                block.source = tkernel_layout(from, x)
+                block.target = tkernel_layout(to, y)
+                found.append(
+                    Candidate(
+                        implementation: "1x1_dw:avx512",
+                        operands: [try context.laidOut(node.inputs[0], from, argument: TDNNL_ARG_SRC)], output: to,
+                        outputDescriptor: try context.descriptor(y, to), block: block,
+                        time: time(fusion, x, y, from, to)))
+            }
+        }
+        return found
+    }
+
+    private func time(_ fusion: DepthwiseFusion, _ x: [Int], _ y: [Int], _ from: Layout, _ to: Layout) -> Double {
+        let bytes = context.byteCount(x, from) + context.byteCount(y, to)
+        var time = context.costs.compute(
+            flops: fusion.flops(x, y, graph), bytes: bytes, efficiency: from == .blocked ? 0.88 : 0.85)
+        if from == .channelsLast { time += Double(context.byteCount(x, from)) / context.costs.bandwidth }
+        for (function, count) in [(fusion.middle, graph[fusion.expanded].count), (fusion.last, y.reduce(1, *))]
+        where function?.isTranscendental == true {
+            time += context.costs.transcendental("", count: count) / 2
+        }
+        return time
+    }
+}
+
+extension tkernel_layout {
+    /// Of an activation with four dimensions.
+    fileprivate init(_ layout: Layout, _ dims: [Int]) {
+        let (channels, width) = (Int64(dims[1]), Int64(dims[3]))
+        let pixels = Int64(dims[2]) * width
+        if layout == .blocked {
+            self.init(image: (channels + 15) / 16 * 16 * pixels, row: width * 16, pixel: 16, block: pixels * 16)
+        } else {
+            self.init(image: channels * pixels, row: width * channels, pixel: channels, block: 16)
+        }
+    }
+}
+
+extension PlanBuilder {
+    /// The step that runs a block on the threads of the run, each with scratch memory of its own.
+    func kernel(_ block: tkernel_block) -> PreparedKernel {
+        var block = block
+        let threads = max(context.threads, 1)
+        let pieces = Int(tkernel_block_pieces(&block, Int64(threads)))
+        // In whole cache lines.
+        let scratch = (Int(tkernel_block_scratch(&block)) + 15) / 16 * 16
+        let given = block
+        return PreparedKernel(scratchBytes: scratch * threads * 4) { arguments in
+            let source = arguments.inputs[0].assumingMemoryBound(to: Float.self)
+            let weights = arguments.inputs[1].assumingMemoryBound(to: Float.self)
+            let target = arguments.outputs[0].assumingMemoryBound(to: Float.self)
+            let memory = arguments.scratch.assumingMemoryBound(to: Float.self)
+            arguments.parallel.forEach(threads) { range in
+                var block = given
+                for index in range {
+                    tkernel_block_run(
+                        &block, Int64(pieces), Int64(pieces * index / threads), Int64(pieces * (index + 1) / threads),
+                        source, weights, target, memory + scratch * index)
+                }
+            }
+        }
+    }
+}
