@@ -48,7 +48,8 @@ extension CandidateMaker {
     ) -> [tdnnl_algorithm] {
         let kernel = graph[convolution.weights].dims.dropFirst(2)
         let isWinograd =
-            !convolution.isTransposed && convolution.groups == 1 && from == .blocked && to == .blocked
+            context.onlyLayout == nil && !convolution.isTransposed && convolution.groups == 1 && from == .blocked
+            && to == .blocked
             && kernel.elementsEqual([3, 3]) && convolution.strides == [1, 1] && convolution.dilations == [1, 1]
             && x[1] >= 16 && y[1] >= 16
         return isWinograd ? [TDNNL_CONVOLUTION_DIRECT, TDNNL_CONVOLUTION_WINOGRAD] : [TDNNL_CONVOLUTION_DIRECT]

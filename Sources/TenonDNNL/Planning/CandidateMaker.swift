@@ -56,7 +56,8 @@ struct CandidateMaker {
     ) throws {
         let (status, handle) = postOps.withAttributes(create)
         guard let descriptor = try PrimitiveDescriptor.wrap(status, handle, what) else { return }
-        for count in 0..<limit {
+        // Whoever asks for one layout wants to know whether there is a way, not all of them; the first is the best.
+        for count in 0..<(context.onlyLayout == nil ? limit : 1) {
             if descriptor.isReference && count > 0 { return }
             // Each candidate keeps a descriptor of its own.
             try accept(try descriptor.copy())
