@@ -1,15 +1,18 @@
 """One engine with one ONNX model in one process, driven through pipes by ``sidebyside``.
 
-usage: engines.py ENGINE MODEL THREADS BATCH
+usage: engines.py ENGINE MODEL THREADS BATCH [CALLERS]
 
 First line written: JSON with the seconds from file to ready and the peak memory in KiB. Then, for each line read, a number
-of runs: after a pause and two runs to warm up, the seconds of each run as a JSON list.
+of runs: after a pause and two runs to warm up, the seconds of each run as a JSON list. With several callers, each thread does so many
+runs, all at once, and the list has one entry: the seconds per run. For a line "steps N", Tenon answers with the sum over its steps of
+the fastest of N times of each; other engines answer null.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
 
 import numpy as np
@@ -29,7 +32,7 @@ def tenon_runner(path: str, threads: int, batch: int, mode: str):
         module = module.optimize()
     executable = tenon.compile(module, threads=threads, tuning=3.0 if mode == "tuned" else 0.0)
     return executable, [(port.name, port.shape, port.dtype) for port in executable.inputs], \
-        lambda values: executable.run(values)
+        lambda: lambda values: executable.run(values)
 
 
 def ort_runner(path: str, threads: int, batch: int):
@@ -40,7 +43,7 @@ def ort_runner(path: str, threads: int, batch: int):
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     ports = [(port.name, port.shape, DTYPES[port.type[7:-1]]) for port in session.get_inputs()]
     names = [port[0] for port in ports]
-    return session, ports, lambda values: session.run(None, dict(zip(names, values)))
+    return session, ports, lambda: lambda values: session.run(None, dict(zip(names, values)))
 
 
 def openvino_runner(path: str, threads: int, batch: int):
@@ -49,10 +52,14 @@ def openvino_runner(path: str, threads: int, batch: int):
     core = openvino.Core()
     model = core.compile_model(path, "CPU", {
         "INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"})
-    request = model.create_infer_request()
     ports = [(port.get_any_name(), [size.get_length() if size.is_static else "n" for size in port.get_partial_shape()],
               port.get_element_type().to_dtype()) for port in model.inputs]
-    return (model, request), ports, lambda values: request.infer(values, share_inputs=True)
+
+    def caller():
+        request = model.create_infer_request()
+        return lambda values: request.infer(values, share_inputs=True)
+
+    return model, ports, caller
 
 
 def torch_runner(path: str, threads: int, batch: int, mode: str):
@@ -73,7 +80,7 @@ def torch_runner(path: str, threads: int, batch: int, mode: str):
 
     shape = [batch, 3, 224, 224]
     run([np.zeros(shape, np.float32)])
-    return model, [("x", shape, np.float32)], run
+    return model, [("x", shape, np.float32)], lambda: run
 
 
 def peak_kib() -> int:
@@ -92,10 +99,39 @@ def make(engine: str, path: str, threads: int, batch: int):
     return tenon_runner(path, threads, batch, engine.removeprefix("tenon").lstrip("-"))
 
 
+def timed(run, values, runs: int) -> list[float]:
+    times = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        run(values)
+        times.append(time.perf_counter() - start)
+    return times
+
+
+def together(callers, values, runs: int) -> list[float]:
+    """The seconds per run of threads that all run at once."""
+    workers = [threading.Thread(target=timed, args=(run, values, runs)) for run in callers]
+    start = time.perf_counter()
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    return [(time.perf_counter() - start) / (runs * len(callers))]
+
+
+def fastest_steps(executable, values, runs: int) -> float | None:
+    if not hasattr(executable, "profile"):
+        return None
+    microseconds = [[step.microseconds for step in executable.profile(values)] for _ in range(runs)]
+    return sum(map(min, zip(*microseconds))) / 1e6
+
+
 def main() -> None:
     engine, path, threads, batch = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     start = time.perf_counter()
-    _keep, ports, run = make(engine, path, threads, batch)
+    executable, ports, caller = make(engine, path, threads, batch)
+    callers = [caller() for _ in range(int(sys.argv[5]) if len(sys.argv) > 5 else 1)]
+    run = callers[0]
     ready = time.perf_counter() - start
     generator = np.random.default_rng(0)
     values = [generator.standard_normal([size if isinstance(size, int) else batch for size in shape]).astype(dtype)
@@ -106,14 +142,14 @@ def main() -> None:
     print(json.dumps({"ready": ready, "peak_kib": peak, "output": first.ravel()[:1000].astype(float).tolist()}), flush=True)
     for line in sys.stdin:
         time.sleep(0.3)
-        run(values)
-        run(values)
-        times = []
-        for _ in range(int(line)):
-            start = time.perf_counter()
-            run(values)
-            times.append(time.perf_counter() - start)
-        print(json.dumps(times), flush=True)
+        for each in callers:
+            each(values)
+            each(values)
+        if line.startswith("steps"):
+            answer = fastest_steps(executable, values, int(line.split()[1]))
+        else:
+            answer = timed(run, values, int(line)) if len(callers) == 1 else together(callers, values, int(line))
+        print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":

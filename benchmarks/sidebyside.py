@@ -24,11 +24,12 @@ def median(values: Sequence[float]) -> float:
 class Engine:
     """One process of ``engines.py``."""
 
-    def __init__(self, name: str, model: Path, threads: int, batch: int):
+    def __init__(self, name: str, model: Path, threads: int, batch: int, callers: int = 1):
         self.name = name
         self.times: list[float] = []
         self._process = subprocess.Popen(
-            [sys.executable, str(HERE / "engines.py"), name, str(model), str(threads), str(batch)],
+            [sys.executable, str(HERE / "engines.py"), name, str(model), str(threads), str(batch),
+             str(callers)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=dict(os.environ), cwd=HERE)
         self.start = self._read()
 
@@ -38,22 +39,29 @@ class Engine:
             raise RuntimeError(f"{self.name} ended with {self._process.wait()}")
         return json.loads(line)
 
-    def block(self, runs: int) -> None:
-        self._process.stdin.write(f"{runs}\n")
+    def ask(self, line: str):
+        self._process.stdin.write(line + "\n")
         self._process.stdin.flush()
-        self.times += self._read()
+        return self._read()
+
+    def block(self, runs: int) -> None:
+        self.times += self.ask(str(runs))
 
     def close(self) -> None:
         self._process.stdin.close()
         self._process.wait()
 
 
-def compare(engines: Sequence[str], model: Path, threads: int, batch: int = 1, seconds: float = 2.0, rounds: int = 4):
-    """Median milliseconds, seconds from file to ready, peak MiB and largest difference to the first engine, per engine."""
+def compare(
+    engines: Sequence[str], model: Path, threads: int, batch: int = 1, callers: int = 1, seconds: float = 2.0,
+    rounds: int = 4,
+):
+    """Median milliseconds per run, seconds from file to ready, peak MiB and largest difference to the first engine, per engine;
+    for Tenon also the sum of its steps' fastest times."""
     running = []
     try:
         for name in engines:
-            running.append(Engine(name, model, threads, batch))
+            running.append(Engine(name, model, threads, batch, callers))
         for engine in running:
             engine.block(3)
         # Every engine is measured for about as long.
@@ -63,6 +71,7 @@ def compare(engines: Sequence[str], model: Path, threads: int, batch: int = 1, s
         for _ in range(rounds):
             for engine, count in zip(running, counts):
                 engine.block(count)
+        steps = [engine.ask("steps 30") if callers == 1 else None for engine in running]
         reference = running[0].start["output"]
         scale = max(map(abs, reference)) or 1.0
         return {
@@ -72,8 +81,8 @@ def compare(engines: Sequence[str], model: Path, threads: int, batch: int = 1, s
                 "ready_seconds": engine.start["ready"],
                 "peak_mib": engine.start["peak_kib"] / 1024,
                 "difference": max(abs(a - b) for a, b in zip(engine.start["output"], reference)) / scale,
-            }
-            for engine in running
+            } | ({} if sum_of_steps is None else {"steps_milliseconds": sum_of_steps * 1e3})
+            for engine, sum_of_steps in zip(running, steps)
         }
     finally:
         for engine in running:
