@@ -9,7 +9,7 @@ BUILD := build
 LOCAL := $(abspath $(BUILD)/prefix)
 
 .PHONY: help scenarios setup setup-test build install local examples demo test test-c test-python wheel valgrind asan dnnl3 abi format lint proto \
-        fuzz fuzz-short bench bench-fusion bench-rewriting bench-models bench-torch sweep-torch clean
+        fuzz fuzz-short bench bench-fusion bench-rewriting bench-models bench-programs bench-torch sweep-torch clean
 
 help:
 	@echo 'make demo                      install what is missing, build, classify digits, compare fused with unfused'
@@ -26,6 +26,7 @@ help:
 	@echo 'make bench-fusion              fused against unfused on the convolutions of ResNet-50'
 	@echo 'make bench-rewriting           time and memory of fusing graphs of 10^3 to 10^6 operators'
 	@echo 'make bench-models              models that others trained, on Tenon and on ONNX Runtime'
+	@echo 'make bench-programs            programs that others wrote for ONNX Runtime, on it and on Tenon'
 	@echo 'make format, make lint         swift format with the committed configuration'
 	@echo 'make scenarios                 write docs/scenarios.md: which test holds which behaviour'
 	@echo 'make fuzz, make fuzz-short     importer, text form and runs under libFuzzer, ten minutes or twenty seconds each'
@@ -129,6 +130,9 @@ bench-rewriting: setup local
 
 bench-models: setup-test local
 	PYTHONPATH=python TENON_LIBRARY='$(LOCAL)/lib/libtenon.so' .venv/bin/python benchmarks/models.py --json $(BUILD)/models.json
+
+bench-programs: setup-test local
+	PYTHONPATH=python TENON_LIBRARY='$(LOCAL)/lib/libtenon.so' .venv/bin/python benchmarks/programs.py
 
 clean:
 	rm -rf $(BUILD) .build
