@@ -335,7 +335,8 @@ import Testing
         (["add", "multiply"], "%a = add(%x, const f32[](1))\n%y = multiply(%a, const f32[](2))"),
         (["add", "add", "add"], "%a = add(%x, const f32[](1))\n%b = add(%a, const f32[](2))\n%y = add(%a, %b)"),
         ([], "%y = power(%x, const f32[](1.0))"),
-        (["power"], "%y = power(%x, const f32[](2.0))"),
+        (["square"], "%y = power(%x, const f32[](2.0))"), (["square"], "%y = power(%x, const f32[2,1,1](2.0, 2.0))"),
+        (["power"], "%y = power(%x, const f32[](3.0))"), (["power"], "%y = power(%x, const f32[2,1,1](2.0, 3.0))"),
         (
             ["matmul"],
             "%f = reshape(%x, shape[12,6])\n%g = reshape(%x, shape[6,12])\n%u = permute_dims(%g)\n%y = nn.dense(%f, %u)"

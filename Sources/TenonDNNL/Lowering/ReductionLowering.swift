@@ -30,7 +30,22 @@ enum ReductionLowering {
             kept[position] = 1
         }
         // Nothing to reduce is a copy, which oneDNN refuses.
-        return kept == dims ? nil : .reduction(Reduction(algorithm: algorithm, kept: kept))
+        guard kept != dims, isInnermost(dims, kept, isWhole: graph[op.outputs[0]].dims == kept) else { return nil }
+        return .reduction(Reduction(algorithm: algorithm, kept: kept))
+    }
+
+    /// Whether what is reduced lies side by side in one of the layouts: along other dimensions oneDNN has only reference
+    /// loops, many times slower than the kernel. Channels lie side by side in channels-last memory, which a result that
+    /// keeps its dimensions can have.
+    private static func isInnermost(_ dims: [Int], _ kept: [Int], isWhole: Bool) -> Bool {
+        func isTail(_ order: [Int]) -> Bool {
+            let moving = order.filter { dims[$0] > 1 }
+            let first = moving.firstIndex { kept[$0] == 1 } ?? 0
+            return moving[first...].allSatisfy { kept[$0] == 1 }
+        }
+        let axes = Array(dims.indices)
+        if isTail(axes) { return true }
+        return isWhole && dims.count > 2 && isTail([0] + axes.dropFirst(2) + [1])
     }
 }
 

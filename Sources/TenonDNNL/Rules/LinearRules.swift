@@ -16,7 +16,7 @@ enum LinearRules {
                     annotations: [("data", data), ("weight", weight), ("anchor", anchor)],
                     check: { candidate in
                         if let refusal = shapeRefusal(candidate, anchor, data, weight) { return refusal }
-                        return PostOperations.refusal(candidate, result: candidate.tensorType(anchor))
+                        return PostOperations.refusal(candidate, result: candidate.tensorType(anchor), isProduct: true)
                     }, allowsLeak: false)
             }
     }
@@ -40,7 +40,7 @@ enum LinearRules {
                 guard axes.map({ $0 < 0 ? $0 + Int64(rank) : $0 }) == swapped else {
                     return Refusal(.attribute, found: "axes=\(axes)", expected: "the last two axes exchanged")
                 }
-                return PostOperations.refusal(candidate, result: candidate.tensorType(anchor))
+                return PostOperations.refusal(candidate, result: candidate.tensorType(anchor), isProduct: true)
             }, allowsLeak: false)
     }
 

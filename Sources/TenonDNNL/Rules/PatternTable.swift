@@ -45,7 +45,8 @@ public enum DefaultPipeline {
         Sequential(
             [
                 CanonicalizeBindings(), FoldConstant(), SimplifyExpressions(), RecomposeActivations(),
-                RecomposeNormalization(),
+                // A normalised axis that is moved may meet other movements.
+                RecomposeNormalization(), MoveNormalizedAxis(), SimplifyExpressions(), SqueezeConvolution(),
                 RecomposeGlobalPooling(), FoldPadding(), FoldBatchNorm(),
                 // Behind moved data stand more normalisations that can be folded.
                 DecomposeConvTranspose(), SinkDataMovement(), FoldBatchNorm(), FoldConstant(), EliminateDeadCode(),

@@ -6,7 +6,7 @@ enum PoolingRules {
     static func rules() throws -> [FusionPattern] {
         var rules: [FusionPattern] = []
         for spatial in 1...3 {
-            for kind in ["max_pool", "avg_pool", "adaptive_avg_pool"] {
+            for kind in ["max_pool", "avg_pool", "adaptive_avg_pool", "adaptive_max_pool"] {
                 let name = "nn.\(kind)\(spatial)d"
                 let data = wildcard().named("data")
                 let anchor = try isOp(name)(data).named("anchor")
@@ -19,7 +19,7 @@ enum PoolingRules {
                                     .dtype, found: candidate.tensorType(data).map { "\($0)" } ?? "unknown",
                                     expected: "f32")
                             }
-                            if kind == "adaptive_avg_pool",
+                            if kind.hasPrefix("adaptive"),
                                 candidate.call(anchor)?.attributes.ints("output_size")?.contains(where: { $0 != 1 })
                                     != false
                             {

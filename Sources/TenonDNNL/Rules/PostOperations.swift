@@ -29,8 +29,11 @@ enum PostOperations {
         return unary + commuting + ordered
     }
 
-    /// Why one of the steps cannot be appended to a primitive whose result has `type`; nil when all can.
-    static func refusal(_ candidate: FusionCandidate, result type: TensorType?) -> Refusal? {
+    /// Why one of the steps cannot be appended to a primitive whose result has `type`; nil when all can. The channels of a
+    /// product are its last axis.
+    static func refusal(
+        _ candidate: FusionCandidate, result type: TensorType?, isProduct: Bool = false
+    ) -> Refusal? {
         guard let type, let shape = type.shape else {
             return Refusal(.shape, found: "a result of unknown shape", expected: "known dimensions")
         }
@@ -57,7 +60,7 @@ enum PostOperations {
             if call.arguments.count == 2 && name != "clip" {
                 let other = candidate.type(of: candidate.table.unwrap(call.arguments[1 - step.chainOperand]))
                 guard let operand = other.asTensor, operand.dtype == .float32, let found = operand.shape,
-                    isBroadcast(found, of: shape)
+                    isBroadcast(found, of: shape) || isProduct && isRow(found, of: shape)
                 else {
                     return Refusal(
                         .shape, found: "\(name) with \(other)",
@@ -76,6 +79,12 @@ enum PostOperations {
         let channel = shape.count > 2 ? 1 : shape.count - 1
         for axis in aligned.indices where axis != channel && aligned[axis] != 1 { return false }
         return channel >= 0 && aligned[channel] == shape[channel]
+    }
+
+    /// Whether a second operand has one value per index of the last axis.
+    static func isRow(_ operand: [Dim], of shape: [Dim]) -> Bool {
+        guard operand.count <= shape.count, let last = operand.last, last == shape.last else { return false }
+        return operand.dropLast().allSatisfy { $0 == 1 }
     }
 
     /// The bounds of a clip, when both are literals.

@@ -45,8 +45,14 @@ enum SelectionImporters {
             func numbers(_ value: (SliceRanges.Entry) -> Int64) -> Operand {
                 .tuple(ranges.entries.map { .int(value($0)) })
             }
+            // Exporters also write "to the end" as 10^9. Of a symbolic size, which is never so large, that is all.
+            let shape = try node.type(0).shape
+            let end = numbers { entry in
+                let isAll = entry.step > 0 && entry.end >= 1_000_000_000 && shape?[entry.axis].value == nil
+                return isAll ? Int64(Int32.max) : entry.end
+            }
             return try node.result(
-                "strided_slice", [x, numbers { Int64($0.axis) }, numbers(\.start), numbers(\.end), numbers(\.step)])
+                "strided_slice", [x, numbers { Int64($0.axis) }, numbers(\.start), end, numbers(\.step)])
         }
         guard let starts = try node.host(1)?.dims, let ends = try node.host(2)?.dims,
             let axes = try node.has(3) ? node.host(3)?.ints : (0..<Int64(starts.count)).map({ $0 }),

@@ -49,14 +49,14 @@ struct NormalizationReader {
         return nil
     }
 
-    private func underRoot(_ operand: Operand) -> Operand? {
+    func underRoot(_ operand: Operand) -> Operand? {
         guard let (name, call) = reader.call(operand), reader.isSpent(operand) else { return nil }
         if name == "sqrt" { return call.arguments[0] }
         if name == "power", reader.number(call.arguments[1]) == 0.5 { return call.arguments[0] }
         return nil
     }
 
-    private func underReciprocalRoot(_ operand: Operand) -> Operand? {
+    func underReciprocalRoot(_ operand: Operand) -> Operand? {
         guard let (name, call) = reader.call(operand), reader.isSpent(operand) else { return nil }
         switch name {
         case "rsqrt": return call.arguments[0]
@@ -221,10 +221,16 @@ struct NormalizationReader {
             hasNoShift: shift == 0)
     }
 
-    /// The operand as parameter in the place of `neutral`: of its type, a constant of one element filled out.
-    func parameter(_ operand: Operand, _ neutral: Operand) -> Operand? {
+    /// The operand as parameter in the place of `neutral`: of its type where the axes are the last ones, a constant that lies
+    /// along the axes, or one of a single element filled out.
+    func parameter(_ operand: Operand, _ neutral: Operand, of norm: Bare) -> Operand? {
         let wanted = reader.transformer.type(of: neutral)
-        if reader.transformer.type(of: operand) == wanted { return operand }
+        guard let rank = reader.transformer.type(of: norm.arguments[0]).asTensor?.rank,
+            let axes = norm.attributes.ints("axes")?.map({ Int(clamping: $0 < 0 ? $0 + Int64(rank) : $0) })
+        else { return nil }
+        let isTrailing = axes == Array(max(0, rank - axes.count)..<rank)
+        if isTrailing, reader.transformer.type(of: operand) == wanted { return operand }
+        if axes == axes.sorted(), let along = parameter(operand, axes: axes, of: norm.arguments[0]) { return along }
         guard let value = reader.number(operand), let type = wanted.asTensor, let dtype = type.dtype,
             let shape = type.staticShape, let filled = try? Constant.filled(dtype, shape, value)
         else { return nil }

@@ -18,11 +18,13 @@ public struct PassRegistry: Sendable {
         FoldConstant(),
         FoldPadding(),
         MergeCompositeFunctions(),
+        MoveNormalizedAxis(),
         RecomposeActivations(),
         RecomposeGlobalPooling(),
         RecomposeNormalization(),
         SimplifyExpressions(),
         SinkDataMovement(),
+        SqueezeConvolution(),
     ]
 
     /// Adds a pass, or replaces the one of the same name.

@@ -5,7 +5,8 @@ import TenonIR
 ///
 /// Read are means over trailing axes with the dimensions kept, or `variance`; squares as product, power or `square`; division
 /// by a square root or multiplication by `rsqrt` or `power(-0.5)`; scale and shift on either side of their operator, or
-/// missing. The constant added to the variance becomes `epsilon`. A division by the root of the sum of squares is
+/// missing. The variance may be the mean of the squares less the square of the mean, held above 0 or not, with the mean a sum
+/// times 1/n without its dimensions and a reshape, and then over any axes. The constant added to the variance becomes `epsilon`. A division by the root of the sum of squares is
 /// `nn.lp_normalize`, also with the root held above a number up to 1e-12; with a constant added to the sum it is
 /// `nn.rms_norm` with another epsilon and one scale. Nothing is recomposed when a value in between has another user or leaves its block.
 public struct RecomposeNormalization: BindingPass {
@@ -26,6 +27,8 @@ public struct RecomposeNormalization: BindingPass {
         case "divide", "multiply":
             if let norm = reader.normalized(call, op.name) {
                 made = try emit(norm, type, &transformer)
+            } else if let norm = reader.moments(call, op.name) {
+                made = try emit(norm, type, &transformer, reader)
             } else if let axis = reader.unitLength(call, op.name) {
                 made = try emitLp(axis.x, axis.axis, type, &transformer)
             } else if op.name == "divide", let softmax = reader.softmax(call) {
@@ -79,13 +82,31 @@ public struct RecomposeNormalization: BindingPass {
             name: "normalized")
     }
 
+    /// With the gamma that it already has, beta 0; axes that are not the last ones are counted from the front.
+    private func emit(
+        _ norm: NormalizationReader.Moments, _ type: ValueType, _ transformer: inout BindingTransformer,
+        _ reader: NormalizationReader
+    ) throws -> Operand? {
+        guard type == transformer.type(of: norm.x), let shape = type.asTensor?.shape else { return nil }
+        let sizes = norm.axes.compactMap { shape[$0].value }
+        let gamma =
+            try norm.gamma.map { reader.parameter($0, axes: norm.axes, of: norm.x) }
+            ?? .constant(try Constant.filled(.float32, sizes, 1))
+        guard let gamma else { return nil }
+        let isTrailing = norm.axes.first == shape.count - norm.axes.count
+        let axes = norm.axes.map { Int64(isTrailing ? $0 - shape.count : $0) }
+        return try transformer.emit(
+            "nn.layer_norm", [norm.x, gamma, .constant(try Constant.filled(.float32, sizes, 0))],
+            ["axes": .ints(axes), "epsilon": .float(norm.epsilon)], name: "normalized")
+    }
+
     /// normalised · gamma, where the normalisation has no scale yet.
     private func scale(
         _ call: Call, _ type: ValueType, _ transformer: inout BindingTransformer, _ reader: NormalizationReader
     ) throws -> Operand? {
         for position in 0...1 {
             guard let norm = reader.bare(call.arguments[position]), norm.hasUnitScale, norm.hasNoShift,
-                let gamma = reader.parameter(call.arguments[1 - position], norm.arguments[1])
+                let gamma = reader.parameter(call.arguments[1 - position], norm.arguments[1], of: norm)
             else { continue }
             var arguments = norm.arguments
             arguments[1] = gamma
@@ -101,7 +122,7 @@ public struct RecomposeNormalization: BindingPass {
     ) throws -> Operand? {
         for position in 0...1 {
             guard let norm = reader.bare(call.arguments[position]), norm.name == "nn.layer_norm", norm.hasNoShift,
-                let beta = reader.parameter(call.arguments[1 - position], norm.arguments[2])
+                let beta = reader.parameter(call.arguments[1 - position], norm.arguments[2], of: norm)
             else { continue }
             var arguments = norm.arguments
             arguments[2] = beta

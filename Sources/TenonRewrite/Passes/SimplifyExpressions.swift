@@ -6,10 +6,10 @@ import TenonIR
 ///   already has is its operand.
 /// - `flatten`, `squeeze`, `expand_dims` to a known shape, and a `permute_dims` that moves only sizes of 1, are a `reshape`;
 ///   a reshape of a reshape is one.
-/// - Two `permute_dims` in a row are one.
+/// - Two `permute_dims` in a row are one, also with a reshape between them that only adds sizes of 1.
 /// - A slice of everything, a pad of nothing, one tile and a `concat` of one tensor are the operand; two constant pads of one
 ///   value in a row are one.
-/// - `x · 1`, `x / 1`, `x + 0`, `x - 0`, `x ^ 1` are x; `relu(relu(x))` is `relu(x)`.
+/// - `x · 1`, `x / 1`, `x + 0`, `x - 0`, `x ^ 1` are x; `x ^ 2` is `square(x)`; `relu(relu(x))` is `relu(x)`.
 /// - `x - c` is `x + (-c)`; `(x + c) + d` is `x + (c + d)` and `(x · c) · d` is `x · (c · d)` when nothing else uses the value
 ///   in between.
 /// - An operand that is only repeated to the shape of the other one (`broadcast_to`) is used as it was.
@@ -53,9 +53,12 @@ public struct SimplifyExpressions: BindingPass {
             return fields[0]
         case "power":
             guard call.arguments.count == 2, transformer.type(of: x) == type, isKnown(type),
-                transformer.constant(call.arguments[1])?.splatValue == 1
+                let exponent = transformer.constant(call.arguments[1])?.splatValue
             else { return nil }
-            return x
+            if exponent == 1 { return x }
+            guard exponent == 2, type.asTensor?.dtype?.isFloatingPoint == true else { return nil }
+            return try checked(
+                try transformer.emit("square", [x], name: name(binding, transformer)), type, transformer)
         case "permute_dims": return try permute(call, x, type, &transformer, binding)
         case "multiply", "divide", "add", "subtract", "maximum", "minimum":
             return try neutral(op.name, call, type, transformer)
@@ -119,11 +122,47 @@ public struct SimplifyExpressions: BindingPass {
             return try transformer.emit(
                 "permute_dims", [source], ["axes": .ints(both.map { Int64($0) })], name: name(binding, transformer))
         }
+        if let both = try throughReshape(outer, x, type, &transformer, binding) { return both }
         // Sizes above 1 keep their order: nothing moves in memory.
         guard let before = transformer.type(of: x).asTensor?.shape else { return nil }
         let moved = outer.filter { before[$0].value != 1 }
         guard moved == moved.sorted() else { return nil }
         return try transformer.emit("reshape", [x, .shape(shape)], name: name(binding, transformer))
+    }
+
+    /// A permutation of a permuted tensor that a reshape gave more dimensions of size 1: one permutation, and the reshape.
+    private func throughReshape(
+        _ outer: [Int], _ x: Operand, _ type: ValueType, _ transformer: inout BindingTransformer, _ binding: Binding
+    ) throws -> Operand? {
+        guard let (_, op, reshape) = transformer.call(x), op.name == "reshape", let y = reshape.arguments.first,
+            let (_, movement, inner) = transformer.call(y), movement.name == "permute_dims",
+            let source = inner.arguments.first, let first = axes(inner, source, transformer),
+            let before = transformer.type(of: y).asTensor?.shape, let after = transformer.type(of: x).asTensor?.shape,
+            let shape = type.asTensor?.shape
+        else { return nil }
+        // Where each dimension was before the reshape; nil for a new one.
+        var places: [Int?] = []
+        var next = 0
+        for size in after {
+            if next < before.count, before[next] == size {
+                places.append(next)
+                next += 1
+            } else if size == 1 {
+                places.append(nil)
+            } else {
+                return nil
+            }
+        }
+        guard next == before.count else { return nil }
+        let both = outer.compactMap { places[$0] }.map { first[$0] }
+        var moved = source
+        if both != Array(both.indices) {
+            moved = try transformer.emit(
+                "permute_dims", [source], ["axes": .ints(both.map { Int64($0) })], name: name(binding, transformer))
+        }
+        return try checked(
+            try transformer.emit("reshape", [moved, .shape(shape)], name: name(binding, transformer)), type, transformer
+        )
     }
 
     private func neutral(_ op: String, _ call: Call, _ type: ValueType, _ transformer: BindingTransformer) -> Operand? {

@@ -1,7 +1,8 @@
 import Glibc
 import TenonIR
 
-/// LSTM, GRU and plain recurrent layers, step by step; each step's units are computed in parallel.
+/// LSTM, GRU and plain recurrent layers, step by step; each step's units are computed in parallel. Single precision has a
+/// way of its own, `FloatRecurrence`.
 enum RecurrentKernels {
     static let table: [(String, Kernels.Prepare)] = [
         ("nn.lstm", { try prepare($0, gates: 4) }), ("nn.gru", { try prepare($0, gates: 3) }),
@@ -70,6 +71,13 @@ enum RecurrentKernels {
             },
             clip: call.attributes.float("clip"), linearBeforeReset: call.bool("linear_before_reset"),
             inputForget: call.bool("input_forget"))
+        if call.inputs[0].dtype == .float32 {
+            return PreparedKernel(scratchBytes: try FloatRecurrence.scratchBytes(layer, size)) { arguments in
+                for direction in layer.reverse.indices {
+                    FloatRecurrence(layer, direction, arguments).run(arguments.parallel)
+                }
+            }
+        }
         let scratch = try size.multiply(x[1], hidden, gates + 1, MemoryLayout<Double>.stride)
         return try call.dispatchReal(call.inputs[0].dtype, Visitor(layer: layer, scratchBytes: scratch))
     }

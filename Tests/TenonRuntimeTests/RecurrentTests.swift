@@ -1,0 +1,91 @@
+import TenonIR
+import Testing
+
+@testable import TenonRuntime
+
+/// Recurrent layers in single precision, which have a way of their own, against double precision.
+@Suite struct RecurrentTests {
+    struct Case: CustomTestStringConvertible, Sendable {
+        var op: String
+        var steps = 5
+        var batch = 2
+        var inputs = 7
+        var hidden = 11
+        var direction = "forward"
+        var activations: [String]?
+        var clip: Double?
+        var flag: String?
+
+        var gates: Int { op == "nn.lstm" ? 4 : op == "nn.gru" ? 3 : 1 }
+        var testDescription: String { "\(op) \(direction) \(steps)×\(batch)×\(inputs)→\(hidden) \(flag ?? "")" }
+    }
+
+    static let cases: [Case] =
+        ["nn.lstm", "nn.gru", "nn.rnn"].flatMap { op -> [Case] in
+            ["forward", "reverse", "bidirectional"].flatMap { direction -> [Case] in
+                [
+                    Case(op: op, direction: direction),
+                    // Whole vectors, several pieces of work, one sample, one step, one unit.
+                    Case(op: op, steps: 3, batch: 1, inputs: 64, hidden: 64, direction: direction),
+                    Case(op: op, steps: 1, batch: 3, inputs: 1, hidden: 1, direction: direction),
+                    Case(op: op, steps: 4, batch: 2, inputs: 3, hidden: 9, direction: direction, clip: 0.3),
+                ]
+            } + [
+                // More steps than are computed ahead.
+                Case(op: op, steps: 40, batch: 40, inputs: 5, hidden: 48, direction: "bidirectional"),
+                Case(op: op, steps: 0, batch: 2), Case(op: op, steps: 2, batch: 0),
+            ]
+        } + [
+            Case(op: "nn.lstm", flag: "input_forget"), Case(op: "nn.gru", flag: "linear_before_reset"),
+            Case(op: "nn.gru", batch: 1, hidden: 48, direction: "bidirectional", flag: "linear_before_reset"),
+            Case(op: "nn.lstm", activations: ["relu", "sigmoid", "relu"]),
+            Case(op: "nn.gru", activations: ["tanh", "relu"]), Case(op: "nn.rnn", activations: ["relu"]),
+        ]
+
+    private func inputs(_ test: Case, _ dtype: DataType) throws -> [Operand] {
+        let directions = test.direction == "bidirectional" ? 2 : 1
+        let rows = test.gates * test.hidden
+        var shapes = [
+            [test.steps, test.batch, test.inputs], [directions, rows, test.inputs], [directions, rows, test.hidden],
+            [directions, 2 * rows], [directions, test.batch, test.hidden],
+        ]
+        if test.gates == 4 { shapes += [[directions, test.batch, test.hidden], [directions, 3 * test.hidden]] }
+        var state: UInt64 = 7
+        return try shapes.map { shape in
+            let values = (0..<shape.reduce(1, *)).map { _ -> Double in
+                state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+                // The same numbers in both precisions; of many units so small that rounding does not grow from step to step.
+                return Double((Float(state >> 40) / Float(1 << 24) - 0.5) * (test.hidden > 40 ? 0.25 : 1))
+            }
+            return .constant(try Constant.from(doubles: values, dtype, shape.map { Int64($0) }))
+        }
+    }
+
+    @Test(arguments: cases, [1, 2]) func singleAgreesWithDouble(test: Case, threads: Int) throws {
+        var attributes: Attributes = ["direction": .string(test.direction)]
+        if let names = test.activations { attributes["activations"] = .strings(names) }
+        if let clip = test.clip { attributes["clip"] = .float(clip) }
+        if let flag = test.flag { attributes[flag] = .bool(true) }
+        let runner = KernelRunner(parallel: .openMP(threads: threads))
+        let single = try runner.run(test.op, try inputs(test, .float32), attributes)
+        let double = try KernelRunner().run(test.op, try inputs(test, .float64), attributes)
+        #expect(single.count == double.count)
+        for (found, expected) in zip(single, double) {
+            #expect(found.shape == expected.shape)
+            let (a, b) = (try #require(found.doubleElements), try #require(expected.doubleElements))
+            #expect(zip(a, b).allSatisfy { abs($0 - $1) <= 2e-5 * max(1, abs($1)) })
+        }
+    }
+
+    @Test func notANumberSpreads() throws {
+        let test = Case(op: "nn.rnn", batch: 1, hidden: 8, activations: ["relu"])
+        var operands = try inputs(test, .float32)
+        let count = test.steps * test.inputs
+        operands[0] = .constant(
+            try Constant.from(
+                doubles: (0..<count).map { $0 == 0 ? Double.nan : 1 }, .float32,
+                [Int64(test.steps), 1, Int64(test.inputs)]))
+        let found = try KernelRunner().run("nn.rnn", operands, ["activations": .strings(["relu"])])
+        #expect(try #require(found[0].doubleElements).allSatisfy { $0.isNaN })
+    }
+}
