@@ -7,30 +7,10 @@ import Testing
 
 /// Layer normalisation by moments, normalised axes that are moved, and convolutions of pictures one pixel wide.
 @Suite struct MomentNormalizationTests {
-    /// Applies passes to a `main` of %x: f32[2,6,8], checks the numbers, and returns the operators that are left.
     private func rewrite(
         _ bindings: String, _ passes: [any ModulePass], results: String = "%y", parameters: String = "%x: f32[2,6,8]"
     ) throws -> [String] {
-        let module = try OptimisedRun.module(parameters, bindings, results: results)
-        let rewritten = try Sequential(passes + [EliminateDeadCode()]).apply(to: module, PassContext(verifies: true))
-        var numbers = Numbers(3)
-        let given = try (try #require(module.main)).parameterTypes.map { type in
-            let shape = try #require(type.asTensor?.staticShape)
-            return try Constant.floats(shape, numbers.list(Int(shape.reduce(1, *))))
-        }
-        let before = try Interpreter(module: module).run(given)
-        let after = try Interpreter(module: rewritten).run(given)
-        #expect(before.count == after.count)
-        for (x, y) in zip(before, after) {
-            #expect(x.shape == y.shape)
-            let (p, q) = (try #require(x.doubleElements), try #require(y.doubleElements))
-            #expect(zip(p, q).allSatisfy { abs($0 - $1) < 1e-4 })
-        }
-        var names: [String] = []
-        rewritten.main?.forEachBinding { binding in
-            if case .call(let call) = binding.expression, case .op(let op) = call.callee { names.append(op.name) }
-        }
-        return names
+        try OptimisedRun.rewritten(parameters, bindings, passes, results: results)
     }
 
     /// The moments over axis 1 and what follows, piece by piece so that tests can exchange one.

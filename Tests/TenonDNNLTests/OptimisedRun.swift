@@ -39,6 +39,36 @@ enum OptimisedRun {
             })
     }
 
+    /// The operators that passes leave of `main`, after a comparison of what it computes before and after them. Integers are
+    /// from -4 to 8.
+    static func rewritten(
+        _ parameters: String, _ body: String, _ passes: [any ModulePass], results: String = "%y"
+    ) throws -> [String] {
+        let module = try module(parameters, body, results: results)
+        let rewritten = try Sequential(passes + [EliminateDeadCode()]).apply(to: module, context)
+        var numbers = Numbers(3)
+        let given = try (try #require(module.main)).parameterTypes.map { type in
+            let shape = try #require(type.asTensor?.staticShape)
+            let values = numbers.list(Int(shape.reduce(1, *)))
+            if type.asTensor?.dtype == .float32 { return try Constant.floats(shape, values) }
+            let whole = values.indices.map { Double(($0 * 7 + 3) % 13) - 4 }
+            return try Constant.from(doubles: whole, try #require(type.asTensor?.dtype), shape)
+        }
+        let before = try Interpreter(module: module).run(given)
+        let after = try Interpreter(module: rewritten).run(given)
+        #expect(before.count == after.count)
+        for (x, y) in zip(before, after) {
+            #expect(x.shape == y.shape)
+            let (p, q) = (try #require(x.doubleElements), try #require(y.doubleElements))
+            #expect(zip(p, q).allSatisfy { $0 == $1 || abs($0 - $1) < 1e-4 || $0.isNaN && $1.isNaN })
+        }
+        var names: [String] = []
+        rewritten.main?.forEachBinding { binding in
+            if case .call(let call) = binding.expression, case .op(let op) = call.callee { names.append(op.name) }
+        }
+        return names
+    }
+
     /// The primitives that `main` becomes, after a comparison with the reference kernels; with kernels, all that runs.
     static func primitives(
         _ parameters: String, _ body: String, results: String = "%y", withKernels: Bool = false,

@@ -20,6 +20,7 @@ public struct PassRegistry: Sendable {
         MergeCompositeFunctions(),
         MoveNormalizedAxis(),
         RecomposeActivations(),
+        RecomposeEmbedding(),
         RecomposeGlobalPooling(),
         RecomposeNormalization(),
         SimplifyExpressions(),

@@ -34,13 +34,13 @@ public struct SinkDataMovement: BindingPass {
         "reshape", "permute_dims", "nn.depth_to_space", "nn.max_pool1d", "nn.max_pool2d", "nn.max_pool3d",
     ]
 
-    private static let unary: Set<String> = [
+    static let unary: Set<String> = [
         "nn.relu", "nn.relu6", "nn.leakyrelu", "nn.elu", "nn.hard_sigmoid", "nn.hard_swish", "nn.softplus", "nn.mish",
         "nn.silu", "nn.gelu", "nn.gelu_tanh", "sigmoid", "tanh", "abs", "exp", "log", "sqrt", "square", "round", "clip",
         "negative",
     ]
 
-    private static let binary: Set<String> = ["add", "subtract", "multiply", "divide", "maximum", "minimum"]
+    static let binary: Set<String> = ["add", "subtract", "multiply", "divide", "maximum", "minimum"]
 
     /// Non-decreasing, and the same for equal operands bit by bit.
     private static let monotone: Set<String> = ["nn.relu", "nn.relu6", "clip"]
