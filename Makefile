@@ -9,7 +9,7 @@ BUILD := build
 LOCAL := $(abspath $(BUILD)/prefix)
 
 .PHONY: help scenarios setup setup-test build install local examples demo test test-c test-python wheel valgrind asan dnnl3 abi format lint proto \
-        fuzz fuzz-short bench bench-fusion bench-rewriting bench-models bench-programs bench-torch sweep-torch clean
+        fuzz fuzz-short bench bench-fusion bench-rewriting bench-models bench-programs bench-torch sweep-torch sweep-onnx clean
 
 help:
 	@echo 'make demo                      install what is missing, build, classify digits, compare fused with unfused'
@@ -22,6 +22,7 @@ help:
 	@echo 'make abi                       write the export list and abi/ again after a change of the header'
 	@echo 'make bench                     Tenon beside ONNX Runtime and OpenVINO on ten networks; BENCH= passes arguments on'
 	@echo 'make sweep-torch               every model of torchvision and timm against PyTorch; writes the table of docs/pytorch.md'
+	@echo 'make sweep-onnx                models of torchvision and timm, exported to ONNX, against ONNX Runtime; writes docs/onnx-models.md'
 	@echo 'make bench-torch               compile time and latency against PyTorch and Inductor'
 	@echo 'make bench-fusion              fused against unfused on the convolutions of ResNet-50'
 	@echo 'make bench-rewriting           time and memory of fusing graphs of 10^3 to 10^6 operators'
@@ -95,6 +96,9 @@ lint:
 
 sweep-torch: setup-test local
 	PYTHONPATH=python TENON_LIBRARY='$(LOCAL)/lib/libtenon.so' .venv/bin/python scripts/torch-table.py
+
+sweep-onnx: setup-test local
+	PYTHONPATH=python TENON_LIBRARY='$(LOCAL)/lib/libtenon.so' .venv/bin/python scripts/onnx-table.py
 
 bench-torch: setup-test local
 	PYTHONPATH=python TENON_LIBRARY='$(LOCAL)/lib/libtenon.so' .venv/bin/python benchmarks/torch_compile.py
