@@ -21,19 +21,20 @@ let libraryFlags: [LinkerSetting] = [
     ])
 ]
 
-// Fuzz targets (see scripts/fuzz.sh) exist only where libFuzzer, which brings the main function, is linked.
+// Fuzz targets (see scripts/fuzz.sh) exist only where libFuzzer is linked.
 let fuzzTargets: [Target] =
     Context.environment["TENON_FUZZ"] == nil
     ? []
-    : [
-        ("Importer", ["TenonIR", "TenonONNX"]), ("Text", ["TenonIR"]),
-        ("Run", ["TenonIR", "TenonONNX", "TenonRewrite", "TenonRuntime", "TenonDNNL"]),
-    ].map { name, dependencies in
-        .executableTarget(
-            name: "Fuzz\(name)", dependencies: dependencies.map { .init(stringLiteral: $0) },
-            path: "Tests/Fuzz/\(name)",
-            swiftSettings: [.unsafeFlags(["-parse-as-library"])])
-    }
+    : [.target(name: "FuzzDriver", path: "Tests/Fuzz/Driver")]
+        + [
+            ("Importer", ["TenonIR", "TenonONNX"]), ("Text", ["TenonIR"]),
+            ("Run", ["TenonIR", "TenonONNX", "TenonRewrite", "TenonRuntime", "TenonDNNL"]),
+        ].map { name, dependencies in
+            .executableTarget(
+                name: "Fuzz\(name)", dependencies: ["FuzzDriver"] + dependencies.map { .init(stringLiteral: $0) },
+                path: "Tests/Fuzz/\(name)",
+                swiftSettings: [.unsafeFlags(["-parse-as-library"])])
+        }
 
 let package = Package(
     name: "tenon",

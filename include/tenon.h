@@ -94,7 +94,7 @@ typedef enum tenon_status {
     TENON_ERROR_OUT_OF_MEMORY = 50,
     /* A limit set by the caller, or one of the nesting limits, was reached. */
     TENON_ERROR_LIMIT_EXCEEDED = 51,
-    /* A file could not be read. */
+    /* A file could not be read or written. */
     TENON_ERROR_IO = 52,
     TENON_ERROR_CANCELLED = 53,
     TENON_ERROR_DEADLINE_EXCEEDED = 54,
@@ -389,6 +389,34 @@ tenon_status tenon_module_load_onnx(
 /* As above, from `size` bytes, borrowed for the call. */
 tenon_status tenon_module_parse_onnx(
     const void *data, size_t size, const tenon_onnx_options *options, tenon_module **module) TENON_CHECKED;
+
+typedef struct tenon_onnx_save_options {
+    uint32_t struct_size;
+    /* Not 0: constants go to a file beside the model. Otherwise that happens only to a model over 2 GiB, which no single file
+     * can hold. */
+    uint32_t external_data;
+    /* Smaller constants stay in the model; 0 means 1024 bytes. */
+    uint64_t size_threshold;
+    /* The name of the file beside the model; NULL: the model's with ".data" added. */
+    const char *location;
+} tenon_onnx_save_options;
+
+#define TENON_ONNX_SAVE_OPTIONS_INIT {sizeof(tenon_onnx_save_options), 0, 0, NULL}
+void tenon_onnx_save_options_init(tenon_onnx_save_options *options, uint32_t struct_size);
+
+/* Writes `main` as an ONNX model of operator set 20 to `path`; functions that it calls, composites and regions too, are written
+ * out in place. Files there are replaced when all is written: a call that fails leaves nothing behind. `options` may be NULL.
+ * Fails with TENON_ERROR_UNSUPPORTED, naming the operator, for what has no form in ONNX; with TENON_ERROR_NOT_FOUND without
+ * `main`; with TENON_ERROR_IO. */
+tenon_status tenon_module_save_onnx(
+    const tenon_module *module, const char *path, const tenon_onnx_save_options *options) TENON_CHECKED;
+
+/* As above into memory: `size` bytes. Transferred; tenon_bytes_release. Fails with TENON_ERROR_LIMIT_EXCEEDED for a model over
+ * 2 GiB. */
+tenon_status tenon_module_serialize_onnx(const tenon_module *module, void **data, size_t *size) TENON_CHECKED;
+
+/* Gives back bytes that a function of this library transferred. */
+void tenon_bytes_release(void *data);
 
 /* -------------------------------------------------------------------------------------------- building graphs -- */
 

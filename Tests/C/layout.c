@@ -40,6 +40,11 @@ int main(void)
     FIELD(tenon_onnx_options, input_count);
     FIELD(tenon_onnx_options, progress);
     FIELD(tenon_onnx_options, progress_data);
+    STRUCT(tenon_onnx_save_options);
+    FIELD(tenon_onnx_save_options, struct_size);
+    FIELD(tenon_onnx_save_options, external_data);
+    FIELD(tenon_onnx_save_options, size_threshold);
+    FIELD(tenon_onnx_save_options, location);
     STRUCT(tenon_pass_options);
     FIELD(tenon_pass_options, struct_size);
     FIELD(tenon_pass_options, optimization_level);

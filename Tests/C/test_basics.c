@@ -98,6 +98,7 @@ static void initialisers(void **state)
     assert_init_equals_macro(tenon_tensor, tenon_tensor_init, TENON_TENSOR_INIT);
     assert_init_equals_macro(tenon_print_options, tenon_print_options_init, TENON_PRINT_OPTIONS_INIT);
     assert_init_equals_macro(tenon_onnx_options, tenon_onnx_options_init, TENON_ONNX_OPTIONS_INIT);
+    assert_init_equals_macro(tenon_onnx_save_options, tenon_onnx_save_options_init, TENON_ONNX_SAVE_OPTIONS_INIT);
     assert_init_equals_macro(tenon_pass_options, tenon_pass_options_init, TENON_PASS_OPTIONS_INIT);
     assert_init_equals_macro(
         tenon_executable_options, tenon_executable_options_init, TENON_EXECUTABLE_OPTIONS_INIT);

@@ -1,6 +1,9 @@
 /* Models from files and from memory. The first argument is the folder of fixtures. */
 #include "support.h"
 
+#include <dirent.h>
+#include <unistd.h>
+
 static char path[4096];
 static unsigned char *bytes;
 static size_t byte_count;
@@ -98,6 +101,79 @@ static void damaged_models(void **state)
     }
 }
 
+static int entries(const char *folder)
+{
+    int count = 0;
+    DIR *directory = opendir(folder);
+    assert_non_null(directory);
+    while (readdir(directory) != NULL)
+        count++;
+    closedir(directory);
+    return count - 2;
+}
+
+/* What is saved, in one file, in two or to memory, loads as what it was; what fails leaves nothing. */
+static void saving(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/tenon-save-XXXXXX", file[64], data[64];
+    assert_non_null(mkdtemp(folder));
+    snprintf(file, sizeof file, "%s/saved.onnx", folder);
+    snprintf(data, sizeof data, "%s/weights", folder);
+    tenon_module *module = NULL, *again = NULL;
+    int32_t equal = 0;
+    assert_ok(tenon_module_load_onnx(path, NULL, &module));
+
+    assert_ok(tenon_module_save_onnx(module, file, NULL));
+    assert_int_equal(entries(folder), 1);
+    tenon_onnx_save_options options = TENON_ONNX_SAVE_OPTIONS_INIT;
+    options.external_data = 1;
+    options.location = "weights";
+    /* The module's own file is replaced as well: what is mapped stays. */
+    assert_ok(tenon_module_load_onnx(file, NULL, &again));
+    assert_ok(tenon_module_save_onnx(again, file, &options));
+    assert_int_equal(entries(folder), 2);
+    tenon_module *split = NULL;
+    assert_ok(tenon_module_load_onnx(file, NULL, &split));
+    assert_ok(tenon_module_equal(again, split, &equal));
+    assert_int_equal(equal, 1);
+    tenon_module_release(split);
+    assert_int_equal(unlink(data), 0);
+    assert_fails(tenon_module_load_onnx(file, NULL, &split), TENON_ERROR_IO, "weights");
+    assert_int_equal(unlink(file), 0);
+
+    void *memory = (void *)1;
+    size_t size = 1;
+    assert_ok(tenon_module_serialize_onnx(module, &memory, &size));
+    tenon_module *parsed = NULL;
+    assert_ok(tenon_module_parse_onnx(memory, size, NULL, &parsed));
+    assert_ok(tenon_module_equal(again, parsed, &equal));
+    assert_int_equal(equal, 1);
+    tenon_bytes_release(memory);
+    tenon_bytes_release(NULL);
+    tenon_module_release(parsed);
+    tenon_module_release(again);
+
+    options.location = "../weights";
+    assert_fails(tenon_module_save_onnx(module, file, &options), TENON_ERROR_INVALID_ARGUMENT, "'../weights'");
+    options.location = "saved.onnx";
+    assert_fails(tenon_module_save_onnx(module, file, &options), TENON_ERROR_INVALID_ARGUMENT, "another file");
+    assert_fails(tenon_module_save_onnx(module, "/nowhere/at/all.onnx", NULL), TENON_ERROR_IO, "/nowhere/at/all.onnx");
+    assert_fails(tenon_module_save_onnx(module, folder, NULL), TENON_ERROR_IO, "regular file");
+    assert_fails(tenon_module_save_onnx(module, NULL, NULL), TENON_ERROR_INVALID_ARGUMENT, "path is NULL");
+    assert_fails(tenon_module_serialize_onnx(module, NULL, &size), TENON_ERROR_INVALID_ARGUMENT, "data is NULL");
+    tenon_module_release(module);
+
+    module = support_parse("fn @main(%x: f32[2]) { %y: f32[2] = extern \"secret\"(%x) return %y }");
+    assert_fails(tenon_module_save_onnx(module, file, NULL), TENON_ERROR_UNSUPPORTED, "'secret'");
+    assert_fails(tenon_module_serialize_onnx(module, &memory, &size), TENON_ERROR_UNSUPPORTED, "'secret'");
+    assert_null(memory);
+    assert_int_equal(size, 0);
+    tenon_module_release(module);
+    assert_int_equal(entries(folder), 0);
+    assert_int_equal(rmdir(folder), 0);
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 2) {
@@ -119,6 +195,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(files_that_are_none),
         cmocka_unit_test(options),
         cmocka_unit_test(damaged_models),
+        cmocka_unit_test(saving),
     };
     int result = cmocka_run_group_tests(tests, NULL, NULL);
     free(bytes);

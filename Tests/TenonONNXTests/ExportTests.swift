@@ -1,3 +1,4 @@
+import Glibc
 import TenonIR
 import Testing
 
@@ -131,5 +132,101 @@ import Testing
             """
         let module = try? Module(text: text)
         if let module { #expect(failure { _ = try ONNXExporter.export(module) } != nil) }
+    }
+}
+
+/// Files that an export writes.
+@Suite struct ExportFileTests {
+    private final class Folder {
+        let path: String
+
+        init() throws {
+            var template = Array("/tmp/tenon-export-XXXXXX".utf8CString)
+            guard mkdtemp(&template) != nil else { throw TenonError(.io, "mkdtemp") }
+            path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        }
+
+        deinit {
+            for name in entries() { unlink(path + "/" + name) }
+            rmdir(path)
+        }
+
+        func entries() -> [String] {
+            var names: [String] = []
+            guard let folder = opendir(path) else { return names }
+            defer { closedir(folder) }
+            while let entry = readdir(folder) {
+                let name = withUnsafePointer(to: &entry.pointee.d_name) {
+                    $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+                }
+                if name != "." && name != ".." { names.append(name) }
+            }
+            return names.sorted()
+        }
+    }
+
+    private func module(weights: Int64) throws -> Module {
+        var model = ModelBuilder()
+        model.input("x", [2, Int(weights)])
+        model.constant(ModelBuilder.floats("w", [weights, 3]))
+        model.constant(ModelBuilder.floats("b", [3]))
+        model.node("MatMul", ["x", "w"], ["m"])
+        model.node("Add", ["m", "b"], ["y"])
+        model.output("y")
+        return try model.load()
+    }
+
+    /// A model that one message cannot hold gets a file beside it, and is refused where there is none.
+    @Test func whatDoesNotFitOneMessageGoesBesideIt() throws {
+        let folder = try Folder()
+        let module = try module(weights: 1000)
+        try ONNXExporter.save(module, path: folder.path + "/m.onnx", limit: 4000)
+        #expect(folder.entries() == ["m.onnx", "m.onnx.data"])
+        let again = try ONNXImporter.load(path: folder.path + "/m.onnx")
+        #expect(again.isStructurallyEqual(to: module))
+        let error = failure { _ = try ONNXExporter.export(module, limit: 4000) { count, _ in count } }
+        #expect(error?.status == .limitExceeded && error?.message.contains("4000") == true)
+        // Not even the structure fits: nothing is left.
+        let other = try Folder()
+        let refused = failure { try ONNXExporter.save(module, path: other.path + "/m.onnx", limit: 100) }
+        #expect(refused?.status == .limitExceeded)
+        #expect(other.entries().isEmpty)
+    }
+
+    @Test func smallConstantsStayInTheModel() throws {
+        let folder = try Folder()
+        var options = ONNXExportOptions()
+        options.hasExternalData = true
+        options.location = "weights"
+        try ONNXExporter.save(try module(weights: 10), path: folder.path + "/m.onnx", options: options)
+        #expect(folder.entries() == ["m.onnx"])
+        options.sizeThreshold = 100
+        try ONNXExporter.save(try module(weights: 10), path: folder.path + "/m.onnx", options: options)
+        #expect(folder.entries() == ["m.onnx", "weights"])
+    }
+
+    @Test(arguments: ["", ".", "..", "a/b", "/a", "m.onnx", "a\\b"]) func placesOtherThanBesideTheModelAreRefused(
+        location: String
+    ) throws {
+        let folder = try Folder()
+        var options = ONNXExportOptions()
+        options.location = location
+        let error = failure {
+            try ONNXExporter.save(try module(weights: 10), path: folder.path + "/m.onnx", options: options)
+        }
+        #expect(error?.status == .invalidArgument && error?.message.contains("location") == true)
+        #expect(folder.entries().isEmpty)
+    }
+
+    /// Functions that call others twice, which call others twice: an error before memory is full.
+    @Test func callsThatMultiplyAreBounded() throws {
+        var text = "fn @main(%x: f32[2]) {\n  %y: f32[2] = @f0(%x)\n  return %y\n}\n"
+        for level in 0..<40 {
+            text += "fn @f\(level)(%x: f32[2]) {\n"
+            text += "  %a: f32[2] = @f\(level + 1)(%x)\n  %b: f32[2] = @f\(level + 1)(%a)\n  return %b\n}\n"
+        }
+        text += "fn @f40(%x: f32[2]) {\n  %y = nn.relu(%x)\n  return %y\n}\n"
+        let module = try Module(text: text)
+        #expect(failure { _ = try ONNXExporter.export(module) }?.status == .limitExceeded)
     }
 }

@@ -49,6 +49,14 @@ class OnnxOptions(Structure):
     ]
 
 
+class OnnxSaveOptions(Structure):
+    """tenon_onnx_save_options"""
+
+    _fields_ = [
+        ("struct_size", c_uint32), ("external_data", c_uint32), ("size_threshold", c_uint64), ("location", c_char_p),
+    ]
+
+
 #: Callbacks of a host. Text and handles arrive as addresses.
 ReleaseFunction = CFUNCTYPE(None, c_void_p)
 CheckFunction = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p)
@@ -233,6 +241,7 @@ STRUCTURES: dict[str, type[Structure]] = {
     "tenon_tensor": Tensor,
     "tenon_print_options": PrintOptions,
     "tenon_onnx_options": OnnxOptions,
+    "tenon_onnx_save_options": OnnxSaveOptions,
     "tenon_pass_options": PassOptions,
     "tenon_executable_options": ExecutableOptions,
     "tenon_port": Port,
@@ -318,6 +327,9 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "tenon_module_remove_function": (c_int, [_handle, c_char_p]),
     "tenon_module_load_onnx": (c_int, [c_char_p, POINTER(OnnxOptions), _handle_out]),
     "tenon_module_parse_onnx": (c_int, [c_void_p, c_size_t, POINTER(OnnxOptions), _handle_out]),
+    "tenon_module_save_onnx": (c_int, [_handle, c_char_p, POINTER(OnnxSaveOptions)]),
+    "tenon_module_serialize_onnx": (c_int, [_handle, POINTER(c_void_p), POINTER(c_size_t)]),
+    "tenon_bytes_release": (None, [c_void_p]),
     "tenon_builder_create": (c_int, [_handle_out]),
     "tenon_builder_release": (None, [_handle]),
     "tenon_builder_add_typed_parameter": (c_int, [_handle, c_char_p, c_char_p, _value_out]),

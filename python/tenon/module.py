@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Iterator, Mapping, Sequence
 
 from ._attributes import Attributes
 from ._handle import Handle, integers, new, strings, text
-from ._lib import OnnxOptions, PassOptions, PrintOptions, lib
+from ._lib import OnnxOptions, OnnxSaveOptions, PassOptions, PrintOptions, lib
 from ._progress import Progress, Reporter
 from .errors import NotFoundError, check
 from .graph import Graph, OwnedGraph
@@ -154,6 +154,44 @@ class Module(Handle):
         """
         data = source.encode()
         return cls._take(new(lib.tenon_module_parse, data, len(data)))
+
+    # Saving
+
+    def save_onnx(
+        self, path: str | os.PathLike, *, external_data: bool = False, size_threshold: int = 1024,
+        location: str | None = None,
+    ) -> None:
+        """Writes ``main`` as an ONNX model of operator set 20; composites and regions are written out in place.
+
+        Files are replaced when all is written: a call that fails leaves nothing behind.
+
+        Args:
+            path: the model's file.
+            external_data: constants go to a file beside the model. A model over 2 GiB is written so in any case.
+            size_threshold: constants of fewer bytes stay in the model.
+            location: the name of the file beside the model; None for the model's with ``.data`` added.
+
+        Raises:
+            UnsupportedError, which names the operator that has no form in ONNX; FileError.
+        """
+        options = OnnxSaveOptions(
+            struct_size=ctypes.sizeof(OnnxSaveOptions), external_data=int(external_data),
+            # 0 would mean the default.
+            size_threshold=max(size_threshold, 1), location=None if location is None else os.fsencode(location))
+        check(lib.tenon_module_save_onnx(self._handle, os.fsencode(path), ctypes.byref(options)))
+
+    def serialize_onnx(self) -> bytes:
+        """The bytes that ``save_onnx`` would write.
+
+        Raises:
+            UnsupportedError; LimitExceededError for a model over 2 GiB.
+        """
+        data, size = ctypes.c_void_p(), ctypes.c_size_t()
+        check(lib.tenon_module_serialize_onnx(self._handle, ctypes.byref(data), ctypes.byref(size)))
+        try:
+            return ctypes.string_at(data, size.value)
+        finally:
+            lib.tenon_bytes_release(data)
 
     # Looking
 

@@ -75,6 +75,59 @@ struct ExportCall {
         return value
     }
 
+    /// Integers as a vector of int64, known or computed: a shape, a tuple of numbers or a tensor.
+    func vector(_ index: Int) throws -> String {
+        if arguments.indices.contains(index) {
+            switch arguments[index] {
+            case .tensor(let name, let type):
+                guard type.rank == 1 || type.rank == 0 else { throw unsupported("numbers of type \(type)") }
+                let wide = type.dtype == .int64 ? name : step("Cast", [name], ["to": .dtype(.int64)])
+                return type.rank == 1 ? wide : step("Reshape", [wide, try list([-1])])
+            case .literal(.shape(let dims)):
+                do { return try graph.vector(of: dims) } catch let error as TenonError {
+                    throw unsupported(error.message)
+                }
+            default: break
+            }
+        }
+        return try list(try integers(index))
+    }
+
+    /// A number as int64 without dimensions.
+    func index(_ index: Int) throws -> String { step("Reshape", [try vector(index), try list([])]) }
+
+    func tensorName(_ value: GraphExport.Value) throws -> String { try graph.tensor(value).name }
+
+    func isTrue(_ name: String) -> Bool { attributes.bool(name) ?? false }
+
+    /// A tensor, or a number in the given element type.
+    func operand(_ index: Int, _ dtype: DataType) throws -> String {
+        if arguments.indices.contains(index), case .tensor(let name, let type) = arguments[index] {
+            return type.dtype == dtype ? name : step("Cast", [name], ["to": .dtype(dtype)])
+        }
+        if arguments.indices.contains(index), case .literal(.constant(let constant)) = arguments[index],
+            constant.dtype == dtype
+        {
+            return graph.name(of: constant)
+        }
+        return try scalar(try number(index), dtype)
+    }
+
+    /// The element type of the result.
+    func dtype() throws -> DataType {
+        guard case .tensor(let tensor) = type, let dtype = tensor.dtype else {
+            throw unsupported("a result of type \(type)")
+        }
+        return dtype
+    }
+
+    /// Some attributes as they are.
+    func kept(_ names: [String]) -> Attributes {
+        var kept = Attributes()
+        for name in names { kept[name] = attributes[name] }
+        return kept
+    }
+
     /// A vector of int64 as an initialiser.
     func list(_ values: [Int64]) throws -> String {
         graph.name(of: try Constant.ints([Int64(values.count)], values))

@@ -20,12 +20,15 @@ enum ExportRules {
             table["nn.conv\(spatial)d_transpose"] = { try convolution($0, "ConvTranspose") }
             table["nn.max_pool\(spatial)d"] = { try pool($0, "MaxPool") }
             table["nn.avg_pool\(spatial)d"] = { try pool($0, "AveragePool") }
-            table["nn.adaptive_avg_pool\(spatial)d"] = { try globalPool($0, "GlobalAveragePool") }
-            table["nn.adaptive_max_pool\(spatial)d"] = { try globalPool($0, "GlobalMaxPool") }
+            table["nn.adaptive_avg_pool\(spatial)d"] = { try adaptivePool($0, "AveragePool") }
+            table["nn.adaptive_max_pool\(spatial)d"] = { try adaptivePool($0, "MaxPool") }
         }
         for (name, op) in reductions { table[name] = { try reduction($0, op) } }
         table.merge(others) { first, _ in first }
-        table.merge(ExportShapeRules.table) { first, _ in first }
+        for more in [
+            ExportShapeRules.table, ExportArithmeticRules.table, ExportNormalizationRules.table, ExportIndexRules.table,
+            ExportImageRules.table, ExportRecurrentRules.table, ExportDynamicRules.table,
+        ] { table.merge(more) { first, _ in first } }
         return table
     }()
 
@@ -36,10 +39,10 @@ enum ExportRules {
         "acos": "Acos", "atan": "Atan", "sinh": "Sinh", "cosh": "Cosh", "asinh": "Asinh", "acosh": "Acosh",
         "atanh": "Atanh", "reciprocal": "Reciprocal", "nn.relu": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh",
         "nn.softsign": "Softsign", "nn.gelu": "Gelu", "nn.hard_swish": "HardSwish", "nn.mish": "Mish",
-        "logical_not": "Not", "isnan": "IsNaN", "isinf": "IsInf", "add": "Add", "subtract": "Sub", "multiply": "Mul",
+        "logical_not": "Not", "isnan": "IsNaN", "add": "Add", "subtract": "Sub", "multiply": "Mul",
         "divide": "Div", "power": "Pow", "minimum": "Min", "maximum": "Max", "equal": "Equal", "less": "Less",
         "less_equal": "LessOrEqual", "greater": "Greater", "greater_equal": "GreaterOrEqual", "logical_and": "And",
-        "logical_or": "Or", "logical_xor": "Xor", "where": "Where", "matmul": "MatMul",
+        "logical_or": "Or", "logical_xor": "Xor", "where": "Where",
     ]
 
     /// Operators whose attributes are ONNX's, under other names where it says so.
@@ -75,17 +78,11 @@ enum ExportRules {
         "argmax": { call in try position(call, "ArgMax") },
         "argmin": { call in try position(call, "ArgMin") },
         "cumsum": { call in try cumulative(call) },
-        "nn.batch_norm": { call in try batchNorm(call) },
-        "nn.layer_norm": { call in try layerNorm(call) },
         "topk": { call in
             guard call.attributes.dtype("dtype") ?? .int64 == .int64 else { throw call.unsupported("other than int64") }
             return try call.results(
                 "TopK", [try call.input(0), try call.list([try call.int("k")])],
-                try kept(call, ["axis", "largest", "sorted"]))
-        },
-        "nn.lrn": { call in
-            guard try call.int("axis") == 1 else { throw call.unsupported("another axis than 1") }
-            return try call.result("LRN", [try call.input(0)], try kept(call, ["size", "alpha", "beta", "bias"]))
+                call.kept(["axis", "largest", "sorted"]))
         },
     ]
 
@@ -95,12 +92,6 @@ enum ExportRules {
         var written = Attributes()
         for entry in attributes.entries { written[renamed[entry.name] ?? entry.name] = entry.value }
         return try call.result(op, try call.arguments.indices.map { try call.input($0) }, written)
-    }
-
-    private static func kept(_ call: ExportCall, _ names: [String]) throws -> Attributes {
-        var kept = Attributes()
-        for name in names { kept[name] = call.attributes[name] }
-        return kept
     }
 
     private static func clip(_ call: ExportCall, _ least: Double, _ most: Double) throws -> GraphExport.Value {
@@ -128,11 +119,15 @@ enum ExportRules {
         return try call.result(op, [try call.input(0)], attributes)
     }
 
-    private static func globalPool(_ call: ExportCall, _ op: String) throws -> GraphExport.Value {
-        guard try call.ints("output_size").allSatisfy({ $0 == 1 }) else {
-            throw call.unsupported("more than one value per channel")
-        }
-        return try call.result(op, [try call.input(0)])
+    /// Windows of one size, or all values.
+    private static func adaptivePool(_ call: ExportCall, _ op: String) throws -> GraphExport.Value {
+        let sizes = try call.ints("output_size")
+        if sizes.allSatisfy({ $0 == 1 }) { return try call.result("Global" + op, [try call.input(0)]) }
+        guard let shape = try call.tensor(0).type.staticShape, shape.count == sizes.count + 2,
+            zip(shape.dropFirst(2), sizes).allSatisfy({ $1 > 0 && $0 > 0 && $0 % $1 == 0 })
+        else { throw call.unsupported("windows of different sizes") }
+        let window = AttributeValue.ints(zip(shape.dropFirst(2), sizes).map { $0 / $1 })
+        return try call.result(op, [try call.input(0)], ["kernel_shape": window, "strides": window])
     }
 
     private static func reduction(_ call: ExportCall, _ op: String) throws -> GraphExport.Value {
@@ -146,33 +141,22 @@ enum ExportRules {
     }
 
     private static func position(_ call: ExportCall, _ op: String) throws -> GraphExport.Value {
-        guard call.attributes.int("axis") != nil else { throw call.unsupported("a position among all values") }
-        return try call.result(op, [try call.input(0)], try kept(call, ["axis", "keepdims", "select_last_index"]))
+        if call.attributes.int("axis") == nil {
+            guard !call.isTrue("keepdims") else { throw call.unsupported("a position among all values with keepdims") }
+            let flat = call.step("Reshape", [try call.input(0), try call.list([-1])])
+            var attributes = call.kept(["select_last_index"])
+            attributes["axis"] = 0
+            attributes["keepdims"] = false
+            return try call.result(op, [flat], attributes)
+        }
+        return try call.result(op, [try call.input(0)], call.kept(["axis", "keepdims", "select_last_index"]))
     }
 
     private static func cumulative(_ call: ExportCall) throws -> GraphExport.Value {
+        if let dtype = call.attributes.dtype("dtype"), try call.tensor(0).type.dtype != dtype {
+            throw call.unsupported("sums of another element type")
+        }
         let axis = call.graph.name(of: try Constant.ints([], [try call.int("axis")]))
-        return try call.result("CumSum", [try call.input(0), axis], try kept(call, ["exclusive", "reverse"]))
-    }
-
-    private static func batchNorm(_ call: ExportCall) throws -> GraphExport.Value {
-        guard try call.int("axis") == 1, call.attributes.bool("training") != true, case .tuple(let fields) = call.type,
-            call.attributes.bool("center") != false, call.attributes.bool("scale") != false,
-            case .tensor(let type)? = fields.first
-        else { throw call.unsupported("training, or another axis than 1") }
-        let name = call.step(
-            "BatchNormalization", try (0..<5).map { try call.input($0) }, try kept(call, ["epsilon"]))
-        return .tuple([.tensor(name, type), call.arguments[3], call.arguments[4]])
-    }
-
-    private static func layerNorm(_ call: ExportCall) throws -> GraphExport.Value {
-        let rank = Int64(try call.rank(0))
-        let axes = try call.ints("axes").map { $0 < 0 ? $0 + rank : $0 }.sorted()
-        guard let first = axes.first, axes == Array(first..<rank), call.attributes.bool("center") != false,
-            call.attributes.bool("scale") != false
-        else { throw call.unsupported("axes that are not the last ones") }
-        return try call.result(
-            "LayerNormalization", try (0..<3).map { try call.input($0) },
-            ["axis": .int(first), "epsilon": .float(try call.float("epsilon"))])
+        return try call.result("CumSum", [try call.input(0), axis], call.kept(["exclusive", "reverse"]))
     }
 }

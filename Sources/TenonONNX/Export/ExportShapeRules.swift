@@ -30,21 +30,20 @@ enum ExportShapeRules {
             return try call.result("Concat", parts, ["axis": .int(axis)])
         },
         "split": split,
-        "broadcast_to": { call in try call.result("Expand", [try call.input(0), try call.list(try call.integers(1))]) },
+        "broadcast_to": { call in try call.result("Expand", [try call.input(0), try call.vector(1)]) },
         "strided_slice": { call in
-            let axes = try call.integers(1)
-            let steps = call.arguments.count > 4 ? try call.integers(4) : [Int64](repeating: 1, count: axes.count)
-            return try call.result(
-                "Slice",
-                [
-                    try call.input(0), try call.list(try call.integers(2)), try call.list(try call.integers(3)),
-                    try call.list(axes), try call.list(steps),
-                ])
+            // Axes, begins, ends and steps; ONNX has the axes behind.
+            var inputs = [try call.input(0), try call.vector(2), try call.vector(3), try call.vector(1)]
+            if call.arguments.count > 4 { inputs.append(try call.vector(4)) }
+            return try call.result("Slice", inputs)
         },
         "take": { call in
             guard call.attributes.string("mode") ?? "fast" == "fast" else { throw call.unsupported("another mode") }
-            return try call.result(
-                "Gather", [try call.input(0), try call.input(1)], ["axis": .int(call.attributes.int("axis") ?? 0)])
+            var x = try call.input(0)
+            if call.attributes.int("axis") == nil, try call.rank(0) != 1 {
+                x = call.step("Reshape", [x, try call.list([-1])])
+            }
+            return try call.result("Gather", [x, try call.input(1)], ["axis": .int(call.attributes.int("axis") ?? 0)])
         },
         "tile": { call in
             let repeats = try call.ints("repeats")
@@ -65,17 +64,15 @@ enum ExportShapeRules {
         },
     ]
 
-    /// A symbolic size is that of the input in the same place (0), or the only one that is left (-1).
+    /// A symbolic size is that of the input in the same place (0), or the only one that is left (-1); else a node computes it.
     @Sendable private static func reshape(_ call: ExportCall) throws -> GraphExport.Value {
-        guard case .literal(.shape(let wanted))? = call.arguments.dropFirst().first else {
-            throw call.unsupported("a shape that is computed")
-        }
         let x = try call.tensor(0)
+        guard case .literal(.shape(let wanted))? = call.arguments.dropFirst().first else {
+            return try call.result("Reshape", [x.name, try call.vector(1)], ["allowzero": 1])
+        }
         var target: [Int64] = []
         for (index, dim) in wanted.enumerated() {
             if let size = dim.value {
-                // Read as "as the input".
-                if size == 0 { throw call.unsupported("a size of 0") }
                 target.append(size)
             } else if let shape = x.type.shape, shape.indices.contains(index), shape[index] == dim {
                 target.append(0)
@@ -83,7 +80,10 @@ enum ExportShapeRules {
                 target.append(-1)
             }
         }
-        guard target.filter({ $0 == -1 }).count <= 1 else { throw call.unsupported("several sizes that are computed") }
+        // A size of 0 would be read as "as the input", and a second unknown one not at all.
+        guard !wanted.contains(.fixed(0)), target.count(where: { $0 == -1 }) <= 1 else {
+            return try call.result("Reshape", [x.name, try call.vector(1)], ["allowzero": 1])
+        }
         return try call.result("Reshape", [x.name, try call.list(target)])
     }
 
@@ -93,13 +93,13 @@ enum ExportShapeRules {
             throw call.unsupported("a result of type \(call.type)")
         }
         let place = Int(axis < 0 ? axis + Int64(rank) : axis)
-        let sizes = try fields.map { field -> Int64 in
-            guard let shape = field.asTensor?.shape, shape.indices.contains(place), let size = shape[place].value else {
+        let sizes = try fields.map { field -> Dim in
+            guard let shape = field.asTensor?.shape, shape.indices.contains(place) else {
                 throw call.unsupported("parts of unknown size")
             }
-            return size
+            return shape[place]
         }
-        return try call.results("Split", [try call.input(0), try call.list(sizes)], ["axis": .int(axis)])
+        return try call.results("Split", [try call.input(0), try call.graph.vector(of: sizes)], ["axis": .int(axis)])
     }
 
     @Sendable private static func pad(_ call: ExportCall) throws -> GraphExport.Value {

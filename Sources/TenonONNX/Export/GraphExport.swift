@@ -14,14 +14,17 @@ final class GraphExport {
 
     /// Calls nest at most so deep.
     private static let depthLimit = 100
+    /// Functions that call others twice, which call others twice, would be written out without end.
+    private static let bindingLimit = 1_000_000
 
     private let module: Module
-    private var nodes: [ONNXNodeProto] = []
-    private var initializers: [ONNXTensorProto] = []
+    var nodes: [ONNXNodeProto] = []
+    var scope = Scope()
+    private(set) var initializers: [(name: String, constant: Constant)] = []
     private var constants: [ObjectIdentifier: String] = [:]
-    private var kept: [Constant] = []
     private var names: Set<String> = []
-    private(set) var constantBytes = 0
+    private var reserved: Set<String> = []
+    private var bindingCount = 0
 
     init(_ module: Module) { self.module = module }
 
@@ -38,9 +41,13 @@ final class GraphExport {
             graph.input.append(try GraphExport.info(name, type))
             arguments.append(.tensor(name, type))
         }
+        // Names of outputs that are wished are not given to values in between.
+        let wished = Set(GraphExport.names(main.attributes["output_names"]))
+        reserved = wished.subtracting(names)
         var outputs: [Value] = []
         GraphExport.flatten(try call(main, arguments, depth: 0), into: &outputs)
         let outputNames = GraphExport.strings(main.attributes["output_names"], outputs.count)
+        reserved = []
         for (index, output) in outputs.enumerated() {
             let (name, type) = try tensor(output)
             // An Identity under the wished name: a value may be an input, a constant, or an output twice.
@@ -49,8 +56,12 @@ final class GraphExport {
             graph.output.append(try GraphExport.info(given, type))
         }
         graph.node = nodes
-        graph.initializer = initializers
         return graph
+    }
+
+    private static func names(_ value: AttributeValue?) -> [String] {
+        if case .strings(let names)? = value { return names }
+        return []
     }
 
     private static func strings(_ value: AttributeValue?, _ count: Int) -> [String]? {
@@ -58,12 +69,13 @@ final class GraphExport {
         return names
     }
 
-    private static func flatten(_ value: Value, into values: inout [Value]) {
+    static func flatten(_ value: Value, into values: inout [Value]) {
         guard case .tuple(let fields) = value else { return values.append(value) }
         for field in fields { flatten(field, into: &values) }
     }
 
-    private static func info(_ name: String, _ type: TensorType) throws -> ONNXValueInfoProto {
+    /// - Parameter withSymbols: whether sizes that are symbols keep their names.
+    static func info(_ name: String, _ type: TensorType, withSymbols: Bool = true) throws -> ONNXValueInfoProto {
         guard let dtype = type.dtype else { throw TenonError(.unsupported, "ONNX: '\(name)' has no element type") }
         var info = ONNXValueInfoProto()
         info.name = name
@@ -73,7 +85,11 @@ final class GraphExport {
         info.type.tensorType.shape.dim = (0..<rank).map { axis in
             var dim = ONNXTensorShapeProto.Dimension()
             guard let known = type.shape?[axis] else { return dim }
-            if let size = known.value { dim.dimValue = size } else { dim.dimParam = known.description }
+            if let size = known.value {
+                dim.dimValue = size
+            } else if withSymbols {
+                dim.dimParam = known.description
+            }
             return dim
         }
         return info
@@ -84,7 +100,7 @@ final class GraphExport {
     func unique(_ base: String) -> String {
         var name = base.isEmpty ? "v" : base
         var number = 1
-        while !names.insert(name).inserted {
+        while reserved.contains(name) || !names.insert(name).inserted {
             name = "\(base)_\(number)"
             number += 1
         }
@@ -121,20 +137,9 @@ final class GraphExport {
     func name(of constant: Constant) -> String {
         if let known = constants[ObjectIdentifier(constant)] { return known }
         let name = unique("constant")
-        var tensor = ONNXTensorProto()
-        tensor.name = name
-        tensor.dims = constant.shape
-        tensor.dataType = Int32(constant.dtype.rawValue)
-        if constant.dtype == .string {
-            tensor.stringData = constant.strings.map { .init($0.utf8) }
-        } else {
-            tensor.rawData = .init(constant.bytes)
-        }
-        constantBytes = constantBytes &+ constant.bytes.count
-        initializers.append(tensor)
+        // Kept there, too: an object that is gone could give its identity to another one.
+        initializers.append((name, constant))
         constants[ObjectIdentifier(constant)] = name
-        // An object that is gone could give its identity to another one.
-        kept.append(constant)
         return name
     }
 
@@ -148,75 +153,108 @@ final class GraphExport {
 
     // MARK: - Functions
 
-    private func call(_ function: Function, _ arguments: [Value], depth: Int) throws -> Value {
-        guard depth < GraphExport.depthLimit, arguments.count == function.parameters.count else {
-            throw TenonError(.invalidGraph, "ONNX: calls nest too deep, or give a wrong number of arguments")
-        }
-        var values = [Value?](repeating: nil, count: function.values.count)
-        for (id, argument) in zip(function.parameters, arguments) where values.indices.contains(id.int) {
-            values[id.int] = argument
-        }
-        func resolve(_ operand: Operand) throws -> Value {
+    /// One function while it is written out: what its values are.
+    private struct Frame {
+        let function: Function
+        let depth: Int
+        var values: [Value?]
+
+        func resolve(_ operand: Operand, _ module: Module) throws -> Value {
             switch operand {
             case .value(let id):
                 guard values.indices.contains(id.int), let value = values[id.int] else {
                     throw TenonError(.invalidGraph, "ONNX: a value is used before it is bound")
                 }
                 return value
-            case .tuple(let fields): return .tuple(try fields.map(resolve))
+            case .tuple(let fields): return .tuple(try fields.map { try resolve($0, module) })
             case .global(let name):
                 guard let function = module[name] else { throw TenonError(.notFound, "unknown function '\(name)'") }
                 return .function(function)
             default: return .literal(operand)
             }
         }
-        for block in function.body.blocks {
+    }
+
+    private func call(_ function: Function, _ arguments: [Value], depth: Int) throws -> Value {
+        guard arguments.count == function.parameters.count else {
+            throw TenonError(.invalidGraph, "ONNX: a call with a wrong number of arguments")
+        }
+        let outer = scope
+        scope = Scope()
+        defer { scope = outer }
+        var frame = Frame(
+            function: function, depth: depth, values: [Value?](repeating: nil, count: function.values.count))
+        for (id, argument) in zip(function.parameters, arguments) where frame.values.indices.contains(id.int) {
+            let value = retyped(argument, function.type(of: id))
+            note(value)
+            frame.values[id.int] = value
+        }
+        return try run(function.body, &frame, depth: depth)
+    }
+
+    private func run(_ body: Body, _ frame: inout Frame, depth: Int) throws -> Value {
+        guard depth < GraphExport.depthLimit else { throw TenonError(.limitExceeded, "ONNX: calls nest too deep") }
+        for block in body.blocks {
+            bindingCount += block.bindings.count
+            guard bindingCount <= GraphExport.bindingLimit else {
+                throw TenonError(
+                    .limitExceeded, "ONNX: more than \(GraphExport.bindingLimit) operators when calls are written out")
+            }
             for binding in block.bindings {
-                guard values.indices.contains(binding.id.int) else {
+                guard frame.values.indices.contains(binding.id.int) else {
                     throw TenonError(.invalidGraph, "ONNX: a value is not in the table of its function")
                 }
-                let name = function.info(binding.id)?.name ?? ""
+                let name = frame.function.info(binding.id)?.name ?? ""
+                let type = frame.function.type(of: binding.id)
                 do {
-                    values[binding.id.int] = try value(
-                        binding.expression, name, function.type(of: binding.id), depth: depth, resolve)
+                    let bound = retyped(try value(binding.expression, name, type, &frame, depth: depth), type)
+                    note(bound)
+                    frame.values[binding.id.int] = bound
                 } catch let error as TenonError {
                     throw error.located(at: name)
                 }
             }
         }
-        return try resolve(function.body.result)
+        return try frame.resolve(body.result, module)
     }
 
     private func value(
-        _ expression: Expression, _ name: String, _ type: ValueType, depth: Int, _ resolve: (Operand) throws -> Value
+        _ expression: Expression, _ name: String, _ type: ValueType, _ frame: inout Frame, depth: Int
     ) throws -> Value {
         switch expression {
         case .call(let call):
-            let arguments = try call.arguments.map(resolve)
+            let arguments = try call.arguments.map { try frame.resolve($0, module) }
             switch call.callee {
             case .op(let op):
-                return try ExportRules.export(
-                    ExportCall(
-                        graph: self, op: op, arguments: arguments, attributes: call.attributes, name: name, type: type))
+                let call = ExportCall(
+                    graph: self, op: op, arguments: arguments, attributes: call.attributes, name: name, type: type)
+                if op.name == "loop" { return try loop(call) { try self.call($0, $1, depth: depth + 1) } }
+                return try ExportRules.export(call)
             case .function(let callee):
                 guard let function = module[callee] else { throw TenonError(.notFound, "unknown function '\(callee)'") }
                 return try self.call(function, arguments, depth: depth + 1)
             case .local(let id):
-                guard case .function(let function) = try resolve(.value(id)) else {
+                guard case .function(let function) = try frame.resolve(.value(id), module) else {
                     throw TenonError(.invalidGraph, "ONNX: a call of something that is not a function")
                 }
                 return try self.call(function, arguments, depth: depth + 1)
             case .external(let callee): throw TenonError(.unsupported, "ONNX: external function '\(callee)'")
             }
-        case .tuple(let fields): return .tuple(try fields.map(resolve))
+        case .tuple(let fields): return .tuple(try fields.map { try frame.resolve($0, module) })
         case .tupleGetItem(let operand, let index):
-            guard case .tuple(let fields) = try resolve(operand), fields.indices.contains(index) else {
+            guard case .tuple(let fields) = try frame.resolve(operand, module), fields.indices.contains(index) else {
                 throw TenonError(.invalidGraph, "ONNX: tuple item \(index) of something that has none")
             }
             return fields[index]
-        case .operand(let operand), .matchCast(let operand, _): return try resolve(operand)
+        case .operand(let operand), .matchCast(let operand, _): return try frame.resolve(operand, module)
         case .function(let function): return .function(function)
-        case .conditional: throw TenonError(.unsupported, "ONNX: a conditional")
+        case .conditional(let condition, let then, let other):
+            let condition = try frame.resolve(condition, module)
+            // Each branch has the values from before; what it binds is its own.
+            var (left, right) = (frame, frame)
+            return try conditional(
+                condition, type, name, then: { try run(then, &left, depth: depth + 1) },
+                else: { try run(other, &right, depth: depth + 1) })
         }
     }
 }

@@ -1,12 +1,17 @@
+import FuzzDriver
+import Glibc
 import TenonDNNL
 import TenonIR
 import TenonONNX
 import TenonRewrite
 import TenonRuntime
 
+@main enum Program {
+    static func main() { exit(fuzz_run(CommandLine.argc, CommandLine.unsafeArgv, fuzzRun)) }
+}
+
 /// Bytes as a model or as text, through optimising, compiling and running: errors, but nothing worse.
-@_cdecl("LLVMFuzzerTestOneInput")
-public func fuzzRun(_ data: UnsafePointer<UInt8>?, _ size: Int) -> CInt {
+private func fuzzRun(_ data: UnsafePointer<UInt8>?, _ size: Int) -> CInt {
     guard let module = load(UnsafeRawBufferPointer(start: data, count: size)), isSmall(module) else { return 0 }
     _ = try? run(module)
     if let optimized = try? DefaultPipeline.make().run(on: module, PassContext(evaluate: evaluate)), isSmall(optimized)

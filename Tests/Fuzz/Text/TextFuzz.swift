@@ -1,8 +1,13 @@
+import FuzzDriver
+import Glibc
 import TenonIR
 
+@main enum Program {
+    static func main() { exit(fuzz_run(CommandLine.argc, CommandLine.unsafeArgv, fuzzText)) }
+}
+
 /// Bytes as the text of a module: an error, or a module that prints to a text of which it comes again.
-@_cdecl("LLVMFuzzerTestOneInput")
-public func fuzzText(_ data: UnsafePointer<UInt8>?, _ size: Int) -> CInt {
+private func fuzzText(_ data: UnsafePointer<UInt8>?, _ size: Int) -> CInt {
     let text = String(decoding: UnsafeBufferPointer(start: data, count: size), as: UTF8.self)
     guard let module = try? Module(text: text) else { return 0 }
     let isSound = module.findings(limit: 1).isEmpty
