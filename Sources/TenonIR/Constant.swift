@@ -64,6 +64,17 @@ public final class Constant: Hashable, @unchecked Sendable {
         ownsBytes = false
     }
 
+    /// Takes memory over that `free` gives back.
+    private init(_ dtype: DataType, _ shape: [Int64], _ count: Int, adopting source: UnsafeRawBufferPointer) {
+        self.dtype = dtype
+        self.shape = shape
+        self.count = count
+        self.source = source
+        strings = []
+        owner = nil
+        ownsBytes = true
+    }
+
     /// A tensor of strings.
     public init(shape: [Int64], strings: [String]) throws {
         guard let count = checkedElementCount(shape), count == strings.count else {
@@ -220,13 +231,25 @@ extension Constant {
         return first
     }
 
-    /// A tensor of `dtype` with every element `value`, converted.
+    /// A tensor of `dtype` with every element `value`, converted. Throws `outOfMemory` when there is not as much.
     public static func filled(_ dtype: DataType, _ shape: [Int64], _ value: Double) throws -> Constant {
-        guard let count = checkedElementCount(shape) else {
-            throw TenonError(
-                .invalidShape, "constant \(text(dtype, shape)): dimensions must be >= 0 and their product fit")
+        // The element, as the conversion of lists makes it.
+        let element = try from(doubles: [value], dtype, [1]).bytes
+        let (count, byteCount) = try Constant.size(dtype, shape)
+        guard let memory = AlignedMemory.allocate(byteCount) else {
+            throw TenonError(.outOfMemory, "constant \(text(dtype, shape)): \(byteCount) bytes not available")
         }
-        return try from(doubles: [Double](repeating: value, count: count), dtype, shape)
+        func fill<T: BitwiseCopyable>(_: T.Type) {
+            let bits = element.loadUnaligned(as: T.self)
+            memory.bindMemory(to: T.self, capacity: count).initialize(repeating: bits, count: count)
+        }
+        switch dtype.byteCount {
+        case 1: fill(UInt8.self)
+        case 2: fill(UInt16.self)
+        case 4: fill(UInt32.self)
+        default: fill(UInt64.self)
+        }
+        return Constant(dtype, shape, count, adopting: UnsafeRawBufferPointer(start: memory, count: byteCount))
     }
 
     public static func scalar(_ dtype: DataType, _ value: Double) throws -> Constant { try filled(dtype, [], value) }

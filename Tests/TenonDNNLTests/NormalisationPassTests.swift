@@ -347,4 +347,27 @@ import Testing
         let text = convolution(bindings).replacing("%x: f32[1,2,6,6]", with: "%x: f32[1,2,6,6], %v: f32[5,6]")
         #expect(try rewrite(text, [SimplifyExpressions()]).filter { $0 != "reshape" || left == ["reshape"] } == left)
     }
+
+    /// Sizes that a text can name and nobody has memory for: passes make no parameters of them, and nothing ends the process.
+    @Test func parametersOfAnySizeAreNotMade() throws {
+        for axis in ["88888888888", "4611686018427387903"] {
+            let module = try Module(
+                text: """
+                    fn @main(%x: f32[1,\(axis)]) {
+                      dataflow {
+                        %m = mean(%x) {axis=[1], keepdims=true}
+                        %d = subtract(%x, %m)
+                        %q = multiply(%d, %d)
+                        %v = mean(%q) {axis=[1], keepdims=true}
+                        %e = add(%v, const f32[](1e-05))
+                        %s = sqrt(%e)
+                        %y = divide(%d, %s)
+                        output %y
+                      }
+                      return %y
+                    }
+                    """)
+            _ = try DefaultPipeline.make().run(on: module, PassContext(verifies: true))
+        }
+    }
 }

@@ -14,10 +14,10 @@ final class GraphExport {
 
     /// Calls nest at most so deep.
     private static let depthLimit = 100
-    /// Functions that call others twice, which call others twice, would be written out without end.
-    private static let bindingLimit = 1_000_000
 
     private let module: Module
+    /// Functions that call others twice, which call others twice, would be written out without end.
+    private let nodeLimit: Int
     var nodes: [ONNXNodeProto] = []
     var scope = Scope()
     private(set) var initializers: [(name: String, constant: Constant)] = []
@@ -26,7 +26,10 @@ final class GraphExport {
     private var reserved: Set<String> = []
     private var bindingCount = 0
 
-    init(_ module: Module) { self.module = module }
+    init(_ module: Module, nodeLimit: Int) {
+        self.module = module
+        self.nodeLimit = nodeLimit
+    }
 
     func graph(_ main: Function) throws -> ONNXGraphProto {
         var graph = ONNXGraphProto()
@@ -196,9 +199,9 @@ final class GraphExport {
         guard depth < GraphExport.depthLimit else { throw TenonError(.limitExceeded, "ONNX: calls nest too deep") }
         for block in body.blocks {
             bindingCount += block.bindings.count
-            guard bindingCount <= GraphExport.bindingLimit else {
+            guard bindingCount <= nodeLimit else {
                 throw TenonError(
-                    .limitExceeded, "ONNX: more than \(GraphExport.bindingLimit) operators when calls are written out")
+                    .limitExceeded, "ONNX: more than \(nodeLimit) operators when calls are written out")
             }
             for binding in block.bindings {
                 guard frame.values.indices.contains(binding.id.int) else {

@@ -11,13 +11,15 @@ package enum ONNXExporter {
     static let opset: Int64 = 20
     /// What one protobuf message can hold.
     static let messageLimit = Int(Int32.max)
+    /// More operators are not written, as none are read by default.
+    static let nodeLimit = 1_000_000
 
     /// The bytes of a model whose graph is `main`, given to `body` in a buffer of their size that it fills.
     package static func export<Result>(
-        _ module: Module, limit: Int = messageLimit,
+        _ module: Module, limit: Int = messageLimit, nodeLimit: Int = nodeLimit,
         into body: (Int, (UnsafeMutableRawBufferPointer) throws -> Void) throws -> Result
     ) throws -> Result {
-        let (message, constants) = try message(module)
+        let (message, constants) = try message(module, nodeLimit)
         let encoded = try EncodedModel(message, constants, location: nil, sizeThreshold: 0)
         guard encoded.model.byteCount <= limit else {
             throw TenonError(
@@ -52,7 +54,7 @@ package enum ONNXExporter {
             throw TenonError(
                 .invalidArgument, "location \(quoted(location)): expected the name of another file beside the model")
         }
-        let (message, constants) = try message(module)
+        let (message, constants) = try message(module, nodeLimit)
         func encoded(_ location: String?) throws -> EncodedModel {
             try EncodedModel(message, constants, location: location, sizeThreshold: options.sizeThreshold)
         }
@@ -79,9 +81,11 @@ package enum ONNXExporter {
         try file.commit()
     }
 
-    private static func message(_ module: Module) throws -> (ONNXModelProto, [(name: String, constant: Constant)]) {
+    private static func message(_ module: Module, _ nodeLimit: Int) throws -> (
+        ONNXModelProto, [(name: String, constant: Constant)]
+    ) {
         guard let main = module.main else { throw TenonError(.notFound, "the module has no function 'main'") }
-        let export = GraphExport(module)
+        let export = GraphExport(module, nodeLimit: nodeLimit)
         var model = ONNXModelProto()
         model.irVersion = 9
         model.producerName = "tenon"

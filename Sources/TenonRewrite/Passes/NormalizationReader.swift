@@ -232,7 +232,8 @@ struct NormalizationReader {
         if isTrailing, reader.transformer.type(of: operand) == wanted { return operand }
         if axes == axes.sorted(), let along = parameter(operand, axes: axes, of: norm.arguments[0]) { return along }
         guard let value = reader.number(operand), let type = wanted.asTensor, let dtype = type.dtype,
-            let shape = type.staticShape, let filled = try? Constant.filled(dtype, shape, value)
+            let shape = type.staticShape, let count = checkedElementCount(shape), count <= 1 << 24,
+            let filled = try? Constant.filled(dtype, shape, value)
         else { return nil }
         return .constant(filled)
     }

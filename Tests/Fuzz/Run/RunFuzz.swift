@@ -45,8 +45,8 @@ private func isSmall(_ module: Module) -> Bool {
     guard module.findings(limit: 1).isEmpty else { return false }
     return module.functions.values.allSatisfy { function in
         function.values.allSatisfy { value in
-            guard case .tensor(let type) = value.type, let shape = type.staticShape else { return true }
-            return (checkedElementCount(shape) ?? .max) <= 1 << 12
+            guard case .tensor(let type) = value.type, let shape = type.shape else { return true }
+            return (checkedElementCount(shape.map { $0.value ?? 2 }) ?? .max) <= 1 << 12
         }
     }
 }
