@@ -70,7 +70,7 @@ public struct RecomposeNormalization: BindingPass {
         // Of a sum instead of a mean, x / √(Σx² + ε) = x / √(n · (mean + ε/n)).
         let count = shape.reduce(1.0) { $0 * Double($1) }
         // A text can name any size: parameters of it are not made.
-        guard count <= 1 << 24 else { return nil }
+        guard count <= 16_777_216 else { return nil }
         let ones = try Constant.filled(.float32, shape, norm.isSum ? 1 / count.squareRoot() : 1)
         if norm.isCentred {
             let zeros = try Constant.filled(.float32, shape, 0)
