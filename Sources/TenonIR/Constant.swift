@@ -234,13 +234,13 @@ extension Constant {
     /// A tensor of `dtype` with every element `value`, converted. Throws `outOfMemory` when there is not as much.
     public static func filled(_ dtype: DataType, _ shape: [Int64], _ value: Double) throws -> Constant {
         // The element, as the conversion of lists makes it.
-        let element = try from(doubles: [value], dtype, [1]).bytes
+        let element = try from(doubles: [value], dtype, [1])
         let (count, byteCount) = try Constant.size(dtype, shape)
         guard let memory = AlignedMemory.allocate(byteCount) else {
             throw TenonError(.outOfMemory, "constant \(text(dtype, shape)): \(byteCount) bytes not available")
         }
         func fill<T: BitwiseCopyable>(_: T.Type) {
-            let bits = element.loadUnaligned(as: T.self)
+            let bits = withExtendedLifetime(element) { $0.bytes.loadUnaligned(as: T.self) }
             memory.bindMemory(to: T.self, capacity: count).initialize(repeating: bits, count: count)
         }
         switch dtype.byteCount {
