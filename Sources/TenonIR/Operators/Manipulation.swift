@@ -31,6 +31,19 @@ enum ManipulationOperators {
             type.dtype = site.attributes.dtype("dtype")
             return .tensor(type)
         },
+        OperatorSchema(
+            "reinterpret", "The bits of each value read as another element type of the same size.",
+            inputs: [.init("x")],
+            attributes: [.required("dtype", .dtype)]
+        ) { site in
+            var type = try site.tensor(0)
+            let dtype = site.attributes.dtype("dtype") ?? .float32
+            if let own = type.dtype, own.byteCount != dtype.byteCount || own == .string || dtype == .string {
+                throw site.attributeError("dtype", expects: "an element type of \(own.byteCount) bytes")
+            }
+            type.dtype = dtype
+            return .tensor(type)
+        },
     ]
 
     static func permute(_ site: CallSite) throws -> ValueType {

@@ -14,6 +14,19 @@ enum PoolingOperators {
                 "nn.max_pool\(spatial)d", "Largest value of each window; padding never wins.",
                 inputs: [.init("data")], attributes: window, infer: { try pool($0, spatial: spatial) }),
             OperatorSchema(
+                "nn.max_pool\(spatial)d_with_indices",
+                """
+                Largest value of each window and, as i64, where in data it stands, counted over all of data in row-major \
+                order, or with column_major the first spatial axis fastest; -1 for a window that meets padding only.
+                """,
+                inputs: [.init("data")], attributes: window + [.defaulted("column_major", false)]
+            ) { site in
+                let values = try pool(site, spatial: spatial)
+                guard case .tensor(var places) = values else { return .tuple([values, values]) }
+                places.dtype = .int64
+                return .tuple([values, .tensor(places)])
+            },
+            OperatorSchema(
                 "nn.avg_pool\(spatial)d",
                 "Mean of each window; padding counts as zeros with count_include_pad, else it does not count.",
                 inputs: [.init("data")], attributes: window + [.defaulted("count_include_pad", false)],

@@ -13,6 +13,7 @@ enum ArithmeticFolding {
         "Neg": unary({ Dim.subtracting(0, $0) }) { -$0 },
         "Floor": unary({ $0 }) { $0.rounded(.down) },
         "Ceil": unary({ $0 }) { $0.rounded(.up) },
+        "Relu": unary({ Dim.maximum($0, 0) }) { Swift.max($0, 0) },
         "Sqrt": unary({ _ in nil }) { $0.squareRoot() },
         "Equal": comparison({ $0 == $1 ? true : $0.isFixed && $1.isFixed ? false : nil }) { $0 == $1 },
         "Less": comparison({ ordered($0, $1, <) }) { $0 < $1 },

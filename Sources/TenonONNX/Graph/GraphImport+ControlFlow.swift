@@ -32,6 +32,13 @@ extension GraphImport {
     /// A value of an enclosing function where it is used.
     func captured(_ value: ImportedValue, from level: Int) -> ImportedValue {
         guard level < levels.count - 1 else { return value }
+        if case .sequence(let items) = value {
+            let inner = items.compactMap { item -> Operand? in
+                guard case .operand(let operand) = captured(.operand(item), from: level) else { return nil }
+                return operand
+            }
+            return inner.count == items.count ? .sequence(inner) : .unsupported
+        }
         var operand: Operand
         switch value {
         case .operand(let given): operand = given
@@ -40,7 +47,7 @@ extension GraphImport {
             if host.ints != nil || host.dims == nil { return value }
             guard let tensor = try? self.operand(host, name: "sizes", at: level) else { return .unsupported }
             operand = tensor
-        case .unsupported: return value
+        case .unsupported, .sequence: return value
         }
         for inner in (level + 1)..<levels.count {
             let type = levels[inner - 1].builder.type(of: operand)
@@ -208,6 +215,7 @@ extension GraphImport {
             case .operand(let operand): operands.append(operand)
             case .host(let host):
                 operands.append(try operand(host, name: hint(names.indices.contains(index) ? names[index] : "")))
+            case .sequence: throw TenonError(.unsupported, "a branch or body that gives a sequence")
             case .unsupported: return nil
             }
         }

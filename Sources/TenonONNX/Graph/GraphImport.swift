@@ -177,6 +177,8 @@ final class GraphImport {
             switch value(named: output.name) {
             case .operand(let operand)?: results.append(operand)
             case .host(let host)?: results.append(try operand(host, name: hint(output.name)))
+            case .sequence?:
+                throw TenonError(.unsupported, "ONNX: output \(quoted(output.name)) is a sequence")
             case .unsupported?, nil:
                 throw TenonError.malformedONNX("output \(quoted(output.name)) is not defined")
             }
@@ -309,9 +311,13 @@ final class GraphImport {
     }
 
     /// The outputs of a graph that is an attribute of a node, with the names of the graph around it in sight.
-    func expand(_ branch: ONNXGraphProto) throws -> [ImportedValue] {
+    func expand(_ branch: ONNXGraphProto, inputs: [ImportedValue] = []) throws -> [ImportedValue] {
         let inner = Scope(outer: namesAround, versions: scope.versions, depth: scope.depth + 1)
+        guard branch.input.count >= inputs.count else {
+            throw TenonError(.invalidGraph, "a graph takes \(branch.input.count) inputs, not \(inputs.count)")
+        }
         return try within(inner) {
+            for (input, value) in zip(branch.input, inputs) { try define(input.name, value) }
             try addInitializers(branch)
             try addNodes(branch.node, for: branch.output.map(\.name))
             return try branch.output.map { try result($0.name) }

@@ -120,6 +120,8 @@ enum ImportedValue {
     case operand(Operand)
     /// Integers or numbers known while importing.
     case host(HostTensor)
+    /// A sequence whose length is known while importing; it leaves nothing behind but its tensors.
+    case sequence([Operand])
     /// The result of a node that could not be imported; what depends on it is skipped and not reported again.
     case unsupported
 }

@@ -59,11 +59,20 @@ final class Node {
         return value
     }
 
+    /// Input `index` as the tensors of a sequence.
+    func sequence(_ index: Int) throws -> [Operand] {
+        guard case .sequence(let items) = try value(index) else {
+            throw error(.invalidType, "input \(index) expects a sequence, found \(try type(index))")
+        }
+        return items
+    }
+
     /// Input `index` as an operand of a call.
     func operand(_ index: Int) throws -> Operand {
         switch try value(index) {
         case .operand(let operand): return operand
         case .unsupported: throw unsupported("input \(index) was not imported")
+        case .sequence: throw unsupported("a sequence as input \(index)")
         case .host(let host):
             return try graph.operand(host, name: graph.hint(proto.input[index]))
         }
@@ -74,7 +83,7 @@ final class Node {
         switch try value(index) {
         case .operand(let operand): return try type(of: operand)
         case .host(let host): return TensorType(host.dtype, host.shape.map { .fixed($0) })
-        case .unsupported: return TensorType(dtype: nil, rank: nil)
+        case .unsupported, .sequence: return TensorType(dtype: nil, rank: nil)
         }
     }
 

@@ -37,6 +37,19 @@ enum ActivationImporters {
             let scaled = try node.call("multiply", [x, try node.scalar(alpha, like: x)])
             return try node.result("multiply", [x, try node.call("sigmoid", [scaled])])
         },
+        "SwiGLU": OperatorImporter(since: 28) { node in
+            try node.requireInputs(2...2)
+            let (gate, x) = (try node.operand(0), try node.operand(1))
+            guard let a = try node.type(0).rank, let b = try node.type(1).rank, a == b else {
+                throw node.error(
+                    .invalidShape, "A and B expect one shape, found \(try node.type(0)) and \(try node.type(1))")
+            }
+            let alpha = try node.float("alpha", 1)
+            if alpha == 1 { return try node.result("multiply", [try node.call("nn.silu", [gate]), x]) }
+            let scaled = try node.call("multiply", [gate, try node.scalar(alpha, like: gate)])
+            let swish = try node.call("multiply", [gate, try node.call("sigmoid", [scaled])])
+            return try node.result("multiply", [swish, x])
+        },
         "Celu": parametric("nn.celu", ["alpha": 1]),
         "Selu": parametric("nn.selu", ["alpha": 1.67326319217681884765625, "gamma": 1.05070102214813232421875]),
         "ThresholdedRelu": parametric("nn.thresholded_relu", ["alpha": 1]),

@@ -26,14 +26,7 @@ enum AttentionImporter {
         let present = (key, value)
         let shape = try dims(node, query)
         let keyShape = try dims(node, key)
-        if let own = shape[1].value, let shared = keyShape[1].value, shared > 0, own != shared {
-            guard own % shared == 0 else {
-                throw node.error(.invalidShape, "\(own) query heads over \(shared) key heads")
-            }
-            let repeats: Attributes = ["repeats": .int(own / shared), "axis": 1]
-            key = try node.call("repeat", [key], repeats)
-            value = try node.call("repeat", [value], repeats)
-        }
+        (key, value) = try shared(node, key, value, heads: shape[1], keyShape[1])
         let products = try scores(node, query, key, size: shape[3])
         let capped = softcap > 0 ? try softcapped(node, products, softcap) : products
         let bias = try AttentionMask(node, query: shape[2], key: keyShape[2], dtype: try node.type(of: query).dtype)
@@ -54,7 +47,17 @@ enum AttentionImporter {
         return [result, present.0, present.1, shown].map { .operand($0) }
     }
 
-    private static func dims(_ node: Node, _ operand: Operand) throws -> [Dim] {
+    /// Keys and values for each query head, where several share one.
+    static func shared(
+        _ node: Node, _ key: Operand, _ value: Operand, heads: Dim, _ keyHeads: Dim
+    ) throws -> (Operand, Operand) {
+        guard let own = heads.value, let shared = keyHeads.value, shared > 0, own != shared else { return (key, value) }
+        guard own % shared == 0 else { throw node.error(.invalidShape, "\(own) query heads over \(shared) key heads") }
+        let repeats: Attributes = ["repeats": .int(own / shared), "axis": 1]
+        return (try node.call("repeat", [key], repeats), try node.call("repeat", [value], repeats))
+    }
+
+    static func dims(_ node: Node, _ operand: Operand) throws -> [Dim] {
         guard let shape = try node.type(of: operand).shape, shape.count == 4 else {
             throw node.unsupported("an operand whose shape is not known: \(try node.type(of: operand))")
         }
@@ -81,7 +84,7 @@ enum AttentionImporter {
     }
 
     /// Q Kᵀ × scale, with the root of the scale on both sides, so that 16-bit products stay in range.
-    private static func scores(_ node: Node, _ query: Operand, _ key: Operand, size: Dim) throws -> Operand {
+    static func scores(_ node: Node, _ query: Operand, _ key: Operand, size: Dim) throws -> Operand {
         let scale: Double
         if let given = try node.optionalFloat("scale") {
             scale = given

@@ -51,7 +51,7 @@ enum ConvolutionImporters {
             "nn.conv\(spatial)d_transpose", [try node.operand(0), try node.operand(1)],
             [
                 "strides": .ints(window.strides), "padding": .ints(window.pads), "dilation": .ints(window.dilations),
-                "output_padding": .ints(extra), "groups": .int(groups),
+                "output_padding": .ints(zip(extra, window.excess).map { $0 + $1 }), "groups": .int(groups),
             ])
         guard let channels = Dim.multiplying(weight[1], .fixed(groups)) else {
             throw node.error(.invalidShape, "the number of output channels does not fit")

@@ -23,6 +23,12 @@ enum ManipulationImporters {
             if try node.type(of: x).dtype == dtype { return [.operand(x)] }
             return try node.result("astype", [x], ["dtype": .dtype(dtype)])
         },
+        "BitCast": OperatorImporter(since: 26) { node in
+            guard let dtype = try node.dtype("to") else {
+                throw node.error(.invalidArgument, "attribute 'to' is missing")
+            }
+            return try node.result("reinterpret", [try ArithmeticImporters.single(node)], ["dtype": .dtype(dtype)])
+        },
         "Cast": OperatorImporter(since: 6) { node in
             node.ignore("saturate", "round_mode")
             guard let dtype = try node.dtype("to") else {

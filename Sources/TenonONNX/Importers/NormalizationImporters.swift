@@ -27,15 +27,38 @@ enum NormalizationImporters {
 
     private static func batchNormalization(_ node: Node) throws -> [ImportedValue] {
         try node.requireInputs(5...5)
-        node.ignore("momentum")
         if node.opset < 7, try node.int("is_test", 0) == 0 { throw node.unsupported("is_test 0") }
-        guard try node.int("training_mode", 0) == 0 else { throw node.unsupported("training_mode 1") }
+        let momentum = try node.float("momentum", Double(Float(0.9)))
+        if try node.int("training_mode", 0) != 0 { return try batchStatistics(node, momentum: momentum) }
         guard try node.int("spatial", 1) == 1 else { throw node.unsupported("spatial 0") }
         guard !(1..<5).contains(where: node.wants) else { throw node.unsupported("outputs of training") }
         let all = try node.call(
             "nn.batch_norm", try (0..<5).map { try node.operand($0) },
             ["axis": 1, "epsilon": .float(try node.float("epsilon", Double(Float(1e-5))))])
         return [.operand(try node.item(0, of: all))]
+    }
+
+    /// As while training: by the mean and variance of the batch itself, which the running ones follow. Exporters write this for
+    /// weights that a model normalises each time.
+    private static func batchStatistics(_ node: Node, momentum: Double) throws -> [ImportedValue] {
+        let x = try node.operand(0)
+        let rank = try node.rank(0)
+        guard rank >= 2 else { throw node.error(.invalidShape, "input expects 2 dimensions at least, found \(rank)") }
+        let over: Attributes = ["axis": .ints((0..<Int64(rank)).filter { $0 != 1 })]
+        let statistics = [try node.call("mean", [x], over), try node.call("variance", [x], over)]
+        let all = try node.call(
+            "nn.batch_norm", [x, try node.operand(1), try node.operand(2)] + statistics,
+            ["axis": 1, "epsilon": try epsilon(node)])
+        var results: [ImportedValue] = [.operand(try node.item(0, of: all))]
+        for (index, statistic) in statistics.enumerated() where (1..<5).contains(where: node.wants) {
+            let before = try node.operand(3 + index)
+            let kept = try node.call("multiply", [before, try node.scalar(momentum, like: before)])
+            let new = try node.call(
+                "astype", [statistic], ["dtype": .dtype(try node.type(of: before).dtype ?? .float32)])
+            let added = try node.call("multiply", [new, try node.scalar(1 - momentum, like: before)])
+            results.append(.operand(try node.call("add", [kept, added])))
+        }
+        return results
     }
 
     private static func epsilon(_ node: Node) throws -> AttributeValue {

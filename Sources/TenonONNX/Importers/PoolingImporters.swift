@@ -4,9 +4,13 @@ import TenonIR
 enum PoolingImporters {
     static let table: [String: OperatorImporter] = [
         "MaxPool": OperatorImporter { node in
-            node.ignore("storage_order")
-            guard !node.wants(1) else { throw node.unsupported("output 'Indices'") }
-            return try pool(node, "max")
+            let order = try node.int("storage_order", 0)
+            guard node.wants(1) else { return try pool(node, "max") }
+            guard order == 0 || order == 1 else { throw node.error(.invalidArgument, "storage_order is \(order)") }
+            let both = try pool(
+                node, "max", ["column_major": .bool(order == 1)], of: try ArithmeticImporters.single(node),
+                suffix: "_with_indices")
+            return [.operand(try node.item(0, of: both)), .operand(try node.item(1, of: both))]
         },
         "AveragePool": OperatorImporter { node in
             try pool(node, "avg", ["count_include_pad": .bool(try node.bool("count_include_pad", false))])
@@ -22,6 +26,7 @@ enum PoolingImporters {
             let over: Attributes = ["axis": .ints((2..<Int64(rank)).map { $0 }), "keepdims": true]
             return try root(node, try node.call("sum", [try power(node, x, p)], over), p)
         },
+        "MaxUnpool": OperatorImporter(since: 9, maxUnpool),
         "GlobalAveragePool": OperatorImporter { node in try global(node, "avg") },
         "GlobalMaxPool": OperatorImporter { node in try global(node, "max") },
     ]
@@ -34,7 +39,7 @@ enum PoolingImporters {
 
     /// The pooling that the node's attributes describe, of `operand`.
     private static func pool(
-        _ node: Node, _ kind: String, _ extra: Attributes, of operand: Operand
+        _ node: Node, _ kind: String, _ extra: Attributes, of operand: Operand, suffix: String = ""
     ) throws -> Operand {
         guard let kernel = try node.ints("kernel_shape") else {
             throw node.error(.invalidArgument, "attribute 'kernel_shape' is missing")
@@ -54,7 +59,7 @@ enum PoolingImporters {
         attributes["padding"] = .ints(window.pads)
         attributes["dilation"] = .ints(window.dilations)
         attributes["ceil_mode"] = .bool(try node.bool("ceil_mode", false))
-        return try node.call("nn.\(kind)_pool\(kernel.count)d", [operand], attributes)
+        return try node.call("nn.\(kind)_pool\(kernel.count)d\(suffix)", [operand], attributes)
     }
 
     private static func power(_ node: Node, _ x: Operand, _ p: Int64) throws -> Operand {
@@ -82,6 +87,54 @@ enum PoolingImporters {
         let mean = try pool(node, "avg", ["count_include_pad": true], of: powers)
         let count = kernel.reduce(1.0) { $0 * Double($1) }
         return try root(node, try node.call("multiply", [mean, try node.scalar(count, like: x)]), p)
+    }
+
+    /// Zeros with each value where MaxPool found it. A larger `output_shape` leaves zeros behind what is restored.
+    private static func maxUnpool(_ node: Node) throws -> [ImportedValue] {
+        try node.requireInputs(2...3)
+        let x = try node.shape(0)
+        guard let kernel = try node.ints("kernel_shape"), kernel.count == x.count - 2, x.count > 2 else {
+            throw node.error(.invalidArgument, "kernel_shape expects \(x.count - 2) numbers")
+        }
+        let window = try WindowAttributes(node, kernel: kernel, input: Array(x.dropFirst(2)))
+        var shape = Array(x.prefix(2))
+        for axis in kernel.indices {
+            let pads = window.pads[axis] + window.pads[axis + kernel.count]
+            guard
+                let steps = Dim.adding(x[axis + 2], -1).flatMap({ Dim.multiplying($0, .fixed(window.strides[axis])) }),
+                let size = Dim.adding(steps, .fixed(kernel[axis] - pads)), size.value ?? 0 >= 0
+            else { throw node.error(.invalidShape, "the size of the result does not fit or is negative") }
+            shape.append(size)
+        }
+        guard let count = ReshapingFolding.product(shape), let given = ReshapingFolding.product(x) else {
+            throw node.error(.invalidShape, "the number of elements of the result does not fit")
+        }
+        let values = try node.operand(0)
+        let dtype = try node.type(0).dtype ?? .float32
+        let zeros = try node.call("zeros", [.shape([count])], ["dtype": .dtype(dtype)])
+        let places = try node.reshape(try node.operand(1), [given])
+        let flat = try node.call("scatter_elements", [zeros, places, try node.reshape(values, [given])], ["axis": 0])
+        let result = try node.reshape(flat, shape)
+        guard node.has(2) else { return [.operand(result)] }
+        return [.operand(try enlarged(node, result, shape, dtype))]
+    }
+
+    /// `x` with zeros at the end of each axis, up to the sizes that input 2 gives.
+    private static func enlarged(_ node: Node, _ x: Operand, _ shape: [Dim], _ dtype: DataType) throws -> Operand {
+        let given = try node.integers(2)
+        guard given.count == shape.count else {
+            throw node.error(.invalidShape, "output_shape expects \(shape.count) numbers, found \(given.count)")
+        }
+        if case .known(let sizes) = given, sizes == shape.map(\.value) { return x }
+        let missing = try node.call("subtract", [try node.vector(given), try node.sizes(of: shape)])
+        let rows = try node.reshape(missing, [.fixed(Int64(shape.count)), 1])
+        let before = Operand.constant(try Constant.filled(.int64, [Int64(shape.count), 1], 0))
+        let widths = try node.call("concat", [.tuple([before, rows])], ["axis": 1])
+        let padded = try node.dynamic(
+            "nn.pad", [x],
+            [try node.reshape(widths, [.fixed(Int64(shape.count) * 2)]), .constant(try Constant.floats([], [0]))],
+            ["pad_mode": "constant"])
+        return try node.freshlySized(padded, dtype, rank: shape.count)
     }
 
     private static func global(_ node: Node, _ kind: String) throws -> [ImportedValue] {

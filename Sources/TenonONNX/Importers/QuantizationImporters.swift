@@ -49,14 +49,13 @@ enum QuantizationImporters {
         return try node.reshape(operand, target)
     }
 
-    private static func converted(_ node: Node, _ operand: Operand, _ dtype: DataType) throws -> Operand {
+    static func converted(_ node: Node, _ operand: Operand, _ dtype: DataType) throws -> Operand {
         if try node.type(of: operand).dtype == dtype { return operand }
         return try node.call("astype", [operand], ["dtype": .dtype(dtype)])
     }
 
     /// saturate(round(x) + zero point) as `dtype`, for x already divided by the scale.
-    private static func saturated(_ node: Node, _ x: Operand, zeroPoint: Operand?, _ dtype: DataType) throws -> Operand
-    {
+    static func saturated(_ node: Node, _ x: Operand, zeroPoint: Operand?, _ dtype: DataType) throws -> Operand {
         let (low, high) = try range(node, dtype)
         var result = try node.call("round", [x])
         if let zeroPoint {

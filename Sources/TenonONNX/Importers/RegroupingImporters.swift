@@ -26,9 +26,23 @@ enum RegroupingImporters {
                 ["block_size": .int(try node.int("blocksize", 0)), "mode": .string(try node.string("mode", "DCR"))])
         },
         "SpaceToDepth": OperatorImporter { node in
-            try node.result(
-                "nn.space_to_depth", [try ArithmeticImporters.single(node)],
-                ["block_size": .int(try node.int("blocksize", 0))])
+            let mode = try node.string("mode", "DCR")
+            guard mode == "DCR" || mode == "CRD" else {
+                throw node.error(.invalidArgument, "mode is \(quoted(mode))")
+            }
+            let (x, block) = (try ArithmeticImporters.single(node), try node.int("blocksize", 0))
+            let moved = try node.call("nn.space_to_depth", [x], ["block_size": .int(block)])
+            guard mode == "CRD", let shape = try node.type(of: moved).shape else {
+                if mode == "CRD" { throw node.unsupported("an input whose shape is not known") }
+                return [.operand(moved)]
+            }
+            // Blocks stand in front of channels, and shall stand behind them. The call above has checked that the area fits.
+            let channels = try node.shape(0)[1]
+            let apart = try node.reshape(moved, [shape[0], .fixed(block * block), channels, shape[2], shape[3]])
+            return [
+                .operand(
+                    try node.reshape(try node.call("permute_dims", [apart], ["axes": .ints([0, 2, 1, 3, 4])]), shape))
+            ]
         },
         "Trilu": OperatorImporter(since: 14) { node in
             try node.requireInputs(1...2)

@@ -6,12 +6,15 @@ struct WindowAttributes {
     let dilations: [Int64]
     /// All begins, then all ends.
     let pads: [Int64]
+    /// Positions after the end that only the bias reaches, beyond `output_padding`: where `output_shape` asks for more.
+    let excess: [Int64]
 
     /// - Parameter input: the spatial dimensions of the input, nil when they are not known.
     init(_ node: Node, kernel: [Int64], input: [Dim]?) throws {
         let lists = try Lists(node, kernel: kernel)
         strides = lists.strides
         dilations = lists.dilations
+        excess = [Int64](repeating: 0, count: kernel.count)
         guard lists.mode.hasPrefix("SAME") else {
             pads = lists.pads
             return
@@ -30,10 +33,12 @@ struct WindowAttributes {
         let lists = try Lists(node, kernel: kernel)
         strides = lists.strides
         dilations = lists.dilations
+        var beyond = [Int64](repeating: 0, count: kernel.count)
         var wanted = try node.ints("output_shape")
         if let shape = wanted, shape.count == kernel.count + 2 { wanted = Array(shape.dropFirst(2)) }
         guard wanted != nil || lists.mode.hasPrefix("SAME") else {
             pads = lists.pads
+            excess = beyond
             return
         }
         if let wanted, wanted.count != kernel.count {
@@ -47,11 +52,10 @@ struct WindowAttributes {
                     (0...Int64(Int32.max)).contains(wanted[axis])
                 else { throw node.unsupported("output_shape \(wanted) over a size that is not known") }
                 let full = lists.strides[axis] * (size - 1) + extra[axis] + lists.extent(axis)
-                guard full >= wanted[axis] else {
-                    throw node.unsupported("output_shape \(wanted), which is larger than without padding")
-                }
-                return full - wanted[axis]
+                beyond[axis] = max(wanted[axis] - full, 0)
+                return max(full - wanted[axis], 0)
             })
+        excess = beyond
     }
 
     /// Padding such that the output has ⌈size / stride⌉ positions.

@@ -4,7 +4,8 @@ import TenonIR
 enum CopyKernels {
     static let table: [(String, Kernels.Prepare)] = [
         ("reshape", bytes), ("flatten", bytes), ("squeeze", bytes), ("expand_dims", bytes),
-        ("permute_dims", permute), ("broadcast_to", broadcast), ("strided_slice", slice), ("flip", flip),
+        ("reinterpret", reinterpret), ("permute_dims", permute), ("broadcast_to", broadcast), ("strided_slice", slice),
+        ("flip", flip),
         ("tile", tile), ("repeat", repeatElements), ("nn.depth_to_space", depthToSpace),
         ("nn.space_to_depth", spaceToDepth), ("concat", concat), ("stack", stack), ("split", split),
     ]
@@ -17,6 +18,23 @@ enum CopyKernels {
         }
         let count = try checkedBytes(call)
         return PreparedKernel { BlockCopy.all(count, $0.inputs[0], $0.outputs[0], $0.parallel) }
+    }
+
+    /// The same bytes; as truth values, any bit counts.
+    private static func reinterpret(_ call: KernelCall) throws -> PreparedKernel {
+        try call.require(inputs: 1)
+        let (x, y) = (call.inputs[0], call.outputs[0])
+        guard x.shape == y.shape, x.dtype.byteCount == y.dtype.byteCount else {
+            throw call.error(.invalidType, "\(x.dtype.name) and \(y.dtype.name) differ in size")
+        }
+        let count = try checkedBytes(call)
+        guard y.dtype == .bool, x.dtype != .bool else {
+            return PreparedKernel { BlockCopy.all(count, $0.inputs[0], $0.outputs[0], $0.parallel) }
+        }
+        return PreparedKernel { arguments in
+            let (from, to) = (arguments.input(0, UInt8.self), arguments.output(0, UInt8.self))
+            for index in 0..<count { to[index] = from[index] == 0 ? 0 : 1 }
+        }
     }
 
     /// Bytes of the first input, whose elements must have a size.

@@ -7,6 +7,7 @@ extension Kernels {
         MatMulKernels.table,
         ConvolutionKernels.table,
         PoolingKernels.table,
+        MaxPoolIndicesKernels.table,
         SoftmaxKernels.table,
         ReductionKernels.table,
         NormalizationKernels.table,

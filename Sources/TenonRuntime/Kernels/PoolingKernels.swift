@@ -27,8 +27,8 @@ enum PoolingKernels {
         var steps: [Int]
     }
 
-    private static func sizes(_ call: KernelCall) throws -> (x: [Int], y: [Int], planes: Int) {
-        try call.require(inputs: 1)
+    private static func sizes(_ call: KernelCall, outputs: Int = 1) throws -> (x: [Int], y: [Int], planes: Int) {
+        try call.require(inputs: 1, outputs: outputs)
         let (x, y) = (call.inputs[0].shape, call.outputs[0].shape)
         guard (3...5).contains(x.count), x.count == y.count, x[..<2] == y[..<2],
             call.outputs[0].dtype == call.inputs[0].dtype
@@ -37,7 +37,15 @@ enum PoolingKernels {
     }
 
     private static func windowed(_ call: KernelCall, isMax: Bool) throws -> PreparedKernel {
-        let (x, y, planes) = try sizes(call)
+        let windows = try windows(call)
+        return try prepare(call, windows.planes, windows.source, windows.spans, windows.steps, isMax)
+    }
+
+    /// Spans per spatial axis of the call's data, one per position of the result.
+    static func windows(
+        _ call: KernelCall, outputs: Int = 1
+    ) throws -> (planes: Int, source: [Int], spans: [[Span]], steps: [Int]) {
+        let (x, y, planes) = try sizes(call, outputs: outputs)
         let window = try call.ints("pool_size", count: x.count)
         let strides = try call.ints("strides", count: x.count)
         let padding = try call.ints("padding", count: x.count * 2)
@@ -60,7 +68,7 @@ enum PoolingKernels {
                 return Span(first: start + lowest * step, count: count, divisor: countsPadding ? padded : count)
             }
         }
-        return try prepare(call, planes, x, spans, dilation, isMax)
+        return (planes, x, spans, dilation)
     }
 
     private static func adaptive(_ call: KernelCall, isMax: Bool) throws -> PreparedKernel {

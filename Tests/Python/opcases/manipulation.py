@@ -19,6 +19,13 @@ def cases():
         add(f"reshape-{np.dtype(dtype).name}", "reshape", [x, Shape([30])], x.reshape(30))
         add(f"permute-{np.dtype(dtype).name}", "permute_dims", [x], x.transpose(2, 0, 1), {"axes": [2, 0, 1]})
         add(f"concat-{np.dtype(dtype).name}", "concat", [(x, x[:, :1], x)], np.concatenate([x, x[:, :1], x], 1), {"axis": 1})
+    for source, target in [(np.float32, np.int32), (np.int32, np.float32), (np.float64, np.uint64), (np.uint8, np.int8),
+                           (np.float16, np.int16), (np.float32, np.float32)]:
+        x = rand("bits", (3, 5), source, 0, 100)
+        add(f"reinterpret-{np.dtype(source).name}-{np.dtype(target).name}", "reinterpret", [x], x.view(target),
+            {"dtype": np.dtype(target)})
+    add("reinterpret-to-bool", "reinterpret", [np.array([0, 1, 2, 255], np.uint8)], np.array([False, True, True, True]),
+        {"dtype": np.dtype(bool)})
     x = rand("x", (2, 3, 4))
     add("flatten", "flatten", [x], x.reshape(-1))
     add("flatten-scalar", "flatten", [np.float32(3).reshape(())], np.array([3], f32))

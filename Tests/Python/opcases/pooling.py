@@ -58,6 +58,23 @@ def pool(x, kernel, strides, pads, dilation, ceil_mode, kind, include_pad=False)
     return y
 
 
+def positions(x, kernel, strides, pads, dilation, ceil_mode, column_major=False):
+    """Where the largest values stand, the first of equal ones; NaN counts as largest."""
+    spatial = len(kernel)
+    out = list(sizes(x.shape, kernel, strides, pads, dilation, ceil_mode))
+    places = np.zeros(list(x.shape[:2]) + out, np.int64)
+    plane = x.shape[2:]
+    counts = np.arange(math.prod(plane)).reshape(plane[::-1]).T if column_major else np.arange(math.prod(plane)).reshape(plane)
+    axes = [list(windows(plane[i], out[i], kernel[i], strides[i], pads[i], dilation[i])) for i in range(spatial)]
+    for at in itertools.product(*[range(o) for o in out]):
+        picks = np.ix_(*[[p for p in axes[i][at[i]] if 0 <= p < plane[i]] for i in range(spatial)])
+        inside = counts[picks].reshape(-1)
+        for n, c in itertools.product(range(x.shape[0]), range(x.shape[1])):
+            best = np.argmax(x[n, c][picks].reshape(-1))
+            places[(n, c) + at] = (n * x.shape[1] + c) * math.prod(plane) + inside[best]
+    return places
+
+
 def adaptive(x, out, kind):
     y = np.zeros(list(x.shape[:2]) + list(out))
     for at in itertools.product(*[range(o) for o in out]):
@@ -79,6 +96,12 @@ def cases():
             args = (wide(x), kernel, strides, pads, dilation, ceil_mode)
             found.append(case(f"max_pool{spatial}d-{label}-{dtype.name}", f"nn.max_pool{spatial}d", [x],
                               pool(*args, "max").astype(dtype), attrs))
+            for column_major in (False, True):
+                found.append(case(
+                    f"max_pool{spatial}d-indices-{label}-{dtype.name}{'-columns' if column_major else ''}",
+                    f"nn.max_pool{spatial}d_with_indices", [x],
+                    [pool(*args, "max").astype(dtype), positions(*args, column_major)],
+                    attrs | {"column_major": column_major}))
             for include in (False, True):
                 found.append(case(f"avg_pool{spatial}d-{label}-{dtype.name}{'-padded' if include else ''}",
                                   f"nn.avg_pool{spatial}d", [x], pool(*args, "avg", include).astype(dtype),
@@ -92,6 +115,12 @@ def cases():
     x[0, 0, 1, 1] = np.nan
     found.append(case("max_pool2d-nan", "nn.max_pool2d", [x], pool(x, (2, 2), (2, 2), (0,) * 4, (1, 1), False, "max").astype(f32),
                       {"pool_size": [2, 2], "strides": [2, 2]}))
+    found.append(case("max_pool2d-indices-nan", "nn.max_pool2d_with_indices", [x],
+                      [pool(x, (2, 2), (2, 2), (0,) * 4, (1, 1), False, "max").astype(f32),
+                       positions(x, (2, 2), (2, 2), (0,) * 4, (1, 1), False)], {"pool_size": [2, 2], "strides": [2, 2]}))
+    x = np.array([[[[1, 7, 7], [7, 2, 7]]]], np.int32)
+    found.append(case("max_pool2d-indices-equal", "nn.max_pool2d_with_indices", [x],
+                      [np.array([[[[7, 7]]]], np.int32), np.array([[[[1, 1]]]])], {"pool_size": [2, 2]}))
     for shape, out in [((2, 3, 7, 9), (1, 1)), ((2, 3, 7, 9), (3, 4)), ((1, 2, 3, 3), (5, 5)), ((1, 1, 1, 1), (1, 1)),
                        ((2, 3, 10), (4,)), ((1, 2, 4, 5, 6), (1, 1, 1)), ((1, 2, 4, 5, 6), (2, 3, 4))]:
         x = rand("adaptive", shape)
