@@ -11,14 +11,54 @@ public struct MergeCompositeFunctions: ModulePass {
         guard var main = module.main else {
             throw TenonError(.notFound, "\(name): the module has no function 'main'")
         }
-        let source = main
-        let table = BindingTable(source)
-        let options = GroupExtractor.Options(bindsConstants: false, inlinesComposites: true)
-        var extractor = GroupExtractor(source, table, module, options)
-        var functions = FunctionTable(module, ignoring: ["global_symbol"])
-        for index in main.body.blocks.indices {
-            var block = main.body.blocks[index]
-            let regions = RegionGroups(block, source) { function in
+        var merging = Merging(main, module, name)
+        var body = main.body
+        try merging.merge(&body)
+        main = merging.main
+        main.body = body
+        var functions = merging.functions
+        // What main does not need goes, regions and all; other functions stay as they are.
+        let effects = Effects(module)
+        functions.replace("main", with: main.removingUnusedBindings(effects) ?? main.compacted())
+        return Self.cleaned(functions.module, effects)
+    }
+
+    /// The blocks of one function, those of branches included: what runs in a branch runs on a backend too.
+    private struct Merging {
+        var main: Function
+        var functions: FunctionTable
+        private let source: Function
+        private let module: Module
+        private let name: String
+        private let options = GroupExtractor.Options(bindsConstants: false, inlinesComposites: true)
+        private var extractor: GroupExtractor
+
+        init(_ main: Function, _ module: Module, _ name: String) {
+            self.main = main
+            source = main
+            self.module = module
+            self.name = name
+            extractor = GroupExtractor(main, BindingTable(main), module, options)
+            functions = FunctionTable(module, ignoring: ["global_symbol"])
+        }
+
+        mutating func merge(_ body: inout Body) throws {
+            for index in body.blocks.indices {
+                for position in body.blocks[index].bindings.indices {
+                    guard
+                        case .conditional(let condition, var then, var other) =
+                            body.blocks[index].bindings[position].expression
+                    else { continue }
+                    try merge(&then)
+                    try merge(&other)
+                    body.blocks[index].bindings[position].expression = .conditional(condition, then: then, else: other)
+                }
+                try merge(&body.blocks[index])
+            }
+        }
+
+        private mutating func merge(_ block: inout Block) throws {
+            let regions = RegionGroups(block, source) { [module] function in
                 module[function]?.composite.map { composite in
                     composite.firstIndex(of: ".").map { String(composite[..<$0]) } ?? composite
                 }
@@ -35,19 +75,14 @@ public struct MergeCompositeFunctions: ModulePass {
                 }
                 grouping.groupOf[binding.id.int] = Int32(number)
             }
-            guard !compilers.isEmpty else { continue }
+            guard !compilers.isEmpty else { return }
             let partitioner = Partitioner(
                 options: options,
                 describe: { (["Codegen": .string(compilers[$0])], "_" + compilers[$0]) },
                 context: "\(name): @main")
             try partitioner.apply(
                 to: &block, of: &main, grouping, groupCount: compilers.count, &extractor, &functions)
-            main.body.blocks[index] = block
         }
-        // What main does not need goes, regions and all; other functions stay as they are.
-        let effects = Effects(module)
-        functions.replace("main", with: main.removingUnusedBindings(effects) ?? main.compacted())
-        return Self.cleaned(functions.module, effects)
     }
 
     /// Gives regions their symbols, and drops what they compute in vain and private functions that nothing calls any more.
