@@ -122,8 +122,8 @@ def together(callers, values, runs: int) -> list[float]:
 def fastest_steps(executable, values, runs: int) -> float | None:
     if not hasattr(executable, "profile"):
         return None
-    microseconds = [[step.microseconds for step in executable.profile(values)] for _ in range(runs)]
-    return sum(map(min, zip(*microseconds))) / 1e6
+    nanoseconds = [[step.nanoseconds for step in executable.profile(values)] for _ in range(runs)]
+    return sum(map(min, zip(*nanoseconds))) / 1e9
 
 
 def main() -> None:
