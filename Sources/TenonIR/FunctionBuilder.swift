@@ -201,6 +201,7 @@ public enum Inference {
         guard Int(op.index) < Operators.all.count else { throw TenonError(.notFound, "unknown operator \(op.index)") }
         let schema = op.schema
         try schema.checkInputs(types)
+        try schema.checkLiterals(arguments)
         let complete = try schema.normalised(attributes)
         let site = CallSite(
             schema: schema, arguments: arguments, types: types, constants: constants, attributes: complete)

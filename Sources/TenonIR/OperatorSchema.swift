@@ -162,6 +162,23 @@ public struct OperatorSchema: Sendable {
             }
         }
     }
+
+    /// Element types and functions have no type of their own that could tell them from what is not known.
+    func checkLiterals(_ arguments: [Operand]) throws {
+        for (index, argument) in arguments.enumerated() {
+            guard let input = index < inputs.count ? inputs[index] : inputs.last, input.kind != .any else { continue }
+            let found: String
+            switch argument {
+            case .dtype(let dtype): found = "the element type \(dtype)"
+            case .global(let name): found = "the function '@\(name)'"
+            default: continue
+            }
+            throw TenonError(
+                .invalidType, "\(name): input '\(input.name)' expects a \(input.kind), found \(found)",
+                operatorName: name
+            )
+        }
+    }
 }
 
 /// All operators. Immutable; built once, on first use.

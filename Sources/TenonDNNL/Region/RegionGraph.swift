@@ -51,6 +51,16 @@ struct RegionTensor {
 
     var count: Int { dims.reduce(1, *) }
 
+    var type: TensorType { TensorType(dtype, dims.map { .fixed(Int64($0)) }) }
+
+    /// Nothing that is known of `type` is otherwise here.
+    func isA(_ type: TensorType) -> Bool {
+        if let expected = type.dtype, expected != dtype { return false }
+        if let rank = type.rank, rank != dims.count { return false }
+        guard let shape = type.shape else { return true }
+        return zip(shape, dims).allSatisfy { expected, found in expected.value.map { $0 == Int64(found) } ?? true }
+    }
+
     var constant: ConstantView? {
         if case .constant(let view) = origin { return view }
         return nil

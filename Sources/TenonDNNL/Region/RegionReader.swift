@@ -6,7 +6,12 @@ struct RegionReader {
         case tensor(TensorID)
         case tuple([Value])
         case function(Function)
-        case literal
+        case literal(Operand)
+
+        var literal: Operand? {
+            if case .literal(let operand) = self { return operand }
+            return nil
+        }
     }
 
     private(set) var graph = RegionGraph()
@@ -66,7 +71,7 @@ struct RegionReader {
                 let name = function.info(binding.id)?.name ?? ""
                 do {
                     environment[binding.id.int] = try expression(
-                        binding.expression, function.type(of: binding.id), name, environment, composite)
+                        binding.expression, in: function, function.type(of: binding.id), name, environment, composite)
                 } catch let error as TenonError {
                     throw error.located(at: name)
                 }
@@ -91,15 +96,19 @@ struct RegionReader {
             var values: [Value] = []
             for field in fields { values.append(try self.operand(field, environment)) }
             return .tuple(values)
-        case .shape, .int, .float, .string, .dtype, .global: return .literal
+        case .shape, .int, .float, .string, .dtype, .global: return .literal(operand)
         }
     }
 
     private mutating func expression(
-        _ expression: Expression, _ type: ValueType, _ name: String, _ environment: [Value?], _ composite: Int?
+        _ expression: Expression, in function: Function, _ type: ValueType, _ name: String, _ environment: [Value?],
+        _ composite: Int?
     ) throws -> Value {
         switch expression {
-        case .operand(let source), .matchCast(let source, _): return try operand(source, environment)
+        case .operand(let source), .matchCast(let source, _):
+            let value = try operand(source, environment)
+            try expect(value, type, "the value bound")
+            return value
         case .tuple(let fields): return try operand(.tuple(fields), environment)
         case .tupleGetItem(let source, let index):
             guard case .tuple(let fields) = try operand(source, environment), fields.indices.contains(index) else {
@@ -108,17 +117,34 @@ struct RegionReader {
             return fields[index]
         case .function(let function): return .function(function)
         case .conditional: throw TenonError(.unsupported, "a conditional inside a region")
-        case .call(let call): return try self.call(call, type, name, environment, composite)
+        case .call(let call): return try self.call(call, in: function, type, name, environment, composite)
+        }
+    }
+
+    /// What is declared as a tensor, or as a tuple of them, has to be one: a declared `object` says nothing.
+    private func expect(_ value: Value, _ type: ValueType, _ what: String) throws {
+        switch (type, value) {
+        case (.tensor(let declared), .tensor(let id)):
+            guard graph[id].isA(declared) else {
+                throw TenonError(.invalidType, "\(what) is a \(graph[id].type), expected \(type)")
+            }
+        case (.tuple(let types), .tuple(let fields)) where types.count == fields.count:
+            for (field, type) in zip(fields, types) { try expect(field, type, what) }
+        case (.tensor, _), (.tuple, _): throw TenonError(.invalidType, "\(what) is no tensor, expected \(type)")
+        default: break
         }
     }
 
     private mutating func call(
-        _ call: Call, _ type: ValueType, _ name: String, _ environment: [Value?], _ composite: Int?
+        _ call: Call, in caller: Function, _ type: ValueType, _ name: String, _ environment: [Value?],
+        _ composite: Int?
     ) throws -> Value {
         var arguments: [Value] = []
         for argument in call.arguments { arguments.append(try operand(argument, environment)) }
         switch call.callee {
-        case .op(let op): return try add(op, arguments, call, type, name, composite)
+        case .op(let op):
+            try check(op, arguments, call, in: caller, type)
+            return try add(op, arguments, call, type, name, composite)
         case .local(let id):
             guard environment.indices.contains(id.int), case .function(let function)? = environment[id.int],
                 function.parameters.count == arguments.count
@@ -127,7 +153,11 @@ struct RegionReader {
             depth += 1
             defer { depth -= 1 }
             var inner = [Value?](repeating: nil, count: function.values.count)
-            for (parameter, argument) in zip(function.parameters, arguments) { inner[parameter.int] = argument }
+            for (index, (parameter, argument)) in zip(function.parameters, arguments).enumerated() {
+                try expect(
+                    argument, function.type(of: parameter), "argument \(index + 1) of '\(caller.info(id)?.name ?? "")'")
+                inner[parameter.int] = argument
+            }
             var number = composite
             if number == nil, let label = function.composite {
                 graph.composites.append(label)
@@ -138,6 +168,36 @@ struct RegionReader {
             throw TenonError(.unsupported, "a region calls @\(function), expected local functions and operators")
         case .external(let function):
             throw TenonError(.unsupported, "a region calls the external function '\(function)'")
+        }
+    }
+
+    /// The verifier takes whatever is declared as `object` on trust. Here everything is known, so that such operands are
+    /// checked after all, before a primitive is made for sizes that they do not have.
+    private func check(
+        _ op: OperatorID, _ arguments: [Value], _ call: Call, in caller: Function, _ type: ValueType
+    ) throws {
+        let isKnown = call.arguments.allSatisfy { argument in
+            guard argument.valueID != nil else { return argument.constant != nil }
+            guard case .tensor(let type) = caller.type(of: argument) else { return false }
+            return type.dtype != nil && type.staticShape != nil
+        }
+        guard !isKnown else { return }
+        let written = zip(call.arguments, arguments).map { $1.literal ?? $0 }
+        let inferred = try Inference.call(
+            op, written, call.attributes,
+            types: zip(written, arguments).map { self.type(of: $1, written: caller.type(of: $0)) },
+            constants: written.map(\.constant))
+        guard inferred.type == type else {
+            throw TenonError(
+                .invalidType, "\(op.name) gives \(inferred.type), declared as \(type)", operatorName: op.name)
+        }
+    }
+
+    private func type(of value: Value, written: ValueType) -> ValueType {
+        switch value {
+        case .tensor(let id): .tensor(graph[id].type)
+        case .tuple(let fields): .tuple(fields.map { type(of: $0, written: .object) })
+        case .function, .literal: written
         }
     }
 
@@ -154,7 +214,8 @@ struct RegionReader {
         let value = try result(type, name, &outputs)
         graph.ops.append(
             RegionOp(
-                op: op, inputs: inputs, outputs: outputs, arguments: call.arguments,
+                op: op, inputs: inputs, outputs: outputs,
+                arguments: zip(call.arguments, arguments).map { $1.literal ?? $0 },
                 attributes: try op.schema.normalised(call.attributes), binding: name, composite: composite))
         return value
     }
