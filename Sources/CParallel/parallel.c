@@ -49,6 +49,17 @@ int32_t tenon_parallel_set_threads(int32_t threads)
     return before;
 }
 
+static _Thread_local int32_t is_inside;
+
+int32_t tenon_parallel_is_inside(void) { return is_inside; }
+
+int32_t tenon_parallel_set_inside(int32_t inside)
+{
+    int32_t before = is_inside;
+    is_inside = inside;
+    return before;
+}
+
 int32_t tenon_parallel_allowed_cpus(void)
 {
     /* The kernel refuses a mask that is shorter than its own, so the mask grows until it fits. */

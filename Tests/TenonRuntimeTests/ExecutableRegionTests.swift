@@ -99,6 +99,24 @@ import Testing
         #expect(backend.mostRunning == 1)
     }
 
+    @Test(arguments: [1, 2]) func aRunInsideARunDoesNotWaitForIt(threads: Int) throws {
+        let backend = ProbeBackend()
+        let executable = try Executable(
+            module: try Sample.region("probe", [4]), backends: [backend],
+            options: CompileOptions(threads: threads, concurrentRuns: 1))
+        let inputs = [try Sample.ramp([4]), try Sample.ramp([4], from: 1)]
+        var inner: [Float]?
+        backend.onRun = {
+            backend.onRun = nil
+            // A deadline, so that a failure is one and not a test that hangs.
+            inner = try executable.run(inputs, options: RunOptions(deadline: MonotonicClock.now + 2_000_000_000)).first?
+                .floats
+        }
+        #expect(try executable.run(inputs).first?.floats == [1, 3, 5, 7])
+        #expect(inner == [1, 3, 5, 7])
+        #expect(backend.mostRunning == 2)
+    }
+
     // MARK: - Memory
 
     @Test func memoryIsStatedBeforeTheFirstRun() throws {

@@ -117,6 +117,8 @@ final class ProbeBackend: Backend, @unchecked Sendable {
 
     let name = "probe"
     let options: Options
+    /// Called in each run, as a host's backend may run what it likes.
+    nonisolated(unsafe) var onRun: (() throws -> Void)?
     private let lock = Lock()
     private var seenInputs: [UnsafeRawPointer] = []
     private var seenOutputs: [UnsafeMutableRawPointer] = []
@@ -187,6 +189,7 @@ final class ProbeBackend: Backend, @unchecked Sendable {
                 backend.most = max(backend.most, backend.running)
             }
             defer { backend.lock.locked { backend.running -= 1 } }
+            try backend.onRun?()
             for step in 0..<backend.options.steps {
                 try environment.check()
                 if backend.options.microsecondsPerStep > 0 { usleep(backend.options.microsecondsPerStep) }

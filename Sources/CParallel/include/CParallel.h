@@ -17,6 +17,10 @@ void tenon_parallel_fork(int32_t threads, long count, tenon_parallel_body body, 
 /* Sets how many threads OpenMP uses for what the calling thread starts; returns the number before. */
 int32_t tenon_parallel_set_threads(int32_t threads);
 
+/* Whether the calling thread is inside a run; tenon_parallel_set_inside returns what it was before. */
+int32_t tenon_parallel_is_inside(void);
+int32_t tenon_parallel_set_inside(int32_t inside);
+
 /* How many CPUs the affinity mask of the calling thread allows; at least 1. */
 int32_t tenon_parallel_allowed_cpus(void);
 

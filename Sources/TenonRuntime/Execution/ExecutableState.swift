@@ -1,3 +1,4 @@
+import CParallel
 import Synchronization
 import TenonIR
 
@@ -92,7 +93,8 @@ final class ExecutableState: ForkParticipant, @unchecked Sendable {
     private func enter(_ environment: RunEnvironment) throws -> Runner? {
         lock.lock()
         defer { lock.unlock() }
-        while inFlight >= limit {
+        // A run that a callback starts inside another one would wait for itself.
+        while inFlight >= limit && tenon_parallel_is_inside() == 0 {
             try environment.check()
             // A token does not wake anybody, so look at it now and then.
             if environment.cancel != nil || environment.deadline != nil {

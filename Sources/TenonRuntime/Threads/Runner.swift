@@ -25,6 +25,7 @@ final class Runner: Sendable {
 
         func serve() {
             _ = tenon_parallel_set_threads(Int32(truncatingIfNeeded: threads))
+            _ = tenon_parallel_set_inside(1)
             lock.lock()
             while true {
                 switch state {
@@ -107,7 +108,11 @@ final class Runner: Sendable {
 enum CallerRuns {
     static func perform<T>(_ body: () throws -> T) rethrows -> T {
         let before = tenon_parallel_set_threads(1)
-        defer { if before != 1 { _ = tenon_parallel_set_threads(before) } }
+        let wasInside = tenon_parallel_set_inside(1)
+        defer {
+            if before != 1 { _ = tenon_parallel_set_threads(before) }
+            _ = tenon_parallel_set_inside(wasInside)
+        }
         return try body()
     }
 }
