@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "CKernels.h"
+#include "vector.h"
 
 #include <stddef.h>
 #include <string.h>
 
-enum { LANES = 16, TILE = 14, PAIR = 2 };
+enum { TILE = 14, PAIR = 2 };
 
 // Bytes of expanded rows that are kept at a time, so that they stay in the first cache.
 enum { NEAR_BYTES = 26 * 1024 };
@@ -69,65 +69,10 @@ int64_t tkernel_block_pieces(const tkernel_block *b, int64_t threads) {
 }
 
 #if defined(__x86_64__)
-#include <immintrin.h>
-
-#define WIDE __attribute__((target("avx512f,fma")))
-#define INLINE static inline __attribute__((always_inline)) WIDE
-#define UNROLL _Pragma("clang loop unroll(full)")
-
 int tkernel_block_is_supported(const tkernel_block *b) {
     return __builtin_cpu_supports("avx512f") && (b->kernel == 3 || b->kernel == 5) && (b->stride == 1 || b->stride == 2)
-        && b->pad_top >= 0 && b->pad_top < b->kernel && b->pad_left >= 0 && b->pad_left < b->kernel && b->inputs > 0
+        && b->pad_top >= 0 && b->pad_top < b->kernel && b->pad_left >= 0 && b->pad_left < b->kernel && b->inputs >= 0
         && b->channels > 0 && b->batch > 0 && b->width > 0 && b->height > 0 && b->out_width > 0 && b->out_height > 0;
-}
-
-// Constants of the activation, ready in registers or close by.
-typedef struct bound_activation {
-    int function;
-    __m512 alpha, beta;
-} bound_activation;
-
-INLINE bound_activation bind(const tkernel_activation *a) {
-    const float alpha = a->function == TKERNEL_SWISH ? a->alpha * -1.44269504088896341f : a->alpha;
-    return (bound_activation){a->function, _mm512_set1_ps(alpha), _mm512_set1_ps(a->beta)};
-}
-
-// 2^x for x up to 116: 2^n · 2^f with f within half of zero, by a polynomial of degree 5 with a relative error of 3e-7.
-INLINE __m512 power_of_two(__m512 x) {
-    const __m512 whole = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-    const __m512 f = _mm512_sub_ps(x, whole);
-    __m512 p = _mm512_set1_ps(1.33952698e-3f);
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(9.61838866e-3f));
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(5.55032721e-2f));
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(2.40226462e-1f));
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(6.93147182e-1f));
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.0f));
-    return _mm512_scalef_ps(p, whole);
-}
-
-// `alpha` is -log2(e) times that of the function.
-INLINE __m512 swish(__m512 x, __m512 alpha) {
-    // Beyond 116 the result is zero to every digit that matters, and the reciprocal would leave the normal numbers.
-    const __m512 power = _mm512_min_ps(_mm512_set1_ps(116.0f), _mm512_mul_ps(x, alpha));
-    const __m512 below = _mm512_add_ps(_mm512_set1_ps(1.0f), power_of_two(power));
-    __m512 r = _mm512_rcp14_ps(below);
-    r = _mm512_mul_ps(r, _mm512_fnmadd_ps(below, r, _mm512_set1_ps(2.0f)));
-    return _mm512_mul_ps(x, r);
-}
-
-// The second operand is what max and min give when one is NaN.
-INLINE __m512 apply(__m512 x, const bound_activation *a, int function) {
-    const __m512 zero = _mm512_setzero_ps();
-    switch (function) {
-    case TKERNEL_RELU: return _mm512_mask_mul_ps(x, _mm512_cmp_ps_mask(x, zero, _CMP_LT_OQ), x, a->alpha);
-    case TKERNEL_CLIP: return _mm512_min_ps(a->beta, _mm512_max_ps(a->alpha, x));
-    case TKERNEL_SWISH: return swish(x, a->alpha);
-    case TKERNEL_HARDSWISH: {
-        const __m512 gate = _mm512_max_ps(zero, _mm512_fmadd_ps(x, a->alpha, a->beta));
-        return _mm512_mul_ps(x, _mm512_min_ps(_mm512_set1_ps(1.0f), gate));
-    }
-    default: return x;
-    }
 }
 
 // `pixels` pixels of `blocks` blocks of 16 channels, from source blocks whose pixels lie 16 apart.
@@ -190,6 +135,22 @@ WIDE static __attribute__((noinline)) void expand_row(
         CASE(TKERNEL_IDENTITY)
     }
 #undef CASE
+}
+
+// A row of the source as it is, where there is no first convolution.
+WIDE static void copy_row(
+    const tkernel_block *b, int64_t first, int count, const float *source, float *into, int64_t into_block) {
+    for (int o = 0; o < count; o++, into += into_block) {
+        const float *from = source + (first + o) * b->source.block;
+        if (b->source.pixel == LANES) {
+            memcpy(into, from, (size_t)b->width * LANES * sizeof *into);
+            continue;
+        }
+        const int64_t left = b->channels - (first + o) * LANES;
+        const __mmask16 mask = (__mmask16)(left < LANES ? (1 << left) - 1 : 0xFFFF);
+        for (int64_t x = 0; x < b->width; x++, from += b->source.pixel)
+            _mm512_storeu_ps(into + x * LANES, _mm512_maskz_loadu_ps(mask, from));
+    }
 }
 
 INLINE void depthwise_tile(
@@ -256,7 +217,7 @@ typedef struct source_rows {
 
 // Rows `begin` to `end` of a picture, copied where pixels do not lie in blocks: the kernel wants to know their distance.
 WIDE static source_rows stage(const tkernel_block *b, const float *source, int64_t begin, int64_t end, float *into) {
-    if (b->source.pixel == LANES) return (source_rows){source, b->source.row, b->source.block};
+    if (b->source.pixel == LANES || b->inputs == 0) return (source_rows){source, b->source.row, b->source.block};
     const int64_t block = (end - begin) * b->width * LANES;
     for (int64_t y = begin; y < end; y++)
         for (int64_t x = 0; x < b->width; x++) {
@@ -285,11 +246,15 @@ WIDE static void run_piece(
     int64_t next = begin * b->stride - b->pad_top;
     for (int64_t y = begin; y < end; y++) {
         const int64_t top = y * b->stride - b->pad_top;
-        for (next = next < top ? top : next; next < top + b->kernel; next++)
-            if (next >= 0 && next < b->height)
-                expand_row(
-                    count, b, source.data + next * source.row, source.block, weights,
-                    ring + next % b->kernel * row_floats + b->pad_left * LANES, ring_block, &middle);
+        for (next = next < top ? top : next; next < top + b->kernel; next++) {
+            if (next < 0 || next >= b->height) continue;
+            const float *from = source.data + next * source.row;
+            float *into = ring + next % b->kernel * row_floats + b->pad_left * LANES;
+            if (b->inputs == 0)
+                copy_row(b, first, count, from, into, ring_block);
+            else
+                expand_row(count, b, from, source.block, weights, into, ring_block, &middle);
+        }
         for (int64_t o = 0; o < count; o++) {
             const float *rows[5];
             for (int64_t k = 0; k < b->kernel; k++) {

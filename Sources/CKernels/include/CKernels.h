@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Convolution kernels for what oneDNN has no single primitive for on one picture: a 1×1 convolution and the depthwise
-// convolution behind it, row by row, so that what lies between them never leaves the nearest cache.
+// Kernels for what oneDNN has no single primitive for, or a slow one: a 1×1 convolution and the depthwise convolution behind it, row
+// by row, so that what lies between them never leaves the nearest cache; depthwise convolutions alone; element-wise functions.
 #ifndef CKERNELS_H
 #define CKERNELS_H
 
@@ -11,13 +11,20 @@
 #pragma clang assume_nonnull begin
 #endif
 
-// Functions behind a convolution; NaN stays NaN in all of them.
+// Functions of one number; NaN stays NaN in all of them.
 typedef enum tkernel_function {
     TKERNEL_IDENTITY,
     TKERNEL_RELU, // alpha · x below zero
     TKERNEL_CLIP, // between alpha and beta
     TKERNEL_SWISH, // x / (1 + exp(-alpha · x))
-    TKERNEL_HARDSWISH // x · clip(alpha · x + beta, 0, 1)
+    TKERNEL_HARDSWISH, // x · clip(alpha · x + beta, 0, 1)
+    TKERNEL_HARDSIGMOID, // clip(alpha · x + beta, 0, 1)
+    TKERNEL_SIGMOID,
+    TKERNEL_TANH,
+    TKERNEL_GELU_ERF,
+    TKERNEL_GELU_TANH,
+    TKERNEL_EXP,
+    TKERNEL_MISH
 } tkernel_function;
 
 typedef struct tkernel_activation {
@@ -31,7 +38,7 @@ typedef struct tkernel_layout {
 } tkernel_layout;
 
 // A 1×1 convolution from `inputs` to `channels` channels, then a depthwise one, square, without dilation. Padding is of zeros
-// behind the first activation.
+// behind the first activation. Without `inputs` there is no first convolution and no first activation.
 typedef struct tkernel_block {
     int64_t batch, inputs, channels;
     int64_t height, width, out_height, out_width;
@@ -47,9 +54,10 @@ int tkernel_block_is_supported(const tkernel_block *block);
 int64_t tkernel_block_weights(const tkernel_block *block);
 int64_t tkernel_block_scratch(const tkernel_block *block);
 
-// Packs weights [channels, inputs] and [channels, kernel · kernel], row-major, and one bias value per channel or NULL each.
+// Packs weights [channels, inputs] (NULL without a first convolution) and [channels, kernel · kernel], row-major, and one bias value
+// per channel or NULL each.
 void tkernel_block_pack(
-    const tkernel_block *block, const float *pointwise, const float *_Nullable pointwise_bias, const float *depthwise,
+    const tkernel_block *block, const float *_Nullable pointwise, const float *_Nullable pointwise_bias, const float *depthwise,
     const float *_Nullable depthwise_bias, float *into);
 
 // How many pieces the work for `threads` threads falls into, which may run at the same time.
@@ -60,6 +68,14 @@ int64_t tkernel_block_pieces(const tkernel_block *block, int64_t threads);
 void tkernel_block_run(
     const tkernel_block *block, int64_t pieces, int64_t begin, int64_t end, const float *source, const float *weights,
     float *target, float *scratch);
+
+// Whether this machine has the instructions (AVX-512), and the kernel the function: all but the identity.
+int tkernel_eltwise_is_supported(const tkernel_activation *activation);
+
+// target[i] = f(source[i]), plus addend[i] if there is one. Each of the sources may be the target.
+void tkernel_eltwise_run(
+    const tkernel_activation *activation, int64_t count, const float *source, const float *_Nullable addend,
+    float *target);
 
 #if defined(__clang__)
 #pragma clang assume_nonnull end

@@ -11,7 +11,7 @@ extension CandidateMaker {
         if found.allSatisfy({ $0.descriptor?.isReference == true }) {
             found += try self.convolution(node, convolution, .plain, .plain)
         }
-        return found
+        return found + (try depthwise(node, convolution))
     }
 
     /// Layouts of data and result worth asking for. An image of few channels is read as it comes.
@@ -138,11 +138,15 @@ extension CandidateMaker {
             CostModel.ConvolutionShape(
                 flops: convolution.flops(x, y, graph), bytes: bytes, weightBytes: weights,
                 output: Array(y.dropFirst(2)), isDepthwise: convolution.isDepthwise(graph), layout: to))
-        let heavy = node.postOps.filter { step in
-            guard case .eltwise(let function) = step.kind else { return false }
-            return function.isTranscendental
+        return base + functions(node)
+    }
+
+    /// What functions made of exponentials take behind a primitive.
+    func functions(_ node: RegionNode) -> Double {
+        node.postOps.reduce(0) { sum, step in
+            guard case .eltwise(let function) = step.kind else { return sum }
+            return sum + context.costs.transcendental(function, count: graph[node.output].count)
         }
-        return base + Double(heavy.count) * context.costs.transcendental(name, count: graph[node.output].count)
     }
 }
 

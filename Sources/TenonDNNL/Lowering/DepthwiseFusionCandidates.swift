@@ -30,11 +30,40 @@ extension CandidateMaker {
         var time = context.costs.compute(
             flops: fusion.flops(x, y, graph), bytes: bytes, efficiency: from == .blocked ? 0.88 : 0.85)
         if from == .channelsLast { time += Double(context.byteCount(x, from)) / context.costs.bandwidth }
-        for (function, count) in [(fusion.middle, graph[fusion.expanded].count), (fusion.last, y.reduce(1, *))]
-        where function?.isTranscendental == true {
-            time += context.costs.transcendental("", count: count) / 2
+        for (function, count) in [(fusion.middle, graph[fusion.expanded].count), (fusion.last, y.reduce(1, *))] {
+            if let function { time += context.costs.transcendentalInside(function, count: count) }
         }
         return time
+    }
+
+    /// A depthwise convolution alone, with at most one function behind it.
+    func depthwise(_ node: RegionNode, _ convolution: Convolution) throws -> [Candidate] {
+        let (x, y) = (graph[node.inputs[0]].dims, graph[node.output].dims)
+        guard context.blockSize == 16, context.onlyLayout == nil, convolution.isDepthwise(graph),
+            convolution.hasConstantWeights(graph), node.postOps.count <= 1
+        else { return [] }
+        var function: EltwiseFunction?
+        if let step = node.postOps.first {
+            guard case .eltwise(let last) = step.kind, last.blockActivation != nil else { return [] }
+            function = last
+        }
+        guard var shape = tkernel_block(convolution, x, y, graph) else { return [] }
+        shape.last = function?.blockActivation ?? tkernel_activation()
+        guard tkernel_block_is_supported(&shape) != 0 else { return [] }
+        return try context.layouts(x).filter { $0 != .plain }.map { layout in
+            var block = shape
+            block.source = tkernel_layout(layout, x)
+            block.target = tkernel_layout(layout, y)
+            let compute = context.costs.compute(
+                flops: convolution.flops(x, y, graph),
+                bytes: context.byteCount(x, layout) + context.byteCount(y, layout),
+                efficiency: shape.kernel == 3 ? 0.42 : 0.5)
+            let last = function.map { context.costs.transcendentalInside($0, count: graph[node.output].count) }
+            return Candidate(
+                implementation: "dw:avx512",
+                operands: [try context.laidOut(node.inputs[0], layout, argument: TDNNL_ARG_SRC)], output: layout,
+                outputDescriptor: try context.descriptor(y, layout), block: block, time: compute + (last ?? 0))
+        }
     }
 }
 
@@ -51,11 +80,11 @@ extension tkernel_layout {
     }
 }
 
-extension PlanBuilder {
+extension tkernel_block {
     /// The step that runs a block on the threads of the run, each with scratch memory of its own.
-    func kernel(_ block: tkernel_block) -> PreparedKernel {
-        var block = block
-        let threads = max(context.threads, 1)
+    func kernel(threads: Int) -> PreparedKernel {
+        var block = self
+        let threads = max(threads, 1)
         let pieces = Int(tkernel_block_pieces(&block, Int64(threads)))
         // In whole cache lines.
         let scratch = (Int(tkernel_block_scratch(&block)) + 15) / 16 * 16

@@ -43,7 +43,8 @@ extension CandidateMaker {
         let flops = 2 * Double(y.count) * Double(x.dims[x.dims.count - 1])
         // A row-major copy of the weights is read with large strides by a product of few rows.
         let efficiency = name.hasPrefix("ref") ? 0.01 : name.hasPrefix("brg") ? 0.8 : 0.6
-        return context.costs.compute(flops: flops, bytes: (x.count + w.count + y.count) * 4, efficiency: efficiency)
+        return functions(node)
+            + context.costs.compute(flops: flops, bytes: (x.count + w.count + y.count) * 4, efficiency: efficiency)
     }
 
     private func innerProduct(_ node: RegionNode, _ product: MatrixProduct) throws -> [Candidate] {

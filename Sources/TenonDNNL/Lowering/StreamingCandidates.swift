@@ -19,16 +19,22 @@ extension CandidateMaker {
     }
 
     func eltwise(_ node: RegionNode, _ function: EltwiseFunction) throws -> [Candidate] {
-        let found = try perLayout(node, "element-wise function") { source, target, attributes in
-            var handle: OpaquePointer?
-            let status = tdnnl_eltwise_create(
-                &handle, engine, Int32(function.algorithm.rawValue), source.handle, target.handle, function.alpha,
-                function.beta, attributes)
-            return (status, handle)
-        }
+        let found =
+            try perLayout(node, "element-wise function") { source, target, attributes in
+                var handle: OpaquePointer?
+                let status = tdnnl_eltwise_create(
+                    &handle, engine, Int32(function.algorithm.rawValue), source.handle, target.handle, function.alpha,
+                    function.beta, attributes)
+                return (status, handle)
+            }
+            .map { candidate in
+                var candidate = candidate
+                candidate.time += context.costs.transcendental(function, count: graph[node.output].count)
+                return candidate
+            } + (try kernel(node, function))
         // The reference loop of oneDNN 2.6 counts over dimension 1, which a vector has not, and writes nothing.
         if graph[node.output].dims.count > 1 { return found }
-        return found.filter { $0.descriptor?.isReference == false }
+        return found.filter { $0.descriptor?.isReference != true }
     }
 
     func softmax(_ node: RegionNode, axis: Int, isLog: Bool) throws -> [Candidate] {
@@ -65,7 +71,7 @@ extension CandidateMaker {
                 return (status, handle)
             }.map { candidate in
                 var candidate = candidate
-                candidate.time += Double(bytes) / context.costs.bandwidth
+                candidate.time += Double(bytes) / context.costs.bandwidth + functions(node)
                 return candidate
             }
         }

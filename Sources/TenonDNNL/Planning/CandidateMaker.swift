@@ -10,28 +10,33 @@ struct CandidateMaker {
 
     /// Every sensible way, reference implementations only where nothing else exists. Empty when oneDNN refuses the node.
     func candidates(_ node: RegionNode) throws -> [Candidate] {
-        var found: [Candidate] =
-            switch node.operation {
-            case .convolution(let convolution): try self.convolution(node, convolution)
-            case .depthwiseFusion(let fusion): try depthwiseFusion(node, fusion)
-            case .product(let product): try self.product(node, product)
-            case .pooling(let pooling): try self.pooling(node, pooling)
-            case .normalization(let normalization): try self.normalization(node, normalization)
-            case .softmax(let axis, let isLog): try softmax(node, axis: axis, isLog: isLog)
-            case .eltwise(let function): try eltwise(node, function)
-            case .binary(let algorithm): try binary(node, algorithm)
-            case .concat(let axis): try concat(node, axis: axis)
-            case .reduction(let reduction): try self.reduction(node, reduction)
-            case .resampling(let algorithm): try resampling(node, algorithm)
-            case .prelu(let slope): try prelu(node, slope)
-            case .shuffle(let shuffle): try self.shuffle(node, shuffle)
-            case .view: [try standIn(node, "view", time: 0)]
-            case .kernel: [try standIn(node, "swift", time: Double(graph[node.output].count) * 2)]
-            }
+        var found = try primitives(node)
+        found += try tailed(node)
         if found.contains(where: { $0.descriptor?.isReference == false }) {
             found.removeAll { $0.descriptor?.isReference == true }
         }
         return found
+    }
+
+    /// Those that compute the node in one step.
+    func primitives(_ node: RegionNode) throws -> [Candidate] {
+        switch node.operation {
+        case .convolution(let convolution): try self.convolution(node, convolution)
+        case .depthwiseFusion(let fusion): try depthwiseFusion(node, fusion)
+        case .product(let product): try self.product(node, product)
+        case .pooling(let pooling): try self.pooling(node, pooling)
+        case .normalization(let normalization): try self.normalization(node, normalization)
+        case .softmax(let axis, let isLog): try softmax(node, axis: axis, isLog: isLog)
+        case .eltwise(let function): try eltwise(node, function)
+        case .binary(let algorithm): try binary(node, algorithm)
+        case .concat(let axis): try concat(node, axis: axis)
+        case .reduction(let reduction): try self.reduction(node, reduction)
+        case .resampling(let algorithm): try resampling(node, algorithm)
+        case .prelu(let slope): try prelu(node, slope)
+        case .shuffle(let shuffle): try self.shuffle(node, shuffle)
+        case .view: [try standIn(node, "view", time: 0)]
+        case .kernel: [try standIn(node, "swift", time: Double(graph[node.output].count) * 2)]
+        }
     }
 
     /// Whether one of the ways is more than oneDNN's reference loops.

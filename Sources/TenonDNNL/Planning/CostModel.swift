@@ -74,12 +74,6 @@ extension CostModel {
         return compute(flops: shape.flops, bytes: shape.bytes, efficiency: efficiency)
     }
 
-    /// Exponentials behind a convolution cost more than many convolutions do, most in kernels that keep their accumulators
-    /// in memory.
-    func transcendental(_ implementation: String, count: Int) -> Double {
-        Double(count) * (implementation.hasPrefix("brg") ? 0.53 : 0.4) / Double(threads)
-    }
-
     /// Fewer multiplications by 2.25 (tiles of 2) or 4 (tiles of 4), of which transforms take a part; tiles that reach over
     /// the edge are computed in full, and the transformed weights, larger than the originals, come from far away.
     private func winograd(_ implementation: String, _ shape: ConvolutionShape) -> Double {

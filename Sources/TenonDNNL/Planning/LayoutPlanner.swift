@@ -153,7 +153,7 @@ struct LayoutPlanner {
                 masks[position] = context.closure(masks[position] | layout.bit, dims)
             }
         }
-        for operand in candidate.operands where !context.graph[operand.tensor].isConstant {
+        for operand in candidate.allOperands where !context.graph[operand.tensor].isConstant {
             switch operand.place {
             case .layout(let layout): require(operand.tensor, layout)
             case .packed:

@@ -47,7 +47,7 @@ extension PlanBuilder {
                 else { continue }
                 // In another layout, the reorder that brings it over writes it in its place.
                 if choices[made].output == layout {
-                    guard choices[made].descriptor != nil || choices[made].block != nil,
+                    guard choices[made].descriptor != nil || choices[made].isKernel,
                         choices[made].accumulates == nil
                     else { continue }
                     if case .concat = nodes[made].operation { continue }

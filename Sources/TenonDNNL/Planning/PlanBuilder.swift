@@ -78,8 +78,14 @@ struct PlanBuilder {
             places[node.output.index][Int(Layout.plain.rawValue)] = alias
         case .kernel(let op): try emitKernel(node, op)
         case .concat where try joinInPlace(node, candidate, index): break
-        case .depthwiseFusion(let fusion): try emitDepthwiseFusion(node, fusion, candidate)
-        default: try emitPrimitive(node, candidate, index)
+        case .depthwiseFusion(let fusion):
+            try emitBlock(node, fusion.pointwise, fusion.depthwise, candidate)
+        case .convolution(let convolution) where candidate.block != nil:
+            try emitBlock(node, nil, convolution, candidate)
+        case .eltwise where candidate.descriptor == nil: try emitEltwise(node, candidate, index)
+        default:
+            try emitPrimitive(node, candidate, index)
+            try emitTail(node, candidate)
         }
     }
 
@@ -138,19 +144,19 @@ struct PlanBuilder {
         return addBuffer(bytes, .workspace)
     }
 
-    private mutating func emitDepthwiseFusion(
-        _ node: RegionNode, _ fusion: DepthwiseFusion, _ candidate: Candidate
+    private mutating func emitBlock(
+        _ node: RegionNode, _ pointwise: Convolution?, _ depthwise: Convolution, _ candidate: Candidate
     ) throws {
         guard let block = candidate.block, let operand = candidate.operands.first else {
             throw TenonError(.internal, "\(node.composite) has no kernel")
         }
         let source = try buffer(for: operand)
-        let memory = try packer.pack(fusion, block, graph)
+        let memory = try packer.pack(pointwise, depthwise, block, graph)
         if !plan.packedWeights.contains(where: { $0 === memory }) { plan.packedWeights.append(memory) }
         let weights = addBuffer(memory.bytes, .weights(memory))
         let output = place(node, candidate)
         places[node.output.index][Int(candidate.output.rawValue)] = output
-        let kernel = kernel(block)
+        let kernel = block.kernel(threads: context.threads)
         plan.steps.append(
             PlanStep(
                 action: .kernel(kernel, inputs: [source, weights], outputs: [output]),
@@ -160,6 +166,42 @@ struct PlanBuilder {
                     layouts: operand.descriptor.layoutText() + ":" + candidate.outputDescriptor.layoutText(),
                     bytes: operand.descriptor.byteCount &+ memory.bytes &+ candidate.outputDescriptor.byteCount,
                     flops: node.flops(graph))))
+    }
+
+    /// A function alone, on the memory of its operand where nothing else needs that.
+    private mutating func emitEltwise(_ node: RegionNode, _ candidate: Candidate, _ index: Int) throws {
+        guard let operand = candidate.operands.first, let tail = candidate.tail else {
+            throw TenonError(.internal, "\(node.composite) has no kernel")
+        }
+        let source = try buffer(for: operand)
+        let hasSlot = slots[PlacedTensor(tensor: node.output, layout: candidate.output)] != nil
+        let isFree = !hasSlot && isFree(source, of: operand.tensor, index)
+        let output =
+            isFree ? addBuffer(plan.buffers[source.index].bytes, .alias(source, 0)) : place(node, candidate)
+        places[node.output.index][Int(candidate.output.rawValue)] = output
+        appendEltwise(tail, node, candidate, [source], output)
+    }
+
+    /// What our kernel does behind a primitive, on its result.
+    private mutating func emitTail(_ node: RegionNode, _ candidate: Candidate) throws {
+        guard let tail = candidate.tail, let result = places[node.output.index][Int(candidate.output.rawValue)] else {
+            return
+        }
+        let addend = try tail.addend.map { try buffer(for: $0) }
+        appendEltwise(tail, node, candidate, [result] + (addend.map { [$0] } ?? []), result)
+    }
+
+    private mutating func appendEltwise(
+        _ tail: EltwiseTail, _ node: RegionNode, _ candidate: Candidate, _ sources: [BufferID], _ output: BufferID
+    ) {
+        let bytes = candidate.outputDescriptor.byteCount
+        let layout = candidate.outputDescriptor.layoutText()
+        plan.steps.append(
+            PlanStep(
+                action: .kernel(tail.kernel(count: bytes / 4), inputs: sources, outputs: [output]), scratchBytes: 0,
+                description: StepDescription(
+                    binding: tail.binding, composite: node.composite, implementation: EltwiseTail.implementation,
+                    layouts: layout + ":" + layout, bytes: bytes &* (sources.count + 1))))
     }
 
     mutating func append(
@@ -179,16 +221,21 @@ struct PlanBuilder {
     ) throws -> BufferID {
         let source = try buffer(residual, candidate.output)
         let root = plan.root(source)
-        var isOwn = false
-        if case .workspace = plan.buffers[root.index].storage { isOwn = true }
-        // A view shares the memory with tensors that may live on, and the convolution must not read what it overwrites.
-        let isShared = isAliased(root, by: residual, index) || others.contains { plan.root($0) == root }
-        if isOwn, lastUse[residual.index] <= index, !isShared {
+        // The convolution must not read what it overwrites.
+        if isFree(source, of: residual, index), !others.contains(where: { plan.root($0) == root }) {
             return addBuffer(plan.buffers[source.index].bytes, .alias(source, 0))
         }
         let copy = addBuffer(plan.buffers[source.index].bytes, .workspace)
         addCopy(from: source, to: copy, graph[residual].name)
         return copy
+    }
+
+    /// Whether node `index` may overwrite an operand: nothing needs it behind the node. A view shares its memory with tensors that
+    /// may live on.
+    private func isFree(_ buffer: BufferID, of tensor: TensorID, _ index: Int) -> Bool {
+        let root = plan.root(buffer)
+        guard case .workspace = plan.buffers[root.index].storage else { return false }
+        return lastUse[tensor.index] <= index && !isAliased(root, by: tensor, index)
     }
 
     /// Whether memory holds another tensor that is needed at node `index` or behind it.

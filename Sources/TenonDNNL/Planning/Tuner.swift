@@ -1,4 +1,5 @@
 import CDNNL
+import CKernels
 import Glibc
 import TenonIR
 import TenonRuntime
@@ -39,11 +40,11 @@ struct Tuner {
             let best = lowest(candidates[index])
             var measured: [Int: Double] = [:]
             for (number, candidate) in candidates[index].enumerated() where candidate.time <= best * hopeless {
-                guard let descriptor = candidate.descriptor else { continue }
+                guard candidate.isKernel || candidate.descriptor != nil else { continue }
                 let key = key(nodes[index], candidate, context)
                 if let known = cache.time(key) {
                     measured[number] = Double(known)
-                } else if MonotonicClock.now < deadline, let time = try? measure(candidate, descriptor) {
+                } else if MonotonicClock.now < deadline, let time = try? measure(candidate) {
                     cache.record(key, time)
                     measured[number] = Double(time)
                     hasNew = true
@@ -82,6 +83,8 @@ struct Tuner {
             mix(operand.descriptor.hash)
         }
         mix(candidate.accumulates == nil ? 0 : 1)
+        // What is a step of its own behind the primitive, and what is part of it, is said by the same chain.
+        if let tail = candidate.tail { mix(tail.addend == nil ? 2 : 3) }
         if case .convolution(let convolution) = node.operation {
             for value in convolution.strides + convolution.dilations + convolution.padsBegin + convolution.padsEnd {
                 mix(UInt64(bitPattern: value))
@@ -112,41 +115,98 @@ struct Tuner {
     // MARK: - Measuring
 
     /// Nanoseconds of the fastest of a few runs on zeros.
-    private func measure(_ candidate: Candidate, _ descriptor: PrimitiveDescriptor) throws -> UInt64 {
+    private func measure(_ candidate: Candidate) throws -> UInt64 {
+        let arena = TunerArena()
+        var steps: [() throws -> Void] = []
+        let target = try arena.take(candidate.outputDescriptor.byteCount)
+        var source = target
+        if let descriptor = candidate.descriptor {
+            steps.append(try primitive(descriptor, candidate, target, arena))
+        } else if let operand = candidate.operands.first {
+            source = try arena.take(operand.descriptor.byteCount)
+        }
+        if var block = candidate.block {
+            let weights = try arena.take(
+                Int(tkernel_block_weights(&block)).multipliedReportingOverflow(by: 4).partialValue)
+            steps.append(try kernel(block.kernel(threads: threads), [source, weights], target, arena))
+        }
+        if let tail = candidate.tail {
+            let bytes = candidate.outputDescriptor.byteCount
+            let addend = try tail.addend.map { _ in try arena.take(bytes) }
+            steps.append(
+                try kernel(tail.kernel(count: bytes / 4), [source] + (addend.map { [$0] } ?? []), target, arena))
+        }
+        return try withExtendedLifetime(arena) {
+            var best = UInt64.max
+            let start = MonotonicClock.now
+            for run in 0..<12 {
+                let before = MonotonicClock.now
+                for step in steps { try step() }
+                let after = MonotonicClock.now
+                // The first run touches memory and code for the first time.
+                if run > 0 { best = min(best, after &- before) }
+                if run > 1, after &- start > 2_000_000 { break }
+            }
+            return max(best, 1)
+        }
+    }
+
+    private func primitive(
+        _ descriptor: PrimitiveDescriptor, _ candidate: Candidate, _ target: UnsafeMutableRawPointer,
+        _ arena: TunerArena
+    ) throws -> () throws -> Void {
         let primitive = try Primitive(descriptor)
-        var needed: [(argument: Int32, descriptor: MemoryDescriptor)] = candidate.operands.map {
-            ($0.argument, $0.descriptor)
+        var entries: [(argument: Int32, memory: Memory)] = try candidate.operands.map {
+            ($0.argument, try Memory($0.descriptor, engine, try arena.take($0.descriptor.byteCount)))
         }
-        needed.append((Int32(TDNNL_ARG_DST.rawValue), candidate.outputDescriptor))
+        entries.append((Int32(TDNNL_ARG_DST.rawValue), try Memory(candidate.outputDescriptor, engine, target)))
         if let scratch = try descriptor.descriptor(TDNNL_QUERY_SCRATCHPAD) {
-            needed.append((Int32(TDNNL_ARG_SCRATCHPAD.rawValue), scratch))
-        }
-        var total = 0
-        for (_, descriptor) in needed { total = total &+ (try MemoryPlanner.rounded(descriptor.byteCount)) }
-        var memory: UnsafeMutableRawPointer?
-        guard total > 0, total < 1 << 32, posix_memalign(&memory, 64, total) == 0, let memory else {
-            throw TenonError(.outOfMemory, "no memory to measure with")
-        }
-        defer { free(memory) }
-        memset(memory, 0, total)
-        var offset = 0
-        var entries: [(argument: Int32, memory: Memory)] = []
-        for (argument, descriptor) in needed {
-            entries.append((argument, try Memory(descriptor, engine, memory + offset)))
-            offset += try MemoryPlanner.rounded(descriptor.byteCount)
+            entries.append(
+                (
+                    Int32(TDNNL_ARG_SCRATCHPAD.rawValue),
+                    try Memory(scratch, engine, try arena.take(scratch.byteCount))
+                ))
         }
         let list = try ArgumentList(entries)
         let stream = try Stream(engine)
-        var best = UInt64.max
-        let start = MonotonicClock.now
-        for run in 0..<12 {
-            let before = MonotonicClock.now
+        return {
             try DNNLStatus.check(tdnnl_execute(primitive.handle, stream.handle, list.handle), "measuring")
-            let after = MonotonicClock.now
-            // The first run touches memory and code for the first time.
-            if run > 0 { best = min(best, after &- before) }
-            if run > 1, after &- start > 2_000_000 { break }
         }
-        return max(best, 1)
+    }
+
+    private func kernel(
+        _ kernel: PreparedKernel, _ sources: [UnsafeMutableRawPointer], _ target: UnsafeMutableRawPointer,
+        _ arena: TunerArena
+    ) throws -> () throws -> Void {
+        let scratch = try arena.take(kernel.scratchBytes)
+        let parallel = Parallel.openMP(threads: threads)
+        return {
+            try sources.map { UnsafeRawPointer($0) }.withUnsafeBufferPointer { inputs in
+                try [target].withUnsafeBufferPointer { outputs in
+                    guard let from = inputs.baseAddress, let to = outputs.baseAddress else { return }
+                    try kernel.run(KernelArguments(inputs: from, outputs: to, scratch: scratch, parallel: parallel))
+                }
+            }
+        }
+    }
+}
+
+/// Memory to measure with, all zeros.
+private final class TunerArena {
+    private var pieces: [UnsafeMutableRawPointer] = []
+
+    func take(_ bytes: Int) throws -> UnsafeMutableRawPointer {
+        var memory: UnsafeMutableRawPointer?
+        let size = try MemoryPlanner.rounded(max(bytes, 1))
+        guard size < 1 << 32, posix_memalign(&memory, 64, size) == 0, let memory else {
+            throw TenonError(.outOfMemory, "no memory to measure with")
+        }
+        memset(memory, 0, size)
+        pieces.append(memory)
+        return memory
+    }
+
+    deinit {
+        for piece in pieces { free(piece) }
     }
 }

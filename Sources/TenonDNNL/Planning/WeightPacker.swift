@@ -28,23 +28,24 @@ final class WeightPacker {
         return packed
     }
 
-    /// The weights and biases of two convolutions that run together.
+    /// The weights and biases of a depthwise convolution and of the 1×1 convolution in front of it, if there is one.
     func pack(
-        _ fusion: DepthwiseFusion, _ block: tkernel_block, _ graph: RegionGraph
+        _ pointwise: Convolution?, _ depthwise: Convolution, _ block: tkernel_block, _ graph: RegionGraph
     ) throws(TenonError) -> WeightMemory {
         let operands = [
-            fusion.pointwise.weights, fusion.pointwise.bias, fusion.depthwise.weights, fusion.depthwise.bias,
+            depthwise.weights, depthwise.bias, pointwise?.weights, pointwise?.bias,
         ].map { $0.flatMap { graph[$0].constant?.constant } }
         if let known = PackedWeights.shared.find(operands) { return known }
         var block = block
         let bytes = Int(tkernel_block_weights(&block)).multipliedReportingOverflow(by: 4)
         let data = operands.map { $0?.source.baseAddress?.assumingMemoryBound(to: Float.self) }
-        guard let pointwise = data[0], let depthwise = data[2], !bytes.overflow, bytes.partialValue > 0 else {
+        guard let kernel = data[0], (data[2] == nil) == (pointwise == nil), !bytes.overflow, bytes.partialValue > 0
+        else {
             throw TenonError(.invalidType, "a constant without data cannot be an operand")
         }
         let packed = try WeightMemory(bytes: bytes.partialValue)
         tkernel_block_pack(
-            &block, pointwise, data[1], depthwise, data[3], packed.address.assumingMemoryBound(to: Float.self))
+            &block, data[2], data[3], kernel, data[1], packed.address.assumingMemoryBound(to: Float.self))
         for operand in operands { operand?.releasePages() }
         PackedWeights.shared.add(packed, operands)
         return packed

@@ -48,7 +48,8 @@ struct DepthwiseFolding {
         guard let second = nodes[index], case .convolution(let depthwise) = second.operation,
             depthwise.isDepthwise(graph), let last = function(second), let first = producer(second.inputs[0]),
             let node = nodes[first], case .convolution(let pointwise) = node.operation, isPointwise(pointwise),
-            let middle = function(node), isConstant(pointwise), isConstant(depthwise)
+            let middle = function(node), pointwise.hasConstantWeights(graph),
+            depthwise.hasConstantWeights(graph)
         else { return }
         let fusion = DepthwiseFusion(
             pointwise: pointwise, middle: middle.function, depthwise: depthwise, last: last.function,
@@ -72,19 +73,11 @@ struct DepthwiseFolding {
             && convolution.padsEnd.allSatisfy { $0 == 0 }
     }
 
-    private func isConstant(_ convolution: Convolution) -> Bool {
-        ([convolution.weights] + (convolution.bias.map { [$0] } ?? [])).allSatisfy {
-            graph[$0].constant.map { $0.strides == nil } ?? false
-        }
-    }
-
     /// The only step behind a node, if it is one that the kernel has, and nil within the result if there is none.
     private func function(_ node: RegionNode) -> (function: EltwiseFunction?, Void)? {
         guard let step = node.postOps.first else { return (nil, ()) }
         guard node.postOps.count == 1, case .eltwise(let function) = step.kind else { return nil }
-        // Channels that only fill a block up have to stay zero.
-        let staysZero = function.algorithm != TDNNL_ELTWISE_CLIP || (function.alpha <= 0 && function.beta >= 0)
-        return staysZero && function.kernelActivation != nil ? (function, ()) : nil
+        return function.blockActivation != nil ? (function, ()) : nil
     }
 
     private func block(_ fusion: DepthwiseFusion, _ input: TensorID, _ output: TensorID) -> tkernel_block? {
@@ -102,27 +95,12 @@ struct DepthwiseFolding {
 extension DepthwiseFusion {
     /// The shape as the kernel wants it, without layouts; nil when it is none for it.
     func block(_ x: [Int], _ middle: [Int], _ y: [Int], _ graph: RegionGraph) -> tkernel_block? {
-        let kernel = graph[depthwise.weights].dims
-        guard x.count == 4, middle.count == 4, y.count == 4, kernel.count == 4, kernel[2] == kernel[3],
-            depthwise.groups == middle[1], y[1] == middle[1], depthwise.strides[0] == depthwise.strides[1],
-            depthwise.dilations.allSatisfy({ $0 == 1 }),
-            // The kernel's sums of sizes stay far from overflow, and so does its scratch memory.
-            [x, middle, y].allSatisfy({ $0.reduce(1, *) < 1 << 40 })
-        else { return nil }
-        var block = tkernel_block()
-        block.batch = Int64(x[0])
+        guard x.count == 4, x.reduce(1, *) < 1 << 40, var block = tkernel_block(depthwise, middle, y, graph) else {
+            return nil
+        }
         block.inputs = Int64(x[1])
-        block.channels = Int64(middle[1])
-        block.height = Int64(x[2])
-        block.width = Int64(x[3])
-        block.out_height = Int64(y[2])
-        block.out_width = Int64(y[3])
-        block.kernel = Int64(kernel[2])
-        block.stride = depthwise.strides[0]
-        block.pad_top = depthwise.padsBegin[0]
-        block.pad_left = depthwise.padsBegin[1]
-        block.middle = self.middle?.kernelActivation ?? tkernel_activation()
-        block.last = last?.kernelActivation ?? tkernel_activation()
+        block.middle = self.middle?.blockActivation ?? tkernel_activation()
+        block.last = last?.blockActivation ?? tkernel_activation()
         return block
     }
 
@@ -132,17 +110,45 @@ extension DepthwiseFusion {
     }
 }
 
+extension tkernel_block {
+    /// A depthwise convolution alone; nil when it is none for the kernel.
+    init?(_ depthwise: Convolution, _ x: [Int], _ y: [Int], _ graph: RegionGraph) {
+        let kernel = graph[depthwise.weights].dims
+        guard x.count == 4, y.count == 4, kernel.count == 4, kernel[2] == kernel[3], depthwise.groups == x[1],
+            y[1] == x[1], depthwise.strides[0] == depthwise.strides[1],
+            depthwise.dilations.allSatisfy({ $0 == 1 }),
+            // The kernel's sums of sizes stay far from overflow, and so does its scratch memory.
+            [x, y].allSatisfy({ $0.reduce(1, *) < 1 << 40 })
+        else { return nil }
+        self.init()
+        batch = Int64(x[0])
+        channels = Int64(x[1])
+        height = Int64(x[2])
+        width = Int64(x[3])
+        out_height = Int64(y[2])
+        out_width = Int64(y[3])
+        self.kernel = Int64(kernel[2])
+        stride = depthwise.strides[0]
+        pad_top = depthwise.padsBegin[0]
+        pad_left = depthwise.padsBegin[1]
+    }
+}
+
+extension Convolution {
+    /// Whether weights and bias are known and lie in order.
+    func hasConstantWeights(_ graph: RegionGraph) -> Bool {
+        ([weights] + (bias.map { [$0] } ?? [])).allSatisfy { graph[$0].constant.map { $0.strides == nil } ?? false }
+    }
+}
+
 extension EltwiseFunction {
-    /// The function for the kernel, if it has it.
-    var kernelActivation: tkernel_activation? {
-        let kind: tkernel_function
+    /// The function for the convolution kernels, if they have it.
+    var blockActivation: tkernel_activation? {
         switch algorithm {
-        case TDNNL_ELTWISE_RELU: kind = TKERNEL_RELU
-        case TDNNL_ELTWISE_CLIP: kind = TKERNEL_CLIP
-        case TDNNL_ELTWISE_SWISH: kind = TKERNEL_SWISH
-        case TDNNL_ELTWISE_HARDSWISH: kind = TKERNEL_HARDSWISH
-        default: return nil
+        case TDNNL_ELTWISE_RELU, TDNNL_ELTWISE_CLIP, TDNNL_ELTWISE_SWISH, TDNNL_ELTWISE_HARDSWISH:
+            // Channels that only fill a block up have to stay zero.
+            keepsZero ? kernelActivation : nil
+        default: nil
         }
-        return tkernel_activation(function: Int32(kind.rawValue), alpha: alpha, beta: beta)
     }
 }
