@@ -2,7 +2,7 @@
 
 usage: engines.py ENGINE MODEL THREADS BATCH [CALLERS]
 
-First line written: JSON with the seconds from file to ready and the peak memory in KiB. Then, for each line read, a number
+First line written: JSON with the seconds from file to ready, packages imported, and the peak memory in KiB. Then, for each line read, a number
 of runs: after a pause and two runs to warm up, the seconds of each run as a JSON list. With several callers, each thread does so many
 runs, all at once, and the list has one entry: the seconds per run. For a line "steps N", Tenon answers with the sum over its steps of
 the fastest of N times of each; other engines answer null.
@@ -27,7 +27,11 @@ def tenon_runner(path: str, threads: int, batch: int, mode: str):
     module = tenon.load(path)
     if mode == "unfused":
         module = transform.Sequential([
-            transform.FoldConstant(), transform.OffloadOpsToDNNL(), transform.MergeCompositeFunctions()])(module)
+            transform.FoldConstant(), transform.OffloadOpsToDNNL(), transform.AnnotateCodegen()])(module)
+    elif mode == "fused":
+        with transform.PassContext(disabled_pass=["MergeCompositeFunctions"]):
+            module = module.optimize()
+        module = transform.AnnotateCodegen()(module)
     else:
         module = module.optimize()
     executable = tenon.compile(module, threads=threads, tuning=3.0 if mode == "tuned" else 0.0)
@@ -128,6 +132,7 @@ def fastest_steps(executable, values, runs: int) -> float | None:
 
 def main() -> None:
     engine, path, threads, batch = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+    __import__({"ort": "onnxruntime", "openvino": "openvino", "eager": "torch", "inductor": "torch"}.get(engine, "tenon"))
     start = time.perf_counter()
     executable, ports, caller = make(engine, path, threads, batch)
     callers = [caller() for _ in range(int(sys.argv[5]) if len(sys.argv) > 5 else 1)]

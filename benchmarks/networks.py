@@ -23,7 +23,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("networks", nargs="*", help=f"of {', '.join(NETWORKS)}; all by default")
     parser.add_argument("--engines", default="tenon,ort,openvino",
-                        help="also tenon-unfused, tenon-tuned, eager, inductor")
+                        help="also tenon-unfused (one primitive per operator, plain layouts between), tenon-fused (composites, plain layouts between), tenon-tuned, eager, inductor")
     parser.add_argument("--threads", type=int, default=min(2, len(os.sched_getaffinity(0))))
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--callers", type=int, default=1, help="threads that run the same network at once")

@@ -247,6 +247,19 @@ import Testing
         try expect(try pass.apply(to: once), equals: FusionScenarioTests.annotatedPair)
     }
 
+    /// The pass of that name does to composites that are there what the option does to those being made.
+    @Test func annotateCodegenAsAPass() throws {
+        let fused = try fuse(FusionScenarioTests.onePair, [FusionPattern("dnnl.conv2d_relu", try convRelu())])
+        let pass = try PassRegistry().named("AnnotateCodegen")
+        let annotated = try pass.apply(to: fused, PassContext(verifies: true))
+        try expect(annotated, equals: FusionScenarioTests.annotatedPair)
+        try expect(
+            try pass.apply(to: annotated, PassContext(verifies: true)), equals: FusionScenarioTests.annotatedPair)
+        let nameless = try fuse(FusionScenarioTests.onePair, [FusionPattern("conv2d_relu", try convRelu())])
+        let error = #expect(throws: TenonError.self) { try pass.apply(to: nameless, PassContext()) }
+        #expect(error?.message.contains("backend.pattern") == true)
+    }
+
     @Test("F-20 Symbolic dimensions") func symbolicDimensions() throws {
         let fused = try fuse(
             """

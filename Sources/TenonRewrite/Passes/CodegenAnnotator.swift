@@ -1,18 +1,31 @@
 import TenonIR
 
+/// Makes a region of each composite alone, as `FuseOpsByPattern` does with `annotateCodegen`: what `MergeCompositeFunctions`
+/// is measured against, and for backends that take one composite at a time.
+public struct AnnotateCodegen: ModulePass {
+    public init() {}
+
+    public var name: String { "AnnotateCodegen" }
+
+    public func run(on module: Module, _ context: PassContext) throws -> Module {
+        try CodegenAnnotator.annotate(module, nil)
+    }
+}
+
 /// Wraps composites in region functions, one composite per region.
 enum CodegenAnnotator {
-    static func annotate(_ module: Module, _ patternNames: [String]) throws -> Module {
+    /// Composites of these patterns; of all with nil.
+    static func annotate(_ module: Module, _ patternNames: [String]?) throws -> Module {
         var result = module
         var wrapped: [String: String] = [:]
         for (name, function) in module.functions {
-            guard let composite = function.composite, function.isPrimitive, patternNames.contains(composite) else {
-                continue
-            }
+            guard let composite = function.composite, function.isPrimitive,
+                patternNames?.contains(composite) ?? true
+            else { continue }
             guard let dot = composite.firstIndex(of: ".") else {
                 throw TenonError(
                     .invalidArgument,
-                    "FuseOpsByPattern: pattern '\(composite)' names no backend; expected 'backend.pattern'")
+                    "AnnotateCodegen: pattern '\(composite)' names no backend; expected 'backend.pattern'")
             }
             let compiler = String(composite[..<dot])
             let outer = result.uniqueName("\(name)_\(compiler)")

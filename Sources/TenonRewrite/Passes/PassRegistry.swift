@@ -10,6 +10,7 @@ public struct PassRegistry: Sendable {
     }
 
     private static let own: [any ModulePass] = [
+        AnnotateCodegen(),
         CanonicalizeBindings(),
         DecomposeConvTranspose(),
         EliminateCommonSubexpr(),
