@@ -53,7 +53,7 @@ let package = Package(
         .target(name: "CParallel", linkerSettings: [.linkedLibrary("gomp")]),
         .target(name: "CKernels"),
         .target(name: "CDNNL", cSettings: dnnlCFlags, linkerSettings: dnnlLinkFlags),
-        .target(name: "TenonRuntime", dependencies: ["TenonIR", "CParallel"]),
+        .target(name: "TenonRuntime", dependencies: ["TenonIR", "CKernels", "CParallel"]),
         .target(
             name: "TenonONNX", dependencies: ["TenonIR", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
             exclude: ["Proto/onnx.proto"]),

@@ -70,6 +70,10 @@ public struct KernelArguments {
 /// A call made ready: all checks done, all geometry computed. Running it allocates nothing.
 public struct PreparedKernel: Sendable {
     public var scratchBytes: Int
+    /// Bytes of weights that the kernel has packed for itself.
+    public var packedBytes = 0
+    /// Inputs whose contents the kernel has taken over: it does not read them when it runs.
+    public var absorbedInputs: [Int] = []
     /// Throws only for what depends on the data (an index out of range, say).
     public var run: @Sendable (borrowing KernelArguments) throws -> Void
 

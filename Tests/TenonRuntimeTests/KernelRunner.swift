@@ -6,6 +6,8 @@ import TenonIR
 /// Types a call, prepares its kernel and runs it on memory of its own.
 struct KernelRunner {
     var parallel: Parallel = .serial
+    /// Inputs whose contents the kernel is told when it is prepared.
+    var known: Set<Int> = []
 
     func run(_ name: String, _ arguments: [Operand], _ attributes: Attributes = Attributes()) throws -> [Constant] {
         var builder = FunctionBuilder()
@@ -32,8 +34,9 @@ struct KernelRunner {
             return spec
         }
         let call = KernelCall(
-            op: op, inputs: inputs.compactMap { TensorSpec($0.type) }, outputs: outputs, attributes: typed.attributes,
-            arguments: operands)
+            op: op, inputs: inputs.compactMap { TensorSpec($0.type) },
+            constants: known.isEmpty ? [] : inputs.enumerated().map { known.contains($0.offset) ? $0.element : nil },
+            outputs: outputs, attributes: typed.attributes, arguments: operands)
         return try run(try Kernels.prepare(call), inputs, outputs)
     }
 

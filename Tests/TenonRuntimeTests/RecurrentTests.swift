@@ -61,12 +61,22 @@ import Testing
         }
     }
 
+    /// Weights, biases and peepholes.
+    private static let weights: Set<Int> = [1, 2, 3, 6]
+
+    @Test(arguments: cases, [1, 2]) func packedWeightsAgreeWithDouble(test: Case, threads: Int) throws {
+        try compare(test, KernelRunner(parallel: .openMP(threads: threads), known: Self.weights))
+    }
+
     @Test(arguments: cases, [1, 2]) func singleAgreesWithDouble(test: Case, threads: Int) throws {
+        try compare(test, KernelRunner(parallel: .openMP(threads: threads)))
+    }
+
+    private func compare(_ test: Case, _ runner: KernelRunner) throws {
         var attributes: Attributes = ["direction": .string(test.direction)]
         if let names = test.activations { attributes["activations"] = .strings(names) }
         if let clip = test.clip { attributes["clip"] = .float(clip) }
         if let flag = test.flag { attributes[flag] = .bool(true) }
-        let runner = KernelRunner(parallel: .openMP(threads: threads))
         let single = try runner.run(test.op, try inputs(test, .float32), attributes)
         let double = try KernelRunner().run(test.op, try inputs(test, .float64), attributes)
         #expect(single.count == double.count)
@@ -77,7 +87,50 @@ import Testing
         }
     }
 
-    @Test func notANumberSpreads() throws {
+    /// Every tail of a block of 16 units, and of the samples that registers take at once.
+    @Test(arguments: ["nn.lstm", "nn.gru", "nn.rnn"]) func packedWeightsOfAnySize(op: String) throws {
+        for hidden in [1, 2, 15, 16, 17, 31, 33] {
+            for batch in [1, 4, 5, 6, 7, 13] {
+                for flag in [nil, op == "nn.gru" ? "linear_before_reset" : nil] {
+                    let test = Case(op: op, steps: 2, batch: batch, inputs: hidden % 5 + 1, hidden: hidden, flag: flag)
+                    try compare(test, KernelRunner(parallel: .openMP(threads: 2), known: Self.weights))
+                }
+            }
+        }
+    }
+
+    @Test func manyUnitsOnTwoThreads() throws {
+        for op in ["nn.lstm", "nn.gru", "nn.rnn"] {
+            let test = Case(op: op, steps: 6, batch: 9, inputs: 70, hidden: 150)
+            try compare(test, KernelRunner(parallel: .openMP(threads: 2), known: Self.weights))
+        }
+    }
+
+    @Test func packedWeightsAreStatedAndReleased() throws {
+        let text = """
+            fn @main(%x: f32[4,2,3]) {
+              dataflow {
+                %h = zeros(shape[1,2,5]) {dtype=f32}
+                %w = ones(shape[1,20,3]) {dtype=f32}
+                %r = ones(shape[1,20,5]) {dtype=f32}
+                %b = ones(shape[1,40]) {dtype=f32}
+                %p = zeros(shape[1,15]) {dtype=f32}
+                %t = nn.lstm(%x, %w, %r, %b, %h, %h, %p) {activations=["sigmoid", "tanh", "tanh"]}
+                %y = %t.0
+                output %y
+              }
+              return %y
+            }
+            """
+        let executable = try Executable(
+            module: try Module(text: text), backends: [], options: CompileOptions(threads: 1))
+        // One block of 16 units: seven rows of biases and peepholes, and four gates' rows of 3 inputs and 5 states.
+        #expect(executable.memory.packedWeights == (7 + 4 * (3 + 5)) * 16 * 4)
+        // The initial states are read; the weights are not any more.
+        #expect(executable.memory.constants == 2 * 5 * 4)
+    }
+
+    @Test(arguments: [false, true]) func notANumberSpreads(isPacked: Bool) throws {
         let test = Case(op: "nn.rnn", batch: 1, hidden: 8, activations: ["relu"])
         var operands = try inputs(test, .float32)
         let count = test.steps * test.inputs
@@ -85,7 +138,8 @@ import Testing
             try Constant.from(
                 doubles: (0..<count).map { $0 == 0 ? Double.nan : 1 }, .float32,
                 [Int64(test.steps), 1, Int64(test.inputs)]))
-        let found = try KernelRunner().run("nn.rnn", operands, ["activations": .strings(["relu"])])
+        let found = try KernelRunner(known: isPacked ? Self.weights : []).run(
+            "nn.rnn", operands, ["activations": .strings(["relu"])])
         #expect(try #require(found[0].doubleElements).allSatisfy { $0.isNaN })
     }
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Kernels for what oneDNN has no single primitive for, or a slow one: a 1×1 convolution and the depthwise convolution behind it, row
-// by row, so that what lies between them never leaves the nearest cache; depthwise convolutions alone; element-wise functions.
+// by row, so that what lies between them never leaves the nearest cache; depthwise convolutions alone; element-wise functions;
+// recurrent layers.
 #ifndef CKERNELS_H
 #define CKERNELS_H
 
@@ -76,6 +77,42 @@ int tkernel_eltwise_is_supported(const tkernel_activation *activation);
 void tkernel_eltwise_run(
     const tkernel_activation *activation, int64_t count, const float *source, const float *_Nullable addend,
     float *target);
+
+// One direction of a recurrent layer, weights and gates in the order of ONNX: LSTM has four (i, o, f, c), GRU three (z, r, h), a plain
+// layer one. States are rows of `hidden` floats.
+typedef struct tkernel_recurrent {
+    int64_t gates, inputs, hidden;
+    int32_t functions[3]; // TKERNEL_SIGMOID, TKERNEL_TANH or TKERNEL_RELU: f, g and h of ONNX
+    int32_t input_forget, linear_before_reset, has_peephole;
+    float clip; // of what goes into the gates; infinity for none
+} tkernel_recurrent;
+
+int tkernel_recurrent_is_supported(const tkernel_recurrent *layer);
+
+// Blocks of units, which may be computed at the same time; floats of the packed weights (0 when sizes overflow); floats of the
+// gates of one sample.
+int64_t tkernel_recurrent_blocks(const tkernel_recurrent *layer);
+int64_t tkernel_recurrent_weights(const tkernel_recurrent *layer);
+int64_t tkernel_recurrent_gates(const tkernel_recurrent *layer);
+
+// Packs weights [gates · hidden, inputs] and [gates · hidden, hidden], biases [2 · gates · hidden] and peepholes [3 · hidden].
+void tkernel_recurrent_pack(
+    const tkernel_recurrent *layer, const float *weight, const float *recurrence, const float *bias,
+    const float *_Nullable peephole, float *into);
+
+// What `samples` rows of inputs contribute to the gates of blocks `begin` up to but not including `end`.
+void tkernel_recurrent_project(
+    const tkernel_recurrent *layer, int64_t begin, int64_t end, int64_t samples, const float *source, const float *weights,
+    float *gates);
+
+// How many parts a step has, each to be done for all blocks before the next one begins.
+int64_t tkernel_recurrent_parts(const tkernel_recurrent *layer);
+
+// One step: states `before` and gates give states `after`, which is other memory; `cell` is changed in place. `reset` has room for
+// the states where a step has two parts.
+void tkernel_recurrent_step(
+    const tkernel_recurrent *layer, int64_t part, int64_t begin, int64_t end, int64_t batch, const float *weights,
+    float *gates, const float *before, float *_Nullable cell, float *after, float *_Nullable reset);
 
 #if defined(__clang__)
 #pragma clang assume_nonnull end

@@ -1,8 +1,8 @@
 import Glibc
 import TenonIR
 
-/// LSTM, GRU and plain recurrent layers, step by step; each step's units are computed in parallel. Single precision has a
-/// way of its own, `FloatRecurrence`.
+/// LSTM, GRU and plain recurrent layers, step by step; each step's units are computed in parallel. Single precision has
+/// ways of its own: `PackedRecurrence` where weights are known, `FloatRecurrence` otherwise.
 enum RecurrentKernels {
     static let table: [(String, Kernels.Prepare)] = [
         ("nn.lstm", { try prepare($0, gates: 4) }), ("nn.gru", { try prepare($0, gates: 3) }),
@@ -72,6 +72,7 @@ enum RecurrentKernels {
             clip: call.attributes.float("clip"), linearBeforeReset: call.bool("linear_before_reset"),
             inputForget: call.bool("input_forget"))
         if call.inputs[0].dtype == .float32 {
+            if let packed = try PackedRecurrence.prepare(layer, call) { return packed }
             return PreparedKernel(scratchBytes: try FloatRecurrence.scratchBytes(layer, size)) { arguments in
                 for direction in layer.reverse.indices {
                     FloatRecurrence(layer, direction, arguments).run(arguments.parallel)

@@ -5,7 +5,9 @@ struct PackedWeightSum: Sendable {
     /// Bytes of the others, by identity. The plan keeps the objects.
     private(set) var shared: [ObjectIdentifier: Int] = [:]
 
-    init(_ regions: [any CompiledRegion]) {
+    /// `kernels`: bytes that kernels of the plan have packed.
+    init(_ regions: [any CompiledRegion], kernels: Int = 0) {
+        own = kernels
         // A region called twice is there twice and holds its weights once.
         var seen: Set<ObjectIdentifier> = []
         for region in regions where seen.insert(ObjectIdentifier(region)).inserted {

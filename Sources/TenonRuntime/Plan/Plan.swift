@@ -64,7 +64,11 @@ final class Plan: @unchecked Sendable {
         self.arenaBytes = arenaBytes
         self.scratchBytes = scratchBytes
         self.constants = constants
-        packedWeights = PackedWeightSum(regions)
+        packedWeights = PackedWeightSum(
+            regions,
+            kernels: steps.reduce(0) { total, step in
+                if case .kernel(let kernel) = step.work { total &+ kernel.packedBytes } else { total }
+            })
     }
 
     var packedWeightBytes: Int { packedWeights.bytes }

@@ -55,9 +55,15 @@ extension PlanBuilder {
         let description = StepDescription(
             binding: scope.name(id), composite: scope.composite.isEmpty ? op.name : scope.composite,
             implementation: "tenon:\(op.name)", bytes: moved)
+        var read = inputs.map(\.buffer)
+        if !kernel.absorbedInputs.isEmpty {
+            // Nothing is read there any more, so the plan need not keep it.
+            buffers.append(Buffer(kind: .intermediate, bytes: 0))
+            for index in kernel.absorbedInputs where read.indices.contains(index) { read[index] = buffers.count - 1 }
+        }
         steps.append(
             DraftStep(
-                work: .kernel(kernel), inputs: inputs.map(\.buffer), outputs: tensors.map(\.buffer),
+                work: .kernel(kernel), inputs: read, outputs: tensors.map(\.buffer),
                 workspace: kernel.scratchBytes, descriptions: [description], node: scope.name(id)))
         return result
     }
