@@ -114,6 +114,37 @@ void tkernel_recurrent_step(
     const tkernel_recurrent *layer, int64_t part, int64_t begin, int64_t end, int64_t batch, const float *weights,
     float *gates, const float *before, float *_Nullable cell, float *after, float *_Nullable reset);
 
+// Squeeze and excitation: the mean of each channel, a product with a matrix [hidden, channels], a function, a product with one
+// [channels, hidden], a function.
+typedef struct tkernel_squeeze {
+    int64_t batch, channels, hidden, pixels;
+    tkernel_layout source;
+    // Floats from one image's gates to the next one's.
+    int64_t target_image;
+    tkernel_activation middle, last;
+} tkernel_squeeze;
+
+// Whether this machine has the instructions (AVX-512).
+int tkernel_squeeze_is_supported(const tkernel_squeeze *squeeze);
+
+// Floats of the packed weights, 0 when sizes overflow, and of the scratch memory of each thread.
+int64_t tkernel_squeeze_weights(const tkernel_squeeze *squeeze);
+int64_t tkernel_squeeze_scratch(const tkernel_squeeze *squeeze);
+
+// Packs both matrices, row-major, and one bias value per row or NULL each.
+void tkernel_squeeze_pack(
+    const tkernel_squeeze *squeeze, const float *squeeze_weights, const float *_Nullable squeeze_bias,
+    const float *excite_weights, const float *_Nullable excite_bias, float *into);
+
+// First every thread's share of the means and of the first product, and when all are done, its share of the gates. `scratch` is that of
+// all threads.
+void tkernel_squeeze_run(
+    const tkernel_squeeze *squeeze, int64_t threads, int64_t thread, const float *source, const float *weights,
+    float *scratch);
+void tkernel_excite_run(
+    const tkernel_squeeze *squeeze, int64_t threads, int64_t thread, const float *weights, float *scratch,
+    float *target);
+
 #if defined(__clang__)
 #pragma clang assume_nonnull end
 #endif

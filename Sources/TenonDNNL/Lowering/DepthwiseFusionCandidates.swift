@@ -68,10 +68,10 @@ extension CandidateMaker {
 }
 
 extension tkernel_layout {
-    /// Of an activation with four dimensions.
-    fileprivate init(_ layout: Layout, _ dims: [Int]) {
-        let (channels, width) = (Int64(dims[1]), Int64(dims[3]))
-        let pixels = Int64(dims[2]) * width
+    /// Of an activation with three to five dimensions.
+    init(_ layout: Layout, _ dims: [Int]) {
+        let (channels, width) = (Int64(dims[1]), Int64(dims[dims.count - 1]))
+        let pixels = Int64(dims.dropFirst(2).reduce(1, *))
         if layout == .blocked {
             self.init(image: (channels + 15) / 16 * 16 * pixels, row: width * 16, pixel: 16, block: pixels * 16)
         } else {

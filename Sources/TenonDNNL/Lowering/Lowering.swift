@@ -70,6 +70,7 @@ extension RegionNode {
                 list.append(convolution.weights)
                 if let bias = convolution.bias { list.append(bias) }
             }
+        case .squeezeExcitation(let block): list += block.constants
         case .product(let product):
             list.append(product.weights)
             if let bias = product.bias { list.append(bias) }
@@ -87,7 +88,9 @@ extension RegionNode {
     var acceptsPostOps: Bool {
         switch operation {
         case .convolution, .product, .pooling, .normalization, .eltwise, .binary: postOps.count < TDNNL_MAX_POST_OPS
-        case .depthwiseFusion, .softmax, .concat, .reduction, .resampling, .prelu, .shuffle, .view, .kernel: false
+        case .depthwiseFusion, .squeezeExcitation, .softmax, .concat, .reduction, .resampling, .prelu, .shuffle, .view,
+            .kernel:
+            false
         }
     }
 }

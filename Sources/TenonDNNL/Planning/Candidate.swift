@@ -14,13 +14,15 @@ struct Candidate {
     var accumulates: TensorID?
     /// What our own convolution kernel computes, in the candidate's layouts.
     var block: tkernel_block?
+    /// What our kernel of squeeze and excitation computes.
+    var squeeze: tkernel_squeeze?
     /// What our own kernel does behind the primitive, or alone.
     var tail: EltwiseTail?
     /// Expected nanoseconds.
     var time: Double
 
     /// Whether kernels of ours run, behind a primitive or alone.
-    var isKernel: Bool { block != nil || tail != nil }
+    var isKernel: Bool { block != nil || squeeze != nil || tail != nil }
 
     /// The operands of all its steps.
     var allOperands: [BoundOperand] { operands + (tail?.addend.map { [$0] } ?? []) }

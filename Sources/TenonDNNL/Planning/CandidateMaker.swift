@@ -23,6 +23,7 @@ struct CandidateMaker {
         switch node.operation {
         case .convolution(let convolution): try self.convolution(node, convolution)
         case .depthwiseFusion(let fusion): try depthwiseFusion(node, fusion)
+        case .squeezeExcitation(let block): try squeezeExcitation(node, block)
         case .product(let product): try self.product(node, product)
         case .pooling(let pooling): try self.pooling(node, pooling)
         case .normalization(let normalization): try self.normalization(node, normalization)

@@ -80,6 +80,7 @@ struct PlanBuilder {
         case .concat where try joinInPlace(node, candidate, index): break
         case .depthwiseFusion(let fusion):
             try emitBlock(node, fusion.pointwise, fusion.depthwise, candidate)
+        case .squeezeExcitation(let block): try emitSqueezeExcitation(node, block, candidate)
         case .convolution(let convolution) where candidate.block != nil:
             try emitBlock(node, nil, convolution, candidate)
         case .eltwise where candidate.descriptor == nil: try emitEltwise(node, candidate, index)
@@ -147,16 +148,31 @@ struct PlanBuilder {
     private mutating func emitBlock(
         _ node: RegionNode, _ pointwise: Convolution?, _ depthwise: Convolution, _ candidate: Candidate
     ) throws {
-        guard let block = candidate.block, let operand = candidate.operands.first else {
-            throw TenonError(.internal, "\(node.composite) has no kernel")
+        guard let block = candidate.block else { throw TenonError(.internal, "\(node.composite) has no kernel") }
+        let memory = try packer.pack(pointwise, depthwise, block, graph)
+        try appendKernel(node, candidate, memory, block.kernel(threads: context.threads))
+    }
+
+    private mutating func emitSqueezeExcitation(
+        _ node: RegionNode, _ block: SqueezeExcitation, _ candidate: Candidate
+    ) throws {
+        guard let squeeze = candidate.squeeze else { throw TenonError(.internal, "\(node.composite) has no kernel") }
+        let memory = try packer.pack(block, squeeze, graph)
+        try appendKernel(node, candidate, memory, squeeze.kernel(threads: context.threads))
+    }
+
+    /// A kernel of one operand and packed weights.
+    private mutating func appendKernel(
+        _ node: RegionNode, _ candidate: Candidate, _ memory: WeightMemory, _ kernel: PreparedKernel
+    ) throws {
+        guard let operand = candidate.operands.first else {
+            throw TenonError(.internal, "\(node.composite) has no operand")
         }
         let source = try buffer(for: operand)
-        let memory = try packer.pack(pointwise, depthwise, block, graph)
         if !plan.packedWeights.contains(where: { $0 === memory }) { plan.packedWeights.append(memory) }
         let weights = addBuffer(memory.bytes, .weights(memory))
         let output = place(node, candidate)
         places[node.output.index][Int(candidate.output.rawValue)] = output
-        let kernel = block.kernel(threads: context.threads)
         plan.steps.append(
             PlanStep(
                 action: .kernel(kernel, inputs: [source, weights], outputs: [output]),
@@ -376,6 +392,7 @@ extension RegionNode {
             value = convolution.flops(graph[inputs[0]].dims, graph[output].dims, graph)
         case .depthwiseFusion(let fusion):
             value = fusion.flops(graph[inputs[0]].dims, graph[output].dims, graph)
+        case .squeezeExcitation(let block): value = 4 * Double(graph[output].count) * Double(block.hidden)
         case .product: value = 2 * Double(graph[output].count) * Double(graph[inputs[0]].dims.last ?? 1)
         default: value = 0
         }

@@ -14,7 +14,8 @@ struct RegionPlanner {
             context: PlanContext(
                 engine: engine, graph: folded.graph, threads: options.threads,
                 blockSize: PlanContext.preferredBlockSize(engine), costs: CostModel(threads: options.threads)))
-        for node in DepthwiseFolding.fold(folded.nodes, planner.context) {
+        let joined = DepthwiseFolding.fold(folded.nodes, planner.context)
+        for node in SqueezeExcitationFolding.fold(joined, planner.context) {
             do {
                 try planner.add(node)
             } catch let error as TenonError {

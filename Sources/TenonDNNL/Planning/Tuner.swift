@@ -130,6 +130,10 @@ struct Tuner {
                 Int(tkernel_block_weights(&block)).multipliedReportingOverflow(by: 4).partialValue)
             steps.append(try kernel(block.kernel(threads: threads), [source, weights], target, arena))
         }
+        if var squeeze = candidate.squeeze {
+            let weights = try arena.take(Int(tkernel_squeeze_weights(&squeeze)) * 4)
+            steps.append(try kernel(squeeze.kernel(threads: threads), [source, weights], target, arena))
+        }
         if let tail = candidate.tail {
             let bytes = candidate.outputDescriptor.byteCount
             let addend = try tail.addend.map { _ in try arena.take(bytes) }

@@ -32,20 +32,50 @@ final class WeightPacker {
     func pack(
         _ pointwise: Convolution?, _ depthwise: Convolution, _ block: tkernel_block, _ graph: RegionGraph
     ) throws(TenonError) -> WeightMemory {
-        let operands = [
-            depthwise.weights, depthwise.bias, pointwise?.weights, pointwise?.bias,
-        ].map { $0.flatMap { graph[$0].constant?.constant } }
-        if let known = PackedWeights.shared.find(operands) { return known }
         var block = block
-        let bytes = Int(tkernel_block_weights(&block)).multipliedReportingOverflow(by: 4)
-        let data = operands.map { $0?.source.baseAddress?.assumingMemoryBound(to: Float.self) }
-        guard let kernel = data[0], (data[2] == nil) == (pointwise == nil), !bytes.overflow, bytes.partialValue > 0
-        else {
-            throw TenonError(.invalidType, "a constant without data cannot be an operand")
+        return try pack(
+            [depthwise.weights, depthwise.bias, pointwise?.weights, pointwise?.bias], graph,
+            floats: tkernel_block_weights(&block)
+        ) { data, into in
+            guard let kernel = data[0], (data[2] == nil) == (pointwise == nil) else { return false }
+            tkernel_block_pack(&block, data[2], data[3], kernel, data[1], into)
+            return true
+        }
+    }
+
+    /// The weights and biases of both products of a gate.
+    func pack(
+        _ gate: SqueezeExcitation, _ squeeze: tkernel_squeeze, _ graph: RegionGraph
+    ) throws(TenonError) -> WeightMemory {
+        var squeeze = squeeze
+        return try pack(
+            [gate.squeeze.weights, gate.squeeze.bias, gate.excite.weights, gate.excite.bias], graph,
+            floats: tkernel_squeeze_weights(&squeeze)
+        ) { data, into in
+            guard let first = data[0], let second = data[2] else { return false }
+            tkernel_squeeze_pack(&squeeze, first, data[1], second, data[3], into)
+            return true
+        }
+    }
+
+    /// Constants that a kernel of ours wants in one piece of memory. `fill` says whether all that it needs is there.
+    private func pack(
+        _ tensors: [TensorID?], _ graph: RegionGraph, floats: Int64,
+        _ fill: ([UnsafePointer<Float>?], UnsafeMutablePointer<Float>) -> Bool
+    ) throws(TenonError) -> WeightMemory {
+        let operands = tensors.map { $0.flatMap { graph[$0].constant?.constant } }
+        if let known = PackedWeights.shared.find(operands) { return known }
+        let bytes = Int(floats).multipliedReportingOverflow(by: 4)
+        let data = operands.map {
+            ($0?.source.baseAddress?.assumingMemoryBound(to: Float.self)).map { UnsafePointer($0) }
+        }
+        guard !bytes.overflow, bytes.partialValue > 0 else {
+            throw TenonError(.limitExceeded, "packed weights need more memory than there is")
         }
         let packed = try WeightMemory(bytes: bytes.partialValue)
-        tkernel_block_pack(
-            &block, data[2], data[3], kernel, data[1], packed.address.assumingMemoryBound(to: Float.self))
+        guard fill(data, packed.address.assumingMemoryBound(to: Float.self)) else {
+            throw TenonError(.invalidType, "a constant without data cannot be an operand")
+        }
         for operand in operands { operand?.releasePages() }
         PackedWeights.shared.add(packed, operands)
         return packed

@@ -47,7 +47,8 @@ struct DepthwiseFolding {
     private mutating func join(_ index: Int) {
         guard let second = nodes[index], case .convolution(let depthwise) = second.operation,
             depthwise.isDepthwise(graph), let last = function(second), let first = producer(second.inputs[0]),
-            let node = nodes[first], case .convolution(let pointwise) = node.operation, isPointwise(pointwise),
+            let node = nodes[first], case .convolution(let pointwise) = node.operation,
+            pointwise.isPlainPointwise(graph),
             let middle = function(node), pointwise.hasConstantWeights(graph),
             depthwise.hasConstantWeights(graph)
         else { return }
@@ -66,12 +67,6 @@ struct DepthwiseFolding {
 
     /// The node that makes a tensor which nothing else reads.
     private func producer(_ tensor: TensorID) -> Int? { uses[tensor.index] == 1 ? maker[tensor.index] : nil }
-
-    private func isPointwise(_ convolution: Convolution) -> Bool {
-        convolution.isPointwise(graph) && !convolution.isTransposed && convolution.groups == 1
-            && convolution.strides.allSatisfy { $0 == 1 } && convolution.padsBegin.allSatisfy { $0 == 0 }
-            && convolution.padsEnd.allSatisfy { $0 == 0 }
-    }
 
     /// The only step behind a node, if it is one that the kernel has, and nil within the result if there is none.
     private func function(_ node: RegionNode) -> (function: EltwiseFunction?, Void)? {
@@ -135,6 +130,12 @@ extension tkernel_block {
 }
 
 extension Convolution {
+    /// A product of the channels of each pixel, and nothing else.
+    func isPlainPointwise(_ graph: RegionGraph) -> Bool {
+        isPointwise(graph) && !isTransposed && groups == 1 && strides.allSatisfy { $0 == 1 }
+            && padsBegin.allSatisfy { $0 == 0 } && padsEnd.allSatisfy { $0 == 0 }
+    }
+
     /// Whether weights and bias are known and lie in order.
     func hasConstantWeights(_ graph: RegionGraph) -> Bool {
         ([weights] + (bias.map { [$0] } ?? [])).allSatisfy { graph[$0].constant.map { $0.strides == nil } ?? false }

@@ -7,6 +7,7 @@ struct RegionNode {
     enum Operation {
         case convolution(Convolution)
         case depthwiseFusion(DepthwiseFusion)
+        case squeezeExcitation(SqueezeExcitation)
         case product(MatrixProduct)
         case pooling(Pooling)
         case normalization(Normalization)
