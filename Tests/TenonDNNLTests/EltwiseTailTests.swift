@@ -33,7 +33,7 @@ struct EltwiseTailTests {
         for threads in [1, 2] {
             var net = Net()
             let x = net.input([2, 8, 32, 32])
-            let wide = try net.call("nn.silu", [try net.conv(x, 48)])
+            let wide = try net.call("nn.gelu_tanh", [try net.conv(x, 48)])
             expect(try check(try net.module(try net.conv(wide, 16, kernel: 1)), threads: threads), 1)
         }
     }
@@ -69,7 +69,7 @@ struct EltwiseTailTests {
     @Test func resultsGoStraightIntoAConcatenation() throws {
         var net = Net()
         let x = net.input([1, 8, 36, 36])
-        let parts = try (0..<2).map { _ in try net.call("nn.silu", [try net.conv(x, 32)]) }
+        let parts = try (0..<2).map { _ in try net.call("nn.gelu_tanh", [try net.conv(x, 32)]) }
         let joined = try net.call("concat", [.tuple(parts)], ["axis": 1])
         expect(try check(try net.module(try net.conv(joined, 16, kernel: 1)), tolerance: 1e-4), 2)
     }

@@ -2,7 +2,7 @@
 //
 // Kernels for what oneDNN has no single primitive for, or a slow one: a 1×1 convolution and the depthwise convolution behind it, row
 // by row, so that what lies between them never leaves the nearest cache; depthwise convolutions alone; element-wise functions;
-// recurrent layers.
+// recurrent layers; 3×3 convolutions by Winograd's F(4×4, 3×3), all steps of a few tiles at a time.
 #ifndef CKERNELS_H
 #define CKERNELS_H
 
@@ -69,6 +69,40 @@ int64_t tkernel_block_pieces(const tkernel_block *block, int64_t threads);
 void tkernel_block_run(
     const tkernel_block *block, int64_t pieces, int64_t begin, int64_t end, const float *source, const float *weights,
     float *target, float *scratch);
+
+// A 3×3 convolution, stride 1, without dilation and groups, then the addition of a residual where one is given, then the
+// activation.
+typedef struct tkernel_winograd {
+    int64_t batch, inputs, outputs;
+    int64_t height, width, out_height, out_width;
+    int64_t pad_top, pad_left;
+    // A residual lies as the target does.
+    tkernel_layout source, target;
+    tkernel_activation activation;
+} tkernel_winograd;
+
+// Whether this machine has the instructions (AVX-512) and sizes make sense: padding of 0 to 2, results within reach.
+int tkernel_winograd_is_supported(const tkernel_winograd *convolution);
+
+// Floats of the packed weights, and of the scratch memory of each of `threads` threads; 0 when sizes overflow.
+int64_t tkernel_winograd_weights(const tkernel_winograd *convolution);
+int64_t tkernel_winograd_scratch(const tkernel_winograd *convolution, int64_t threads);
+
+// How many blocks packing falls into, which may be packed at the same time.
+int64_t tkernel_winograd_packs(const tkernel_winograd *convolution);
+
+// Packs blocks `begin` up to but not including `end` of weights [outputs, inputs, 3, 3], row-major, and of one bias value per
+// output or NULL. `into` is the memory of all blocks.
+void tkernel_winograd_pack(
+    const tkernel_winograd *convolution, const float *weights, const float *_Nullable bias, float *into, int64_t begin,
+    int64_t end);
+
+// Computes the share of thread `thread` of `threads`. `residual` is NULL or what is added before the activation, which may be the
+// target itself. `scratch` belongs to the calling thread meanwhile. All memory is aligned to 4 bytes at least. A result does not
+// depend on the number of threads. A number that is not finite spoils the tile of 4×4 results that it is read for.
+void tkernel_winograd_run(
+    const tkernel_winograd *convolution, int64_t threads, int64_t thread, const float *source, const float *weights,
+    const float *_Nullable residual, float *target, float *scratch);
 
 // Whether this machine has the instructions (AVX-512), and the kernel the function: all but the identity.
 int tkernel_eltwise_is_supported(const tkernel_activation *activation);

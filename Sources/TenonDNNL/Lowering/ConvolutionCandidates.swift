@@ -11,7 +11,7 @@ extension CandidateMaker {
         if found.allSatisfy({ $0.descriptor?.isReference == true }) {
             found += try self.convolution(node, convolution, .plain, .plain)
         }
-        return found + (try depthwise(node, convolution))
+        return try found + depthwise(node, convolution) + winograd(node, convolution)
     }
 
     /// Layouts of data and result worth asking for. An image of few channels is read as it comes.
@@ -137,6 +137,7 @@ extension CandidateMaker {
             name,
             CostModel.ConvolutionShape(
                 flops: convolution.flops(x, y, graph), bytes: bytes, weightBytes: weights,
+                elements: Double(x[1] + y[1]) * Double(y.reduce(1, *) / max(y[1], 1)),
                 output: Array(y.dropFirst(2)), isDepthwise: convolution.isDepthwise(graph), layout: to))
         return base + functions(node)
     }

@@ -12,8 +12,9 @@ struct Candidate {
     var outputDescriptor: MemoryDescriptor
     /// The residual that the primitive adds to in place: its memory becomes the output's.
     var accumulates: TensorID?
-    /// What our own convolution kernel computes, in the candidate's layouts.
+    /// What our own convolution kernels compute, in the candidate's layouts.
     var block: tkernel_block?
+    var winograd: tkernel_winograd?
     /// What our kernel of squeeze and excitation computes.
     var squeeze: tkernel_squeeze?
     /// What our own kernel does behind the primitive, or alone.
@@ -22,7 +23,7 @@ struct Candidate {
     var time: Double
 
     /// Whether kernels of ours run, behind a primitive or alone.
-    var isKernel: Bool { block != nil || squeeze != nil || tail != nil }
+    var isKernel: Bool { block != nil || winograd != nil || squeeze != nil || tail != nil }
 
     /// The operands of all its steps.
     var allOperands: [BoundOperand] { operands + (tail?.addend.map { [$0] } ?? []) }

@@ -39,6 +39,8 @@ extension CostModel {
         var flops: Double
         var bytes: Int
         var weightBytes: Int
+        /// Elements of source and result, both of the result's height and width.
+        var elements: Double
         /// Rows and columns of the result.
         var output: [Int]
         var isDepthwise: Bool
@@ -74,6 +76,25 @@ extension CostModel {
         return compute(flops: shape.flops, bytes: shape.bytes, efficiency: efficiency)
     }
 
+    /// A 3×3 convolution in tiles of 4×4 results.
+    struct WinogradShape {
+        var tiles: Double
+        var inputs: Double
+        /// In whole blocks.
+        var outputs: Double
+    }
+
+    /// Our own Winograd kernel: products in 36 points per tile, transforms of 16 channels each, weights that stream past.
+    func winograd(_ shape: WinogradShape) -> Double {
+        let products = 72 * shape.tiles * shape.inputs * shape.outputs / (peak * 0.95)
+        // With few tiles, threads have outputs of their own and transform the same tiles.
+        let sharing = shape.tiles < 32 * Double(threads) ? 1 : Double(threads)
+        let sources = shape.tiles * (shape.inputs / 16).rounded(.up) * 50 / sharing
+        let targets = shape.tiles * shape.outputs / 16 * 65 / Double(threads)
+        let weights = 144 * shape.inputs * shape.outputs / (17 * Double(threads))
+        return start + max(products + sources + targets, weights)
+    }
+
     /// Fewer multiplications by 2.25 (tiles of 2) or 4 (tiles of 4), of which transforms take a part; tiles that reach over
     /// the edge are computed in full, and the transformed weights, larger than the originals, come from far away.
     private func winograd(_ implementation: String, _ shape: ConvolutionShape) -> Double {
@@ -81,8 +102,11 @@ extension CostModel {
         let tile = isLarge ? 4 : 2
         var waste = 1.0
         for size in shape.output { waste *= Double((size + tile - 1) / tile * tile) / Double(max(size, 1)) }
-        let compute = shape.flops * waste / (peak * (isLarge ? 3.0 : 1.9))
+        let products = shape.flops * waste / (peak * (isLarge ? 3.8 : 2.1))
+        // Transforms of 16 channels of a tile.
+        let blocks = shape.elements * waste / Double(16 * tile * tile)
+        let transforms = blocks * (isLarge ? 250 : 80) / Double(threads)
         let weights = Double(shape.weightBytes) / ((isLarge ? 17 : 50) * Double(threads))
-        return start + max(compute + weights, Double(shape.bytes) / (bandwidth * 0.5))
+        return start + max(products + transforms + weights, Double(shape.bytes) / (bandwidth * 0.5))
     }
 }

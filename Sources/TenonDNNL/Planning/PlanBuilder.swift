@@ -79,10 +79,12 @@ struct PlanBuilder {
         case .kernel(let op): try emitKernel(node, op)
         case .concat where try joinInPlace(node, candidate, index): break
         case .depthwiseFusion(let fusion):
-            try emitBlock(node, fusion.pointwise, fusion.depthwise, candidate)
-        case .squeezeExcitation(let block): try emitSqueezeExcitation(node, block, candidate)
+            try emitBlock(node, fusion.pointwise, fusion.depthwise, candidate, index)
+        case .squeezeExcitation(let block): try emitSqueezeExcitation(node, block, candidate, index)
         case .convolution(let convolution) where candidate.block != nil:
-            try emitBlock(node, nil, convolution, candidate)
+            try emitBlock(node, nil, convolution, candidate, index)
+        case .convolution(let convolution) where candidate.winograd != nil:
+            try emitWinograd(node, convolution, candidate, index)
         case .eltwise where candidate.descriptor == nil: try emitEltwise(node, candidate, index)
         default:
             try emitPrimitive(node, candidate, index)
@@ -146,42 +148,59 @@ struct PlanBuilder {
     }
 
     private mutating func emitBlock(
-        _ node: RegionNode, _ pointwise: Convolution?, _ depthwise: Convolution, _ candidate: Candidate
+        _ node: RegionNode, _ pointwise: Convolution?, _ depthwise: Convolution, _ candidate: Candidate, _ index: Int
     ) throws {
         guard let block = candidate.block else { throw TenonError(.internal, "\(node.composite) has no kernel") }
-        let memory = try packer.pack(pointwise, depthwise, block, graph)
-        try appendKernel(node, candidate, memory, block.kernel(threads: context.threads))
+        try appendKernel(
+            node, candidate, index, try packer.pack(pointwise, depthwise, block, graph),
+            block.kernel(threads: context.threads))
+    }
+
+    private mutating func emitWinograd(
+        _ node: RegionNode, _ convolution: Convolution, _ candidate: Candidate, _ index: Int
+    ) throws {
+        guard let shape = candidate.winograd else { throw TenonError(.internal, "\(node.composite) has no kernel") }
+        let kernel = shape.kernel(
+            threads: context.threads, hasResidual: candidate.operands.count > 1, inPlace: candidate.accumulates != nil)
+        try appendKernel(node, candidate, index, try packer.pack(convolution, shape, graph), kernel)
     }
 
     private mutating func emitSqueezeExcitation(
-        _ node: RegionNode, _ block: SqueezeExcitation, _ candidate: Candidate
+        _ node: RegionNode, _ block: SqueezeExcitation, _ candidate: Candidate, _ index: Int
     ) throws {
         guard let squeeze = candidate.squeeze else { throw TenonError(.internal, "\(node.composite) has no kernel") }
         let memory = try packer.pack(block, squeeze, graph)
-        try appendKernel(node, candidate, memory, squeeze.kernel(threads: context.threads))
+        try appendKernel(node, candidate, index, memory, squeeze.kernel(threads: context.threads))
     }
 
-    /// A kernel of one operand and packed weights.
+    /// A kernel of ours that reads packed weights behind its first operand.
     private mutating func appendKernel(
-        _ node: RegionNode, _ candidate: Candidate, _ memory: WeightMemory, _ kernel: PreparedKernel
+        _ node: RegionNode, _ candidate: Candidate, _ index: Int, _ memory: WeightMemory, _ kernel: PreparedKernel
     ) throws {
-        guard let operand = candidate.operands.first else {
+        guard let first = candidate.operands.first else {
             throw TenonError(.internal, "\(node.composite) has no operand")
         }
-        let source = try buffer(for: operand)
+        var inputs: [BufferID] = []
+        for operand in candidate.operands { inputs.append(try buffer(for: operand)) }
         if !plan.packedWeights.contains(where: { $0 === memory }) { plan.packedWeights.append(memory) }
-        let weights = addBuffer(memory.bytes, .weights(memory))
-        let output = place(node, candidate)
+        let output: BufferID
+        if let residual = candidate.accumulates {
+            output = try accumulator(residual, candidate, index, inputs)
+        } else {
+            output = place(node, candidate)
+        }
+        inputs.insert(addBuffer(memory.bytes, .weights(memory)), at: 1)
         places[node.output.index][Int(candidate.output.rawValue)] = output
+        let bytes = candidate.operands.reduce(memory.bytes &+ candidate.outputDescriptor.byteCount) {
+            $0 &+ $1.descriptor.byteCount
+        }
         plan.steps.append(
             PlanStep(
-                action: .kernel(kernel, inputs: [source, weights], outputs: [output]),
-                scratchBytes: kernel.scratchBytes,
+                action: .kernel(kernel, inputs: inputs, outputs: [output]), scratchBytes: kernel.scratchBytes,
                 description: StepDescription(
                     binding: node.binding, composite: node.composite, implementation: candidate.implementation,
-                    layouts: operand.descriptor.layoutText() + ":" + candidate.outputDescriptor.layoutText(),
-                    bytes: operand.descriptor.byteCount &+ memory.bytes &+ candidate.outputDescriptor.byteCount,
-                    flops: node.flops(graph))))
+                    layouts: first.descriptor.layoutText() + ":" + candidate.outputDescriptor.layoutText(),
+                    bytes: bytes, flops: node.flops(graph))))
     }
 
     /// A function alone, on the memory of its operand where nothing else needs that.

@@ -134,6 +134,14 @@ struct Tuner {
             let weights = try arena.take(Int(tkernel_squeeze_weights(&squeeze)) * 4)
             steps.append(try kernel(squeeze.kernel(threads: threads), [source, weights], target, arena))
         }
+        if var winograd = candidate.winograd {
+            let weights = try arena.take(
+                Int(tkernel_winograd_weights(&winograd)).multipliedReportingOverflow(by: 4).partialValue)
+            let residuals = try candidate.operands.dropFirst().map { try arena.take($0.descriptor.byteCount) }
+            let step = winograd.kernel(
+                threads: threads, hasResidual: !residuals.isEmpty, inPlace: candidate.accumulates != nil)
+            steps.append(try kernel(step, [source, weights] + residuals, target, arena))
+        }
         if let tail = candidate.tail {
             let bytes = candidate.outputDescriptor.byteCount
             let addend = try tail.addend.map { _ in try arena.take(bytes) }

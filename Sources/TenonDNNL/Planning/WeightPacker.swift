@@ -81,6 +81,30 @@ final class WeightPacker {
         return packed
     }
 
+    /// The weights and bias of a convolution for our Winograd kernel.
+    func pack(
+        _ convolution: Convolution, _ shape: tkernel_winograd, _ graph: RegionGraph
+    ) throws(TenonError) -> WeightMemory {
+        let operands = [convolution.weights, convolution.bias].map { $0.flatMap { graph[$0].constant?.constant } }
+        if let known = PackedWeights.shared.find(operands) { return known }
+        var shape = shape
+        let bytes = Int(tkernel_winograd_weights(&shape)).multipliedReportingOverflow(by: 4)
+        let data = operands.map { $0?.source.baseAddress?.assumingMemoryBound(to: Float.self) }
+        guard let weights = data[0], !bytes.overflow, bytes.partialValue > 0 else {
+            throw TenonError(.invalidType, "a constant without data cannot be an operand")
+        }
+        let packed = try WeightMemory(bytes: bytes.partialValue)
+        let into = packed.address.assumingMemoryBound(to: Float.self)
+        let given = shape
+        parallel.forEach(Int(tkernel_winograd_packs(&shape))) { range in
+            var shape = given
+            tkernel_winograd_pack(&shape, weights, data[1], into, Int64(range.lowerBound), Int64(range.upperBound))
+        }
+        for operand in operands { operand?.releasePages() }
+        PackedWeights.shared.add(packed, operands)
+        return packed
+    }
+
     private func newlyPacked(
         _ constant: Constant, _ source: MemoryDescriptor, _ target: MemoryDescriptor
     ) throws(TenonError) -> WeightMemory {
