@@ -1068,7 +1068,8 @@ typedef struct tenon_executable_options {
     uint32_t struct_size;
     /* TENON_COMPILE_… */
     uint32_t flags;
-    /* Threads of one run; 0 means the CPUs that this process may use (affinity and cgroup quota). */
+    /* Threads of one run; 0 means the CPUs that this process may use (affinity and cgroup quota). What is expected to be done
+     * before another thread has woken up (some tens of microseconds) runs on the caller's thread alone. */
     uint32_t threads;
     /* Runs at the same time, further callers wait; 0 means as many as the usable CPUs serve with `threads` each. */
     uint32_t concurrent_runs;

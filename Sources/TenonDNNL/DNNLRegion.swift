@@ -16,6 +16,7 @@ final class DNNLRegion: CompiledRegion, @unchecked Sendable {
     var packedWeightBytes: Int { plan.packedWeights.reduce(0) { $0 &+ $1.bytes } }
     var sharedWeights: [any SharedWeights] { plan.packedWeights }
     var workspaceBytes: Int { plan.arenaBytes + plan.scratchBytes }
+    var expectedNanoseconds: Double { plan.expectedNanoseconds }
     var steps: [StepDescription] { plan.steps.map(\.description) }
 
     func makeInstance(workspace: UnsafeMutableRawPointer) throws -> any RegionInstance {

@@ -29,6 +29,9 @@ public protocol CompiledRegion: AnyObject, Sendable {
     /// What runs, step by step, for reports.
     var steps: [StepDescription] { get }
 
+    /// Roughly how long a run takes with the threads that the region was compiled for; infinite when nobody knows.
+    var expectedNanoseconds: Double { get }
+
     /// What one context needs of its own: argument tables bound to `workspace`, which has `workspaceBytes` bytes and
     /// outlives the instance.
     func makeInstance(workspace: UnsafeMutableRawPointer) throws -> any RegionInstance
@@ -36,6 +39,7 @@ public protocol CompiledRegion: AnyObject, Sendable {
 
 extension CompiledRegion {
     public var sharedWeights: [any SharedWeights] { [] }
+    public var expectedNanoseconds: Double { .infinity }
 }
 
 /// Packed weights, told apart by identity.

@@ -74,6 +74,8 @@ public struct PreparedKernel: Sendable {
     public var packedBytes = 0
     /// Inputs whose contents the kernel has taken over: it does not read them when it runs.
     public var absorbedInputs: [Int] = []
+    /// Roughly how long a run takes on one thread, where the kernel knows better than by the bytes it moves.
+    public var expectedNanoseconds: Double?
     /// Throws only for what depends on the data (an index out of range, say).
     public var run: @Sendable (borrowing KernelArguments) throws -> Void
 

@@ -69,7 +69,9 @@ public final class Executable: Sendable {
             do {
                 fixed = try state.perform(RunEnvironment()) {
                     try state.plan(where: { _ in true }) {
-                        try PlanBuilder.plan(module, main, inputs: specs, backends: known, options: options)
+                        try Executable.plan(options) {
+                            try PlanBuilder.plan(module, main, inputs: specs, backends: known, options: $0)
+                        }
                     }
                 }
             } catch is DependsOnData {
@@ -92,13 +94,15 @@ public final class Executable: Sendable {
         try TensorCheck.count(inputs.count, signature.inputs, "input")
         try TensorCheck.count(outputs.count, signature.outputs, "output")
         if let fixed { try check(inputs, outputs, fixed.plan) }
-        let environment = self.environment(runOptions)
+        var environment = self.environment(runOptions)
         try environment.check()
-        try state.perform(environment) {
-            guard let cached = try plan(for: inputs) else {
+        let found = foundPlan(for: inputs)
+        try state.perform(environment, onCaller: found?.plan.threads == 1) {
+            guard let cached = try found ?? plan(for: inputs) else {
                 return try interpret(inputs, into: outputs, environment)
             }
             if fixed == nil { try check(inputs, outputs, cached.plan) }
+            if cached.plan.threads == 1 { environment.parallel = .serial }
             let context = try state.take(cached, environment)
             defer { state.give(context, to: cached) }
             let start = runOptions.isProfiled ? MonotonicClock.now : 0
@@ -118,7 +122,9 @@ public final class Executable: Sendable {
     ) throws -> [Constant] {
         try TensorCheck.count(inputs.count, signature.inputs, "input")
         let environment = self.environment(runOptions)
-        let specs: [TensorSpec]? = try state.perform(environment) { try plan(for: inputs)?.plan.outputs }
+        let specs =
+            try foundPlan(for: inputs)?.plan.outputs
+            ?? state.perform(environment) { try plan(for: inputs)?.plan.outputs }
         guard let specs else {
             return try state.perform(environment) { try interpret(inputs, environment) }
         }
@@ -182,15 +188,21 @@ public final class Executable: Sendable {
 
     // MARK: - Shapes
 
+    private static func fits(_ inputs: UnsafeBufferPointer<TensorView>, _ plan: Plan) -> Bool {
+        for index in inputs.indices where !TensorCheck.fits(inputs[index], plan.inputs[index]) { return false }
+        return KnownInputs.fit(inputs, plan)
+    }
+
+    /// The plan for inputs of these types where it is made.
+    private func foundPlan(for inputs: UnsafeBufferPointer<TensorView>) -> CachedPlan? {
+        fixed ?? (state.planning == .none ? nil : state.plan { Executable.fits(inputs, $0) })
+    }
+
     /// The plan for inputs of these types, or nil when there is none because shapes depend on the data.
     private func plan(for inputs: UnsafeBufferPointer<TensorView>) throws -> CachedPlan? {
-        if let fixed { return fixed }
+        if let found = foundPlan(for: inputs) { return found }
         if state.planning == .none { return nil }
-        func fits(_ plan: Plan) -> Bool {
-            for index in inputs.indices where !TensorCheck.fits(inputs[index], plan.inputs[index]) { return false }
-            return KnownInputs.fit(inputs, plan)
-        }
-        if let found = state.plan(where: fits) { return found }
+        func fits(_ plan: Plan) -> Bool { Executable.fits(inputs, plan) }
         let specs = try specs(of: inputs)
         if state.planning == .shapes {
             do {
@@ -218,8 +230,27 @@ public final class Executable: Sendable {
     ) throws -> CachedPlan {
         guard let module, let main = module.main else { throw TenonError(.internal, "the module is gone") }
         return try state.plan(where: fits) {
-            try PlanBuilder.plan(module, main, inputs: specs, knowing: known, backends: backends, options: options)
+            try Executable.plan(options) {
+                try PlanBuilder.plan(module, main, inputs: specs, knowing: known, backends: backends, options: $0)
+            }
         }
+    }
+
+    /// What it costs to hand a run to a runner's thread and to wake its caller again.
+    private static let handover = 40_000.0
+
+    /// The plan that is expected to be ready first: of little work the caller's thread makes an end before others wake up.
+    private static func plan(_ options: CompileOptions, _ make: (CompileOptions) throws -> Plan) throws -> Plan {
+        let shared = try make(options)
+        // With the best of luck one thread takes as many times as long as there are threads.
+        guard options.threads > 1,
+            shared.expectedNanoseconds < handover * Double(options.threads) / Double(options.threads - 1) * 4
+        else { return shared }
+        var few = options
+        few.threads = 1
+        few.progress = nil
+        let alone = try make(few)
+        return alone.expectedNanoseconds <= shared.expectedNanoseconds + handover ? alone : shared
     }
 
     /// The types of the caller's inputs, checked against the signature and its symbols.
@@ -331,6 +362,9 @@ public final class Executable: Sendable {
 
     /// What runs, step by step, in the plan used last; empty when there is none yet.
     public var steps: [StepDescription] { state.cachedPlans.first?.descriptions ?? [] }
+
+    /// Threads of the cached plans, the one used last first: 1 where the caller's thread does the work alone.
+    package var planThreads: [Int] { state.cachedPlans.map(\.threads) }
 
     /// A number for the plan used last: equal for equal steps, implementations, layouts, threads and backends; 0 when there is
     /// no plan yet.

@@ -24,6 +24,8 @@ final class ExecutableState: ForkParticipant, @unchecked Sendable {
     let account: MemoryAccount
     private let threads: Int
     private let limit: Int
+    /// The same for runs on callers' threads.
+    private let callerLimit: Int
     private let cachedShapes: Int
     private let cachedBytes: Int
     private let lock = Lock()
@@ -49,6 +51,7 @@ final class ExecutableState: ForkParticipant, @unchecked Sendable {
         account = MemoryAccount(limit: options.memoryLimit)
         threads = options.threads
         limit = max(1, options.concurrentRuns ?? (CPUCount.usable + options.threads - 1) / options.threads)
+        callerLimit = max(1, options.concurrentRuns ?? CPUCount.usable)
         cachedShapes = max(1, options.cachedShapes)
         cachedBytes = options.cachedBytes ?? Int.max
         ForkGuard.add(self)
@@ -81,18 +84,22 @@ final class ExecutableState: ForkParticipant, @unchecked Sendable {
     // MARK: - Permits
 
     /// Waits until one more run may start, and runs `body`: on a runner's thread, or here when runs have one thread.
-    func perform<T>(_ environment: RunEnvironment, _ body: () throws -> T) throws -> T {
-        var runner = try enter(environment)
+    func perform<T>(
+        _ environment: RunEnvironment, onCaller: Bool = false, _ body: () throws -> T
+    ) throws -> T {
+        let isAlone = onCaller || threads == 1
+        var runner = try enter(environment, isAlone: isAlone)
         defer { leave(runner) }
-        if threads == 1 { return try CallerRuns.perform(body) }
+        if isAlone { return try CallerRuns.perform(body) }
         if runner == nil { runner = try Runner(threads: threads) }
         guard let runner else { throw TenonError(.internal, "no runner") }
         return try runner.perform(body)
     }
 
-    private func enter(_ environment: RunEnvironment) throws -> Runner? {
+    private func enter(_ environment: RunEnvironment, isAlone: Bool) throws -> Runner? {
         lock.lock()
         defer { lock.unlock() }
+        let limit = isAlone ? callerLimit : limit
         // A run that a callback starts inside another one would wait for itself.
         while inFlight >= limit && tenon_parallel_is_inside() == 0 {
             try environment.check()
@@ -104,7 +111,7 @@ final class ExecutableState: ForkParticipant, @unchecked Sendable {
             }
         }
         inFlight += 1
-        return idleRunners.popLast()
+        return isAlone ? nil : idleRunners.popLast()
     }
 
     private func leave(_ runner: Runner?) {

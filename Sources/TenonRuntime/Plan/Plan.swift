@@ -44,6 +44,10 @@ final class Plan: @unchecked Sendable {
     /// The part of the arena that a step needs for itself at most: scratch of a kernel, workspace of a region.
     let scratchBytes: Int
     let packedWeights: PackedWeightSum
+    /// Of a run; 1 for what the caller's thread does alone.
+    let threads: Int
+    /// Roughly how long a run takes.
+    let expectedNanoseconds: Double
     /// Constants that steps read, kept alive.
     let constants: [Constant]
     /// Inputs by position whose values the plan was made for.
@@ -52,9 +56,12 @@ final class Plan: @unchecked Sendable {
     init(
         inputs: [TensorSpec], outputs: [TensorSpec], steps: [PlanStep], arguments: [ArgumentPlace],
         regions: [any CompiledRegion], descriptions: [StepDescription], arenaBytes: Int, scratchBytes: Int,
-        constants: [Constant], known: [(index: Int, value: Constant)] = []
+        constants: [Constant], threads: Int = 1, expectedNanoseconds: Double = .infinity,
+        known: [(index: Int, value: Constant)] = []
     ) {
         self.known = known
+        self.threads = threads
+        self.expectedNanoseconds = expectedNanoseconds
         self.inputs = inputs
         self.outputs = outputs
         self.steps = steps

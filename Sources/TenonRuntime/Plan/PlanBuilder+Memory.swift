@@ -69,7 +69,8 @@ extension PlanBuilder {
         return Plan(
             inputs: inputs, outputs: outputs.map(\.spec), steps: planned, arguments: arguments, regions: regions,
             descriptions: descriptions, arenaBytes: arena.bytes,
-            scratchBytes: steps.reduce(0) { max($0, $1.workspace) }, constants: constants,
+            scratchBytes: steps.reduce(0) { max($0, $1.workspace) }, constants: constants, threads: options.threads,
+            expectedNanoseconds: steps.reduce(0) { $0 + $1.nanoseconds },
             known: known.sorted { $0.key < $1.key }.map { ($0.key, $0.value) })
     }
 
@@ -91,7 +92,7 @@ extension PlanBuilder {
             steps.append(
                 DraftStep(
                     work: .copy(bytes), inputs: [tensor.buffer], outputs: [buffers.count - 1], workspace: 0,
-                    descriptions: [description], node: "output \(index)"))
+                    descriptions: [description], node: "output \(index)", nanoseconds: Double(bytes) / 4))
         }
     }
 

@@ -10,6 +10,15 @@ extension PlanBuilder {
         return table
     }()
 
+    /// Operators that do more than touch each element once or twice.
+    private static let computes: [Bool] = Operators.all.map { schema in
+        [
+            "attention", "conv", "cum", "dense", "dft", "einsum", "grid", "gru", "image.", "lrn", "lstm", "matmul",
+            "pool", "rnn",
+            "sort", "topk", "unique", "vision.",
+        ].contains { Substring(schema.name).contains($0) }
+    }
+
     private static let cast = Operators.named("astype")
 
     mutating func lower(
@@ -64,7 +73,9 @@ extension PlanBuilder {
         steps.append(
             DraftStep(
                 work: .kernel(kernel), inputs: read, outputs: tensors.map(\.buffer),
-                workspace: kernel.scratchBytes, descriptions: [description], node: scope.name(id)))
+                workspace: kernel.scratchBytes, descriptions: [description], node: scope.name(id),
+                nanoseconds: kernel.expectedNanoseconds
+                    ?? (PlanBuilder.computes[Int(op.index)] ? .infinity : 300 + Double(moved) / 4)))
         return result
     }
 

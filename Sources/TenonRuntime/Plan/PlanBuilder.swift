@@ -49,6 +49,8 @@ struct PlanBuilder {
         var workspace: Int
         var descriptions: [StepDescription]
         var node: String
+        /// Roughly how long it takes.
+        var nanoseconds: Double
     }
 
     let module: Module
@@ -347,7 +349,7 @@ struct PlanBuilder {
                     var step = step
                     step.region = name
                     return step
-                }, node: name))
+                }, node: name, nanoseconds: ready.expectedNanoseconds))
         return result
     }
 
