@@ -48,7 +48,27 @@ WIDE void tkernel_eltwise_run(
 #undef CASE
 }
 
+int tkernel_scale_is_supported(void) { return __builtin_cpu_supports("avx512f"); }
+
+WIDE void tkernel_scale_run(
+    int64_t groups, int64_t size, const int32_t *channels, const float *source, const float *scale, float *target) {
+    if (size == LANES)
+        for (int64_t i = 0; i < groups; i++)
+            _mm512_storeu_ps(
+                target + i * LANES,
+                _mm512_mul_ps(_mm512_loadu_ps(source + i * LANES), _mm512_set1_ps(scale[channels[i]])));
+    else
+        for (int64_t i = 0; i < groups; i++) target[i] = source[i] * scale[channels[i]];
+}
+
 #else
+
+int tkernel_scale_is_supported(void) { return 0; }
+
+void tkernel_scale_run(
+    int64_t groups, int64_t size, const int32_t *channels, const float *source, const float *scale, float *target) {
+    (void)groups, (void)size, (void)channels, (void)source, (void)scale, (void)target;
+}
 
 int tkernel_eltwise_is_supported(const tkernel_activation *a) {
     (void)a;

@@ -179,6 +179,13 @@ void tkernel_excite_run(
     const tkernel_squeeze *squeeze, int64_t threads, int64_t thread, const float *weights, float *scratch,
     float *target);
 
+// Whether this machine has the instructions (AVX-512).
+int tkernel_scale_is_supported(void);
+
+// target[i] = source[i] · scale[channels[i / size]] in `groups` groups of `size`, which is 1 or 16.
+void tkernel_scale_run(
+    int64_t groups, int64_t size, const int32_t *channels, const float *source, const float *scale, float *target);
+
 #if defined(__clang__)
 #pragma clang assume_nonnull end
 #endif

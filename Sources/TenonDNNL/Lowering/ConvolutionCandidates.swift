@@ -88,10 +88,11 @@ extension CandidateMaker {
             if algorithm == TDNNL_CONVOLUTION_WINOGRAD, !name.contains("wino") { return }
             if name.contains("gemm"), misreadsOperands(node, y) { return }
             guard
-                let packed = try descriptor.packed(
+                var packed = try descriptor.packed(
                     weights: convolution.weights, dims: view.dims, strides: view.strides, bias: convolution.bias,
                     outputs: y[1])
             else { return }
+            packed[0].scale = convolution.scale
             let operands = [source] + packed + postOps.bound(to: descriptor)
             found.append(
                 Candidate(

@@ -11,6 +11,8 @@ struct Convolution {
     var groups: Int
     var weights: TensorID
     var bias: TensorID?
+    /// One value per input channel, computed, that the weights are multiplied by in each run.
+    var scale: TensorID?
 
     var spatial: Int { strides.count }
 

@@ -65,6 +65,7 @@ extension RegionNode {
         case .convolution(let convolution):
             list.append(convolution.weights)
             if let bias = convolution.bias { list.append(bias) }
+            if let scale = convolution.scale { list.append(scale) }
         case .depthwiseFusion(let fusion):
             for convolution in [fusion.pointwise, fusion.depthwise] {
                 list.append(convolution.weights)

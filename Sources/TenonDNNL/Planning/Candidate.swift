@@ -46,6 +46,8 @@ struct BoundOperand {
     /// How the tensor lies before packing, with as many dimensions as `descriptor`.
     var sourceDims: [Int] = []
     var sourceStrides: [Int]?
+    /// Values that packed weights are multiplied by, one per input channel.
+    var scale: TensorID?
 }
 
 extension PrimitiveDescriptor {

@@ -153,6 +153,7 @@ struct LayoutPlanner {
                 masks[position] = context.closure(masks[position] | layout.bit, dims)
             }
         }
+        for scale in candidate.operands.compactMap(\.scale) { require(scale, .plain) }
         for operand in candidate.allOperands where !context.graph[operand.tensor].isConstant {
             switch operand.place {
             case .layout(let layout): require(operand.tensor, layout)

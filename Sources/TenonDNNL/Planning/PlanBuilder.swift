@@ -19,7 +19,7 @@ struct PlanBuilder {
     /// Concatenations that own memory for their parts.
     var owners: Set<Int> = []
     private var weights: [WeightKey: BufferID] = [:]
-    private let packer: WeightPacker
+    let packer: WeightPacker
 
     private struct WeightKey: Hashable {
         var tensor: TensorID
@@ -120,7 +120,8 @@ struct PlanBuilder {
         }
         var operands: [(argument: Int32, buffer: BufferID, descriptor: MemoryDescriptor)] = []
         for operand in candidate.operands {
-            operands.append((operand.argument, try buffer(for: operand), operand.descriptor))
+            let memory = try operand.scale.map { try scaledWeights(operand, $0, node) } ?? buffer(for: operand)
+            operands.append((operand.argument, memory, operand.descriptor))
         }
         let output: BufferID
         if let residual = candidate.accumulates {
@@ -306,7 +307,7 @@ struct PlanBuilder {
         }
     }
 
-    private mutating func packedWeights(_ operand: BoundOperand, _ view: ConstantView) throws -> BufferID {
+    mutating func packedWeights(_ operand: BoundOperand, _ view: ConstantView) throws -> BufferID {
         let dims = operand.sourceDims
         let key = WeightKey(tensor: operand.tensor, hash: operand.descriptor.hash, dims: dims)
         if let known = weights[key] { return known }

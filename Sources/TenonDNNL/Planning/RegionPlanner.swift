@@ -15,7 +15,8 @@ struct RegionPlanner {
                 engine: engine, graph: folded.graph, threads: options.threads,
                 blockSize: PlanContext.preferredBlockSize(engine), costs: CostModel(threads: options.threads)))
         let joined = DepthwiseFolding.fold(folded.nodes, planner.context)
-        for node in SqueezeExcitationFolding.fold(joined, planner.context) {
+        let gated = SqueezeExcitationFolding.fold(joined, planner.context)
+        for node in ChannelScaleFolding.fold(gated, planner.context) {
             do {
                 try planner.add(node)
             } catch let error as TenonError {
