@@ -80,7 +80,8 @@ extension CandidateMaker {
 extension tkernel_winograd {
     /// Without layouts and activation; nil when the convolution is none for the kernel.
     fileprivate init?(_ convolution: Convolution, _ x: [Int], _ y: [Int], _ graph: RegionGraph) {
-        guard x.count == 4, y.count == 4, !convolution.isTransposed, convolution.groups == 1,
+        // With fewer channels, most of a vector or of the time for transforms would be lost.
+        guard x.count == 4, y.count == 4, min(x[1], y[1]) >= 8, !convolution.isTransposed, convolution.groups == 1,
             graph[convolution.weights].dims == [y[1], x[1], 3, 3], convolution.strides == [1, 1],
             convolution.dilations == [1, 1], convolution.padsBegin.count == 2, convolution.hasConstantWeights(graph),
             // The kernel's sums of sizes stay far from overflow, and so does its scratch memory.

@@ -86,13 +86,16 @@ extension CostModel {
 
     /// Our own Winograd kernel: products in 36 points per tile, transforms of 16 channels each, weights that stream past.
     func winograd(_ shape: WinogradShape) -> Double {
-        let products = 72 * shape.tiles * shape.inputs * shape.outputs / (peak * 0.95)
+        // Starting and ending a product takes as long as a few channels.
+        let products = 72 * shape.tiles * (shape.inputs + 3) * shape.outputs / (peak * 0.95)
         // With few tiles, threads have outputs of their own and transform the same tiles.
         let sharing = shape.tiles < 32 * Double(threads) ? 1 : Double(threads)
         let sources = shape.tiles * (shape.inputs / 16).rounded(.up) * 50 / sharing
         let targets = shape.tiles * shape.outputs / 16 * 65 / Double(threads)
-        let weights = 144 * shape.inputs * shape.outputs / (17 * Double(threads))
-        return start + max(products + sources + targets, weights)
+        // What the third cache does not hold comes from memory.
+        let bytes = 144 * shape.inputs * shape.outputs
+        let weights = bytes / ((bytes > Double(16 << 20) ? 20 : 35) * Double(threads))
+        return start + products + sources + targets + weights
     }
 
     /// Fewer multiplications by 2.25 (tiles of 2) or 4 (tiles of 4), of which transforms take a part; tiles that reach over
