@@ -70,7 +70,7 @@ extension PlanBuilder {
             inputs: inputs, outputs: outputs.map(\.spec), steps: planned, arguments: arguments, regions: regions,
             descriptions: descriptions, arenaBytes: arena.bytes,
             scratchBytes: steps.reduce(0) { max($0, $1.workspace) }, constants: constants, threads: options.threads,
-            expectedNanoseconds: steps.reduce(0) { $0 + $1.nanoseconds },
+            expectedNanoseconds: isRefused ? .infinity : steps.reduce(0) { $0 + $1.nanoseconds },
             known: known.sorted { $0.key < $1.key }.map { ($0.key, $0.value) })
     }
 

@@ -62,6 +62,8 @@ struct PlanBuilder {
     private(set) var known: [Int: Constant] = [:]
     var steps: [DraftStep] = []
     private var compiled: [RegionKey: any CompiledRegion] = [:]
+    /// Whether a backend has refused a region.
+    var isRefused = false
 
     private struct RegionKey: Hashable {
         var name: String
@@ -329,7 +331,9 @@ struct PlanBuilder {
         do {
             ready = try compiled[key] ?? backend.compile(region, name: name, options: options)
         } catch let error as TenonError where error.status == .unsupported {
-            // What the rules gave to a backend and the backend cannot do runs as if it had never been given.
+            // What the rules gave to a backend and the backend cannot do runs as if it had never been given. How long it takes
+            // then is not asked, because the backend would be asked once more.
+            isRefused = true
             return try lower(function, arguments, composite: "", depth: scope.depth + 1)
         }
         compiled[key] = ready
