@@ -29,9 +29,7 @@ def tenon_runner(path: str, threads: int, batch: int, mode: str):
         module = transform.Sequential([
             transform.FoldConstant(), transform.OffloadOpsToDNNL(), transform.AnnotateCodegen()])(module)
     elif mode == "fused":
-        with transform.PassContext(disabled_pass=["MergeCompositeFunctions"]):
-            module = module.optimize()
-        module = transform.AnnotateCodegen()(module)
+        module = transform.AnnotateCodegen()(module.optimize(disabled=["MergeCompositeFunctions"]))
     else:
         module = module.optimize()
     executable = tenon.compile(module, threads=threads, tuning=3.0 if mode == "tuned" else 0.0)
