@@ -1064,6 +1064,13 @@ typedef struct tenon_executable tenon_executable;
 /* Runs everything on the library's own kernels instead of on backends: slow, a yardstick. */
 #define TENON_COMPILE_REFERENCE UINT32_C(2)
 
+/* What becomes of NaN and infinities. Strict keeps them as ONNX does, through every operator and every fusion: when a run meets a
+ * NaN, the regions that might lose it are computed again without what does. Fast leaves that out; which operators lose NaN
+ * then is said in docs/fusion.md. The default is strict. */
+#define TENON_NUMERICS_DEFAULT UINT32_C(0)
+#define TENON_NUMERICS_STRICT UINT32_C(1)
+#define TENON_NUMERICS_FAST UINT32_C(2)
+
 typedef struct tenon_executable_options {
     uint32_t struct_size;
     /* TENON_COMPILE_… */
@@ -1087,9 +1094,13 @@ typedef struct tenon_executable_options {
     /* Backends besides the library's own. Elements of the array all have the struct_size of the first. */
     const tenon_backend *backends;
     size_t backend_count;
+    /* TENON_NUMERICS_… */
+    uint32_t numerics;
+    /* Zero. */
+    uint32_t reserved;
 } tenon_executable_options;
 
-#define TENON_EXECUTABLE_OPTIONS_INIT {sizeof(tenon_executable_options), 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, 0}
+#define TENON_EXECUTABLE_OPTIONS_INIT {sizeof(tenon_executable_options), 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, 0, 0, 0}
 void tenon_executable_options_init(tenon_executable_options *options, uint32_t struct_size);
 
 /* Makes "main" ready to run. Functions with the attribute Codegen go to the backend it names; everything else runs on the

@@ -59,6 +59,9 @@ func compileOptions(_ options: UnsafePointer<tenon_executable_options>?) throws 
     var result = CompileOptions(threads: given.threads == 0 ? min(CPUCount.usable, 1024) : Int(given.threads))
     result.isReproducible = given.flags & 1 != 0
     result.usesReferenceKernels = given.flags & 2 != 0
+    // TENON_NUMERICS_DEFAULT, _STRICT, _FAST
+    guard given.numerics <= 2 else { throw invalid("numerics is \(given.numerics); expected one of TENON_NUMERICS_…") }
+    result.losesNaN = given.numerics == 2
     result.tuningMilliseconds = Int(given.tuning_milliseconds)
     if given.concurrent_runs > 0 { result.concurrentRuns = Int(given.concurrent_runs) }
     if given.cached_shapes > 0 { result.cachedShapes = Int(given.cached_shapes) }

@@ -20,6 +20,11 @@ public final class DNNLBackend: Backend {
         // oneDNN divides work when a primitive is made, so it must know the number of threads then.
         try DNNLStatus.check(
             tdnnl_set_threads(Int32(clamping: options.threads)), "region '\(name)': \(options.threads) threads")
-        return DNNLRegion(try RegionPlanner.plan(region, options: options), threads: options.threads)
+        let numerics: NumericsPolicy = options.losesNaN ? .fast : .strict
+        let plan = try RegionPlanner.plan(region, options: options, numerics: numerics)
+        guard numerics == .strict, plan.mayLoseNaN else { return DNNLRegion(plan, threads: options.threads) }
+        return DNNLRegion(
+            plan, threads: options.threads,
+            exact: ExactRegion { try RegionPlanner.plan(region, options: options, numerics: .exact) })
     }
 }

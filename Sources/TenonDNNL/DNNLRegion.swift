@@ -1,4 +1,5 @@
 import CDNNL
+import CParallel
 import Glibc
 import TenonIR
 import TenonRuntime
@@ -7,10 +8,13 @@ import TenonRuntime
 final class DNNLRegion: CompiledRegion, @unchecked Sendable {
     let plan: Plan
     let threads: Int
+    /// What runs in its place when a NaN has been seen.
+    let exact: ExactRegion?
 
-    init(_ plan: Plan, threads: Int) {
+    init(_ plan: Plan, threads: Int, exact: ExactRegion? = nil) {
         self.plan = plan
         self.threads = threads
+        self.exact = exact
     }
 
     var packedWeightBytes: Int { plan.packedWeights.reduce(0) { $0 &+ $1.bytes } }
@@ -54,6 +58,8 @@ final class DNNLInstance: RegionInstance {
     private var outputs: ContiguousArray<(binding: Binding, follower: Follower)> = []
     private var lists: [ArgumentList] = []
     private var pointers: [UnsafeMutableRawPointer] = []
+    /// Of the exact plan.
+    private var ownWorkspace: UnsafeMutableRawPointer?
 
     init(_ region: DNNLRegion, _ workspace: UnsafeMutableRawPointer) throws {
         self.region = region
@@ -65,6 +71,7 @@ final class DNNLInstance: RegionInstance {
 
     deinit {
         for pointer in pointers { pointer.deallocate() }
+        free(ownWorkspace)
     }
 
     // MARK: - Binding
@@ -145,7 +152,39 @@ final class DNNLInstance: RegionInstance {
 
     // MARK: - Running
 
+    private var exact: DNNLInstance?
+
     func run(
+        inputs sources: UnsafePointer<UnsafeRawPointer>, outputs targets: UnsafePointer<UnsafeMutableRawPointer>,
+        timings: UnsafeMutablePointer<UInt64>?, environment: borrowing RunEnvironment
+    ) throws {
+        guard let spare = region.exact else {
+            return try runSteps(inputs: sources, outputs: targets, timings: timings, environment: environment)
+        }
+        let threads = Int32(clamping: region.threads)
+        let before = tenon_parallel_clear_invalid(threads)
+        try runSteps(inputs: sources, outputs: targets, timings: timings, environment: environment)
+        guard tenon_parallel_take_invalid(threads, before) != 0 else { return }
+        let instance = try exact ?? makeExact(spare)
+        try instance.runSteps(inputs: sources, outputs: targets, timings: nil, environment: environment)
+    }
+
+    private func makeExact(_ spare: ExactRegion) throws -> DNNLInstance {
+        free(ownWorkspace)
+        ownWorkspace = nil
+        _ = tdnnl_set_threads(Int32(clamping: region.threads))
+        let plan = try spare.plan()
+        let other = DNNLRegion(plan, threads: region.threads)
+        guard let workspace = AlignedMemory.allocate(other.workspaceBytes) else {
+            throw TenonError(.outOfMemory, "\(other.workspaceBytes) bytes for a run that keeps NaN are not to be had")
+        }
+        ownWorkspace = workspace
+        let instance = try DNNLInstance(other, workspace)
+        exact = instance
+        return instance
+    }
+
+    private func runSteps(
         inputs sources: UnsafePointer<UnsafeRawPointer>, outputs targets: UnsafePointer<UnsafeMutableRawPointer>,
         timings: UnsafeMutablePointer<UInt64>?, environment: borrowing RunEnvironment
     ) throws {

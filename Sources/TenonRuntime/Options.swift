@@ -19,13 +19,15 @@ public struct CompileOptions: Sendable {
     public var concurrentRuns: Int?
     /// Ignore what backends could do and run everything on the Swift kernels: the yardstick for the fused run.
     public var usesReferenceKernels: Bool
+    /// Backends may lose NaN and infinities where their fastest kernels do.
+    public var losesNaN: Bool
     /// Told how far compiling has come, on one thread at a time; only by the call that these options are given to.
     public var progress: ProgressReport?
 
     public init(
         threads: Int = 1, tuningMilliseconds: Int = 0, isReproducible: Bool = false, memoryLimit: Int? = nil,
         cachedShapes: Int = 16, cachedBytes: Int? = 512 << 20, concurrentRuns: Int? = nil,
-        usesReferenceKernels: Bool = false
+        usesReferenceKernels: Bool = false, losesNaN: Bool = false
     ) {
         self.threads = threads
         self.tuningMilliseconds = tuningMilliseconds
@@ -35,5 +37,6 @@ public struct CompileOptions: Sendable {
         self.cachedBytes = cachedBytes
         self.concurrentRuns = concurrentRuns
         self.usesReferenceKernels = usesReferenceKernels
+        self.losesNaN = losesNaN
     }
 }

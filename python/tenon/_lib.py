@@ -160,7 +160,7 @@ class ExecutableOptions(Structure):
         ("struct_size", c_uint32), ("flags", c_uint32), ("threads", c_uint32), ("concurrent_runs", c_uint32),
         ("tuning_milliseconds", c_uint32), ("cached_shapes", c_uint32), ("cached_bytes", c_uint64),
         ("memory_limit", c_uint64), ("progress", ProgressFunction), ("progress_data", c_void_p),
-        ("backends", POINTER(Backend)), ("backend_count", c_size_t),
+        ("backends", POINTER(Backend)), ("backend_count", c_size_t), ("numerics", c_uint32), ("reserved", c_uint32),
     ]
 
 
@@ -262,6 +262,7 @@ STRUCTURES: dict[str, type[Structure]] = {
 
 COMPILE_REPRODUCIBLE = 1
 COMPILE_REFERENCE = 2
+NUMERICS = {None: 0, "strict": 1, "fast": 2}
 RUN_PROFILE = 1
 PASS_VERIFY = 1
 DIM_UNKNOWN = -1

@@ -13,7 +13,7 @@ import numpy as np
 from . import _dtypes
 from ._handle import Handle, integers, new, text
 from ._lib import (
-    COMPILE_REFERENCE, COMPILE_REPRODUCIBLE, RUN_PROFILE, ExecutableOptions, Memory, Port as _Port, RunOptions, Tensor, lib,
+    COMPILE_REFERENCE, NUMERICS, COMPILE_REPRODUCIBLE, RUN_PROFILE, ExecutableOptions, Memory, Port as _Port, RunOptions, Tensor, lib,
 )
 from ._progress import Progress, Reporter
 from ._tensors import as_array, fill
@@ -397,18 +397,21 @@ def _restore(module: Module, options: dict[str, Any]) -> Executable:
 def _options(
     threads: int = 0, reproducible: bool = False, reference: bool = False, tuning: float = 0.0, cached_shapes: int = 0,
     cached_bytes: int = 0, memory_limit: int = 0, concurrent_runs: int = 0, backends: Sequence[Any] = (),
+    numerics: str | None = None,
 ) -> ExecutableOptions:
     for name, value in (("threads", threads), ("cached_shapes", cached_shapes), ("cached_bytes", cached_bytes),
                         ("memory_limit", memory_limit), ("concurrent_runs", concurrent_runs), ("tuning", tuning)):
         if not 0 <= value < 2**32 and not (name in ("cached_bytes", "memory_limit") and 0 <= value < 2**63):
             raise InvalidArgumentError.mismatch(name, "a number from 0", value, node=name)
+    if numerics not in NUMERICS:
+        raise InvalidArgumentError.mismatch("numerics", "'strict' or 'fast'", numerics, node="numerics")
     hosts = Backends(backends)
     options = ExecutableOptions(
         struct_size=ctypes.sizeof(ExecutableOptions),
         flags=(COMPILE_REPRODUCIBLE if reproducible else 0) | (COMPILE_REFERENCE if reference else 0),
         threads=threads, concurrent_runs=concurrent_runs, tuning_milliseconds=int(tuning * 1000),
         cached_shapes=cached_shapes, cached_bytes=cached_bytes, memory_limit=memory_limit, backends=hosts.array,
-        backend_count=hosts.count)
+        backend_count=hosts.count, numerics=NUMERICS[numerics])
     # The callbacks live as long as what points to them.
     options.hosts = hosts
     return options
@@ -432,6 +435,8 @@ def compile(module: Any, example_inputs: Any = None, **options: Any) -> Any:
         progress: called as ``progress("compile", done, total)`` with numbers of regions and as ``progress("tune", done, total)``
             with numbers of operations measured, on any thread; what it raises ends the work.
         backends: ``tenon.Backend`` objects: they run the functions that carry ``Codegen`` with their names.
+        numerics: ``"strict"``, the default, keeps NaN and infinities as ONNX does; ``"fast"`` may lose them where
+            ``docs/fusion.md`` says so.
 
     Raises:
         LimitExceededError: the memory limit is too small. UnsupportedError: an operator has no kernel.

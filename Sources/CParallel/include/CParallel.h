@@ -17,6 +17,16 @@ void tenon_parallel_fork(int32_t threads, long count, tenon_parallel_body body, 
 /* Sets how many threads OpenMP uses for what the calling thread starts; returns the number before. */
 int32_t tenon_parallel_set_threads(int32_t threads);
 
+/* The processor's flag for invalid operations: it goes up when one makes a NaN, and when a maximum, a minimum or an ordered
+   comparison meets one. tenon_parallel_clear_invalid lowers it on the team of the calling thread and returns what is to be handed
+   to tenon_parallel_take_invalid, which says whether it is up on any thread of the team and leaves the caller's as it was before,
+   or up. Processors without such a flag never report it. */
+uint32_t tenon_parallel_clear_invalid(int32_t threads);
+int32_t tenon_parallel_take_invalid(int32_t threads, uint32_t before);
+
+/* Raises the flag of the calling thread when one of the numbers is the lowest finite one. */
+void tenon_parallel_flag_lowest(const float *values, long count);
+
 /* Whether the calling thread is inside a run; tenon_parallel_set_inside returns what it was before. */
 int32_t tenon_parallel_is_inside(void);
 int32_t tenon_parallel_set_inside(int32_t inside);

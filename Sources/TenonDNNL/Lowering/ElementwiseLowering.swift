@@ -18,7 +18,6 @@ enum ElementwiseLowering {
         "nn.gelu_tanh": constant(TDNNL_ELTWISE_GELU_TANH),
         "nn.silu": constant(TDNNL_ELTWISE_SWISH, 1),
         "nn.relu6": constant(TDNNL_ELTWISE_CLIP, 0, 6),
-        "nn.elu": { EltwiseFunction(algorithm: TDNNL_ELTWISE_ELU, alpha: $0.float("alpha")) },
         "nn.hard_sigmoid": {
             EltwiseFunction(algorithm: TDNNL_ELTWISE_HARDSIGMOID, alpha: $0.float("alpha"), beta: $0.float("beta"))
         },
@@ -31,7 +30,6 @@ enum ElementwiseLowering {
         "nn.mish": constant(TDNNL_ELTWISE_MISH),
         "abs": constant(TDNNL_ELTWISE_ABS),
         "exp": constant(TDNNL_ELTWISE_EXP),
-        "log": constant(TDNNL_ELTWISE_LOG),
         "sqrt": constant(TDNNL_ELTWISE_SQRT),
         "square": constant(TDNNL_ELTWISE_SQUARE),
         "round": constant(TDNNL_ELTWISE_ROUND),
@@ -86,15 +84,23 @@ enum ElementwiseLowering {
         if op.inputs == [chain], let function = function(op) {
             return PostOp(kind: .eltwise(function), binding: op.binding)
         }
-        guard let algorithm = algorithms[op.name], op.inputs.count == 2 else { return nil }
+        guard algorithms[op.name] != nil, op.inputs.count == 2 else { return nil }
         let isFirst = op.inputs[0] == chain
         let other = isFirst ? op.inputs[1] : op.inputs[0]
         guard other != chain, graph[other].dtype == .float32, graph[other].count > 0 else { return nil }
         if let value = graph[other].scalarValue, let function = withScalar(op.name, Float(value), isFirst: isFirst) {
             return PostOp(kind: .eltwise(function), binding: op.binding)
         }
+        return binaryPostOp(op, behind: chain, graph)
+    }
+
+    /// The same as a step with a second operand, whatever that is.
+    static func binaryPostOp(_ op: RegionOp, behind chain: TensorID, _ graph: RegionGraph) -> PostOp? {
+        guard let algorithm = algorithms[op.name], op.inputs.count == 2 else { return nil }
+        let isFirst = op.inputs[0] == chain
+        let other = isFirst ? op.inputs[1] : op.inputs[0]
         let isOrdered = op.name == "subtract" || op.name == "divide"
-        guard isFirst || !isOrdered,
+        guard isFirst || !isOrdered, other != chain, graph[other].dtype == .float32,
             Broadcasting.aligned(graph[other].dims, to: graph[chain].dims) != nil
         else { return nil }
         return PostOp(kind: .binary(algorithm, operand: other), binding: op.binding)
@@ -109,8 +115,10 @@ enum ElementwiseLowering {
         case ("subtract", false): return EltwiseFunction(algorithm: linear, alpha: -1, beta: value)
         case ("multiply", _): return EltwiseFunction(algorithm: linear, alpha: value)
         case ("divide", true):
+            // Exact for powers of two only; what rounds the quotient next would see the difference.
             let factor = 1 / value
-            return factor.isFinite ? EltwiseFunction(algorithm: linear, alpha: factor) : nil
+            guard value.significand == 1, factor.isNormal else { return nil }
+            return EltwiseFunction(algorithm: linear, alpha: factor)
         case ("maximum", _): return EltwiseFunction(algorithm: TDNNL_ELTWISE_CLIP, alpha: value, beta: .infinity)
         case ("minimum", _): return EltwiseFunction(algorithm: TDNNL_ELTWISE_CLIP, alpha: -.infinity, beta: value)
         default: return nil

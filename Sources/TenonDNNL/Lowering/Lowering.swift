@@ -29,8 +29,14 @@ enum Lowering {
                 operation: operation, inputs: dataInputs(op, operation, graph), outputs: Array(op.outputs.prefix(1)),
                 binding: op.binding, composite: composite)
         }
-        return RegionNode(
-            operation: .kernel(op), inputs: op.inputs, outputs: op.outputs, binding: op.binding, composite: composite)
+        return kernel(op, graph)
+    }
+
+    /// The node of a call on its Swift kernel.
+    static func kernel(_ op: RegionOp, _ graph: RegionGraph) -> RegionNode {
+        RegionNode(
+            operation: .kernel(op), inputs: op.inputs, outputs: op.outputs, binding: op.binding,
+            composite: op.composite.map { graph.composites[$0] } ?? op.name)
     }
 
     private static func primitive(_ op: RegionOp, _ graph: inout RegionGraph) -> RegionNode.Operation? {

@@ -21,6 +21,7 @@ struct PlanContext {
     /// Channels in a block.
     let blockSize: Int
     let costs: CostModel
+    var numerics = NumericsPolicy.strict
     /// When only one layout is asked for: tensors that cannot have it keep all of theirs.
     var onlyLayout: Layout?
 
@@ -28,7 +29,9 @@ struct PlanContext {
     func layouts(_ dims: [Int]) -> [Layout] {
         guard (3...5).contains(dims.count) else { return [.plain] }
         // Blocks of which more than half is padding cost more than they bring.
-        let all: [Layout] = dims[1] * 2 > blockSize ? [.plain, .channelsLast, .blocked] : [.plain, .channelsLast]
+        // Infinities times the zeros of the padding are NaN, which must not reach anything.
+        let takesBlocks = numerics == .exact ? dims[1] % blockSize == 0 : dims[1] * 2 > blockSize
+        let all: [Layout] = takesBlocks ? [.plain, .channelsLast, .blocked] : [.plain, .channelsLast]
         guard let onlyLayout, all.contains(onlyLayout) else { return all }
         return [onlyLayout]
     }

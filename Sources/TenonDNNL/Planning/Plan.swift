@@ -49,6 +49,8 @@ struct Plan {
     var arenaBytes = 0
     var scratchBytes = 0
     var packedWeights: [WeightMemory] = []
+    /// Whether a step is there that does not hand every NaN on.
+    var mayLoseNaN = false
     /// What the planner expects.
     var expectedNanoseconds = 0.0
 

@@ -51,9 +51,12 @@ struct PlanBuilder {
             places[tensor.index][Int(Layout.plain.rawValue)] = addBuffer(graph[tensor].bytes, .input(number))
         }
         assignSlots(choices)
+        let flags = NumericsFlags(graph, nodes)
+        plan.mayLoseNaN = flags.mayLoseNaN
         for (index, node) in nodes.enumerated() {
             do {
                 try emit(node, choices[index], index)
+                if context.numerics == .strict, flags.needsLowestCheck(node) { checkLowest(node, choices[index]) }
             } catch let error as TenonError {
                 throw error.located(at: node.binding)
             }

@@ -7,16 +7,23 @@ struct RegionPlanner {
     private var nodes: [RegionNode] = []
     private var candidates: [[Candidate]] = []
 
-    static func plan(_ region: Function, options: CompileOptions) throws -> Plan {
+    static func plan(
+        _ region: Function, options: CompileOptions, numerics: NumericsPolicy = .strict
+    ) throws -> Plan {
         let engine = try Engine.shared()
-        let folded = try ChainFolding.fold(try RegionReader.read(region))
+        let folded = try ChainFolding.fold(try RegionReader.read(region), isExact: numerics == .exact)
         var planner = RegionPlanner(
             context: PlanContext(
                 engine: engine, graph: folded.graph, threads: options.threads,
-                blockSize: PlanContext.preferredBlockSize(engine), costs: CostModel(threads: options.threads)))
-        let joined = DepthwiseFolding.fold(folded.nodes, planner.context)
-        let gated = SqueezeExcitationFolding.fold(joined, planner.context)
-        for node in ChannelScaleFolding.fold(gated, planner.context) {
+                blockSize: PlanContext.preferredBlockSize(engine), costs: CostModel(threads: options.threads),
+                numerics: numerics))
+        var folds = folded.nodes
+        if numerics != .exact {
+            folds = DepthwiseFolding.fold(folds, planner.context)
+            folds = SqueezeExcitationFolding.fold(folds, planner.context)
+            folds = ChannelScaleFolding.fold(folds, planner.context)
+        }
+        for node in folds {
             do {
                 try planner.add(node)
             } catch let error as TenonError {

@@ -1,5 +1,6 @@
 import CDNNL
 import TenonIR
+import TenonRewrite
 
 /// Turns the operators of a region into nodes: inside a composite, what follows an operation becomes its bias and its
 /// post-ops. What oneDNN has no words for stays a node of its own, so that any composite can run.
@@ -11,28 +12,33 @@ struct ChainFolding {
     /// The node that makes a tensor, and the composite it belongs to.
     private var producer: [Int: (node: Int, composite: Int)] = [:]
 
-    static func fold(_ graph: RegionGraph) throws -> (graph: RegionGraph, nodes: [RegionNode]) {
-        var folding = ChainFolding(graph)
+    /// Every operator that may lose NaN or infinities in oneDNN stays a node of its own, on its Swift kernel.
+    private let isExact: Bool
+
+    static func fold(_ graph: RegionGraph, isExact: Bool = false) throws -> (graph: RegionGraph, nodes: [RegionNode]) {
+        var folding = ChainFolding(graph, isExact: isExact)
         try folding.run()
         return (folding.graph, folding.nodes.compactMap { $0 })
     }
 
-    private init(_ given: RegionGraph) {
+    private init(_ given: RegionGraph, isExact: Bool) {
+        self.isExact = isExact
         movements = MovementFolding(given)
         graph = movements.graph
         uses = graph.useCounts()
     }
 
     private mutating func run() throws {
-        recogniseGates()
+        if !isExact { recogniseGates() }
         for op in graph.ops {
             if let view = MovementLowering.constantView(op, graph) {
                 graph.tensors[op.outputs[0].index].origin = .constant(view)
                 continue
             }
             try straighten(op)
-            if absorb(op) { continue }
-            let node = movedNode(op) ?? Lowering.node(op, &graph)
+            let isLossy = isExact && !NumericsPolicy.isFaithful(op.name)
+            if !isLossy, absorb(op) { continue }
+            let node = isLossy ? Lowering.kernel(op, graph) : movedNode(op) ?? Lowering.node(op, &graph)
             if let composite = op.composite { producer[node.output.index] = (nodes.count, composite) }
             nodes.append(node)
             if op.name == "nn.batch_norm", case .normalization = node.operation { passStatistics(op) }
@@ -107,10 +113,14 @@ struct ChainFolding {
         {
             return true
         }
-        guard let step = ElementwiseLowering.postOp(op, behind: tensor, graph) else { return false }
+        guard var step = ElementwiseLowering.postOp(op, behind: tensor, graph) else { return false }
         if let last = node.postOps.last, let joined = last.joined(with: step) {
             node.postOps[node.postOps.count - 1] = joined
         } else {
+            if step.isLinear, node.isLinear || node.postOps.contains(where: \.isLinear) {
+                guard let apart = ElementwiseLowering.binaryPostOp(op, behind: tensor, graph) else { return false }
+                step = apart
+            }
             node.postOps.append(step)
         }
         return true
@@ -120,7 +130,7 @@ struct ChainFolding {
     private mutating func addBias(_ node: inout RegionNode, _ operand: TensorID, _ tensor: TensorID) -> Bool {
         let shape = graph[tensor].dims
         guard operand != tensor, graph[operand].dtype == .float32, graph[operand].constant?.strides == nil,
-            let dims = Broadcasting.aligned(graph[operand].dims, to: shape)
+            let dims = Broadcasting.aligned(graph[operand].dims, to: shape), isSmall(operand)
         else { return false }
         func fits(_ axis: Int) -> Bool {
             dims.indices.allSatisfy { $0 == axis ? dims[$0] == shape[$0] : dims[$0] == 1 }
@@ -138,6 +148,12 @@ struct ChainFolding {
         return true
     }
 
+    /// Kernels may add a bias before they have the whole sum, so a constant that rounds on purpose must stay a step behind.
+    private func isSmall(_ bias: TensorID) -> Bool {
+        guard let values = graph[bias].constant?.constant.doubleElements else { return true }
+        return values.allSatisfy { abs($0) <= 65536 }
+    }
+
     /// Two constant biases as one; nil when one is not constant.
     private mutating func joined(_ a: TensorID, _ b: TensorID) -> TensorID? {
         guard let first = graph[a].constant, let second = graph[b].constant, first.strides == nil,
@@ -145,9 +161,14 @@ struct ChainFolding {
             graph[a].count == graph[b].count, let x = first.constant.bytes.baseAddress,
             let y = second.constant.bytes.baseAddress
         else { return nil }
-        let sums = (0..<graph[a].count).map {
-            x.loadUnaligned(fromByteOffset: $0 * 4, as: Float.self)
-                + y.loadUnaligned(fromByteOffset: $0 * 4, as: Float.self)
+        var sums: [Float] = []
+        for index in 0..<graph[a].count {
+            let terms = (
+                x.loadUnaligned(fromByteOffset: index * 4, as: Float.self),
+                y.loadUnaligned(fromByteOffset: index * 4, as: Float.self)
+            )
+            guard let sum = JoinedConstants.sum(Double(terms.0), Double(terms.1)) else { return nil }
+            sums.append(Float(sum))
         }
         guard let constant = try? Constant(.float32, graph[a].dims.map(Int64.init), sums) else { return nil }
         let tensor = graph[a]

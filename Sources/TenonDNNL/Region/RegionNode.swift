@@ -1,5 +1,6 @@
 import CDNNL
 import TenonIR
+import TenonRewrite
 import TenonRuntime
 
 /// One primitive to be, or something that stands in for one.
@@ -35,6 +36,11 @@ struct RegionNode {
     var composite: String
 
     var output: TensorID { outputs[0] }
+
+    var isLinear: Bool {
+        if case .eltwise(let function) = operation { return function.algorithm == TDNNL_ELTWISE_LINEAR }
+        return false
+    }
 }
 
 /// One step behind an operation, on its result.
@@ -49,13 +55,24 @@ struct PostOp {
     /// What the step gives, when it stands alone.
     var binding: String
 
-    /// Two linear functions are one. It saves a step, and oneDNN 2.6 cannot have two in one chain.
+    var isLinear: Bool {
+        if case .eltwise(let function) = kind { return function.algorithm == TDNNL_ELTWISE_LINEAR }
+        return false
+    }
+
+    /// Two linear functions are one where that loses nothing. It saves a step, and oneDNN 2.6 cannot have two in one chain.
     func joined(with next: PostOp) -> PostOp? {
         guard case .eltwise(let a) = kind, case .eltwise(let b) = next.kind, a.algorithm == TDNNL_ELTWISE_LINEAR,
             b.algorithm == TDNNL_ELTWISE_LINEAR
         else { return nil }
-        let function = EltwiseFunction(
-            algorithm: TDNNL_ELTWISE_LINEAR, alpha: a.alpha * b.alpha, beta: b.alpha * a.beta + b.beta)
+        // A product and a sum in one rounding are not what a constant that rounds on purpose needs.
+        let limit = Float(JoinedConstants.largestTerm)
+        guard let alpha = JoinedConstants.product(Double(a.alpha), Double(b.alpha)),
+            let beta = JoinedConstants.sum(Double(b.alpha * a.beta), Double(b.beta)),
+            alpha == 1 || abs(a.beta) <= limit && abs(b.beta) <= limit,
+            a.beta == 0 || b.alpha == 1 || JoinedConstants.isFactor(Double(b.alpha))
+        else { return nil }
+        let function = EltwiseFunction(algorithm: TDNNL_ELTWISE_LINEAR, alpha: Float(alpha), beta: Float(beta))
         return PostOp(kind: .eltwise(function), binding: next.binding)
     }
 }

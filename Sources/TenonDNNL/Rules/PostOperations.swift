@@ -11,8 +11,8 @@ enum PostOperations {
     static let longest = 24
 
     static let unaryNames = [
-        "nn.relu", "nn.relu6", "nn.leakyrelu", "nn.elu", "nn.hard_sigmoid", "nn.hard_swish", "nn.softplus", "nn.mish",
-        "nn.silu", "nn.gelu", "nn.gelu_tanh", "sigmoid", "tanh", "abs", "exp", "log", "sqrt", "square", "round", "clip",
+        "nn.relu", "nn.relu6", "nn.leakyrelu", "nn.hard_sigmoid", "nn.hard_swish", "nn.softplus", "nn.mish",
+        "nn.silu", "nn.gelu", "nn.gelu_tanh", "sigmoid", "tanh", "abs", "exp", "sqrt", "square", "round", "clip",
         "negative",
     ]
 

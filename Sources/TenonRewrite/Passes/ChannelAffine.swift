@@ -15,13 +15,25 @@ struct ChannelAffine {
     var channels: Int { scale.count }
     var isIdentityScale: Bool { scale.allSatisfy { $0 == 1 } }
 
-    func followed(by next: ChannelAffine) -> ChannelAffine {
+    /// Both as one; nil where that would be another result.
+    func followed(by next: ChannelAffine) -> ChannelAffine? {
         var result = self
         for channel in scale.indices {
-            result.scale[channel] = scale[channel] * next.scale[channel]
-            result.shift[channel] = shift[channel] * next.scale[channel] + next.shift[channel]
+            guard let factor = JoinedConstants.product(scale[channel], next.scale[channel]),
+                let term = JoinedConstants.bias(shift[channel], next.scale[channel], next.shift[channel])
+            else { return nil }
+            result.scale[channel] = factor
+            result.shift[channel] = term
         }
         return result
+    }
+
+    /// Whether a layer's weights may take the factors. Those of batch normalisation go with its statistics, and may be as small
+    /// as training has made them.
+    var isFoldable: Bool {
+        scale.allSatisfy {
+            isBatchNorm ? abs($0) <= JoinedConstants.factors.upperBound : JoinedConstants.isFactor($0)
+        }
     }
 
     /// What such a binding maps: the data of a batch normalisation, or the operand beside a constant.

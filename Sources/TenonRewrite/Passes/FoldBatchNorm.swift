@@ -7,8 +7,10 @@ import TenonIR
 /// After a convolution, transposed convolution, dense layer or product (with or without a bias):
 /// `(W∗x + b)·s + t = (s·W)∗x + (b·s + t)`. Before one, where it is exact (no padding, or nothing added; a transposed
 /// convolution only with nothing added): `W∗(x·s + t) = (W·s)∗x + Σ W·t`. A value that is folded away must have no other
-/// user. Whatever batch normalisation is left becomes a multiplication and an addition. Folded values too small for a
-/// normal number become 0.
+/// user. Whatever batch normalisation is left becomes a multiplication and an addition. `JoinedConstants` says which factors
+/// and terms may be folded: none that overflows, vanishes, cancels or rounds on purpose. Batch normalisation is one operator,
+/// and folded whatever its statistics are; where training has switched a channel off, what is too small for a normal number
+/// becomes 0.
 public struct FoldBatchNorm: BindingPass {
     public init() {}
 
@@ -48,12 +50,28 @@ public struct FoldBatchNorm: BindingPass {
         else { return nil }
         if producer.bias == nil && affine.isIdentityScale { return nil }
         if producer.bias != nil, !hasOneUse(producer.output, transformer, state) { return nil }
-        guard let weight = producer.scaled(affine.scale) else { return nil }
-        var bias = affine.shift
-        if let old = producer.bias {
-            for channel in bias.indices { bias[channel] += old[channel] * affine.scale[channel] }
-        }
+        guard affine.isFoldable, let bias = Self.bias(producer.bias, affine),
+            let weight = producer.scaled(affine.scale, allowsDead: affine.isBatchNorm)
+        else { return nil }
         return try producer.emit(weight, bias, &transformer)
+    }
+
+    /// The layer's bias behind the affine map; nil when it must stay apart.
+    private static func bias(_ old: [Double]?, _ affine: ChannelAffine) -> [Double]? {
+        var bias = affine.shift
+        for channel in bias.indices {
+            let before = old?[channel] ?? 0
+            if affine.isBatchNorm {
+                // A term this large rounds on purpose.
+                guard abs(before) <= 65536 else { return nil }
+                bias[channel] += before * affine.scale[channel]
+            } else if let term = JoinedConstants.bias(before, affine.scale[channel], bias[channel]) {
+                bias[channel] = term
+            } else {
+                return nil
+            }
+        }
+        return bias
     }
 
     // MARK: - Before
@@ -78,11 +96,16 @@ public struct FoldBatchNorm: BindingPass {
             let inner = transformer.definition(outer.input).flatMap({
                 ChannelAffine(Binding(id, $0), transformer, axis: axis)
             }),
-            inner.channels == outer.channels, transformer.type(of: inner.input) == transformer.type(of: outer.input)
+            inner.channels == outer.channels, transformer.type(of: inner.input) == transformer.type(of: outer.input),
+            let both = inner.followed(by: outer)
         {
-            affine = inner.followed(by: outer)
+            affine = both
         }
-        guard let folded = folding(op.name, call, weight, affine) else { return nil }
+        guard affine.isFoldable,
+            // x + t may cancel what the layer would then have to find in its sums.
+            affine.shift.allSatisfy({ abs($0) <= JoinedConstants.largestCancelledTerm }),
+            let folded = folding(op.name, call, weight, affine)
+        else { return nil }
         let layer = try transformer.emit(
             op.name, [affine.input, .constant(folded.weight)], call.attributes, name: "folded")
         if folded.bias.allSatisfy({ $0 == 0 }) { return layer }

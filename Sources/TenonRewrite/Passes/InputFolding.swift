@@ -45,7 +45,7 @@ struct InputFolding {
     private init?(_ weight: Constant, _ affine: ChannelAffine, _ blocks: Blocks) {
         guard let source = weight.bytes.baseAddress?.assumingMemoryBound(to: Float.self),
             let scaled = ScaledWeight.make(
-                weight, blocks: blocks.count, blockLength: blocks.length,
+                weight, blocks: blocks.count, blockLength: blocks.length, allowsDead: false,
                 { Float(affine.scale[blocks.input($0)]) })
         else { return nil }
         self.weight = scaled

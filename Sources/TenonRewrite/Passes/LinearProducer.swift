@@ -68,19 +68,24 @@ struct LinearProducer {
         self.output = output
     }
 
-    /// The weight with each output channel multiplied.
-    func scaled(_ scale: [Double]) -> Constant? {
+    /// The weight with each output channel multiplied; nil where one would overflow or vanish. With `allowsDead` what is
+    /// almost nothing may become nothing.
+    func scaled(_ scale: [Double], allowsDead: Bool) -> Constant? {
         guard scale.count == channels, channels > 0 else { return nil }
         let factors = scale.map { Float($0) }
         if axis == 0 {
-            return ScaledWeight.make(weight, blocks: channels, blockLength: weight.count / channels) { factors[$0] }
+            return ScaledWeight.make(
+                weight, blocks: channels, blockLength: weight.count / channels, allowsDead: allowsDead
+            ) { factors[$0] }
         }
         // [inputs, outputs per group, …]: the group is that of the input channel.
         let inputs = Int(weight.shape[0])
         let perGroup = Int(weight.shape[1])
         guard inputs > 0, perGroup > 0, groups > 0, inputs % groups == 0 else { return nil }
         let inputsPerGroup = inputs / groups
-        return ScaledWeight.make(weight, blocks: inputs * perGroup, blockLength: weight.count / (inputs * perGroup)) {
+        return ScaledWeight.make(
+            weight, blocks: inputs * perGroup, blockLength: weight.count / (inputs * perGroup), allowsDead: allowsDead
+        ) {
             factors[$0 / perGroup / inputsPerGroup * perGroup + $0 % perGroup]
         }
     }
@@ -95,20 +100,35 @@ struct LinearProducer {
 
 /// Weights multiplied block by block.
 enum ScaledWeight {
-    static func make(_ weight: Constant, blocks: Int, blockLength: Int, _ factor: (Int) -> Float) -> Constant? {
+    static func make(
+        _ weight: Constant, blocks: Int, blockLength: Int, allowsDead: Bool, _ factor: (Int) -> Float
+    ) -> Constant? {
         guard blocks > 0, blockLength >= 0, blocks * blockLength == weight.count,
             let source = weight.bytes.baseAddress?.assumingMemoryBound(to: Float.self)
         else { return nil }
+        let dead = Float(JoinedConstants.dead)
+        var isFaithful = true
         let scaled = [Float](unsafeUninitializedCapacity: weight.count) { buffer, count in
             for block in 0..<blocks {
                 let factor = factor(block)
                 for index in block * blockLength..<(block + 1) * blockLength {
-                    let value = source[index] * factor
-                    buffer[index] = value.magnitude < Float.leastNormalMagnitude ? 0 : value
+                    let element = source[index]
+                    var value = element * factor
+                    if value.magnitude < Float.leastNormalMagnitude {
+                        let vanishes = element.isNormal && factor != 0
+                        if vanishes, !allowsDead || element.magnitude >= dead && factor.magnitude >= dead {
+                            isFaithful = false
+                        }
+                        // Denormal numbers are slow.
+                        if allowsDead { value = 0 }
+                    } else if !value.isFinite, element.isFinite {
+                        isFaithful = false
+                    }
+                    buffer[index] = value
                 }
             }
             count = weight.count
         }
-        return try? Constant.floats(weight.shape, scaled)
+        return isFaithful ? try? Constant.floats(weight.shape, scaled) : nil
     }
 }

@@ -169,7 +169,8 @@ struct NormalizationReader {
         return (softmax.arguments[0], axis)
     }
 
-    /// d - log(Σ exp(d)) for d of x - max(x) along the same axis, or of x itself; x - log_sum_exp(x).
+    /// d - log(Σ exp(d)) for d of x - max(x) along the same axis; x - log_sum_exp(x). Without the largest taken away the
+    /// exponentials overflow, and must.
     func logSoftmax(_ call: Call) -> (x: Operand, axis: Int64)? {
         let d = call.arguments[0]
         if let whole = reader.inner(call.arguments[1], "log_sum_exp"), whole.arguments[0] == d, let axis = single(whole)
@@ -179,7 +180,7 @@ struct NormalizationReader {
         guard let log = reader.inner(call.arguments[1], "log"), let sum = reader.inner(log.arguments[0], "sum"),
             let axis = single(sum), let exp = reader.inner(sum.arguments[0], "exp"), exp.arguments[0] == d
         else { return nil }
-        return (unshifted(d, axis, uses: 2) ?? d, axis)
+        return unshifted(d, axis, uses: 2).map { ($0, axis) }
     }
 
     /// x, when d is x - max(x) along the axis and has no other users than so many.
@@ -191,14 +192,14 @@ struct NormalizationReader {
         return difference.arguments[0]
     }
 
-    /// exp(d) / Σ exp(d) along one axis, for d of x - max(x) along the same axis, or of x itself.
+    /// exp(d) / Σ exp(d) along one axis, for d of x - max(x) along the same axis.
     func softmax(_ call: Call) -> (x: Operand, axis: Int64)? {
         guard let (name, exponential) = reader.call(call.arguments[0]), name == "exp",
             reader.hasUses(call.arguments[0], atMost: 2), let sum = reader.inner(call.arguments[1], "sum"),
             sum.arguments[0] == call.arguments[0], let axis = single(sum)
         else { return nil }
         let d = exponential.arguments[0]
-        return (unshifted(d, axis, uses: 1) ?? d, axis)
+        return unshifted(d, axis, uses: 1).map { ($0, axis) }
     }
 
     private func single(_ call: Call) -> Int64? {

@@ -101,6 +101,8 @@ struct Reader {
             let inverted = op == "divide" && position == 1 ? !inverted : inverted
             if let value = number(operand) {
                 product.constant = inverted ? product.constant / value : product.constant * value
+                // Factors that cancel each other may overflow in between.
+                guard product.constant == 0 || (0x1p-60...0x1p60).contains(abs(product.constant)) else { return false }
             } else if depth < 6, let (name, inner) = self.call(operand), name == "multiply" || name == "divide",
                 isSpent(operand)
             {

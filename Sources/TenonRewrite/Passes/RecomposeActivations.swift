@@ -45,10 +45,6 @@ public struct RecomposeActivations: BindingPass {
         case "clip": return hardSigmoid(call, reader) ?? relu(call, op, reader)
         case "minimum", "maximum": return clip(call, op, reader) ?? relu(call, op, reader) ?? largest(call, op, reader)
         case "where": return choice(call, reader)
-        case "log": return softplus(call, reader)
-        case "log1p":
-            guard let exp = reader.inner(call.arguments[0], "exp") else { return nil }
-            return Made(op: "nn.softplus", arguments: [exp.arguments[0]])
         case "add", "subtract": return leaky(call, op, reader) ?? stableSoftplus(call, op, reader)
         default: return nil
         }
@@ -87,10 +83,7 @@ public struct RecomposeActivations: BindingPass {
             guard isClose(constant, 1 / 6), shiftedRelu6(gate, reader) == x else { return nil }
             return Made(op: "nn.hard_swish", arguments: [x])
         case "tanh":
-            guard isClose(constant, 1), let (inner, softplus) = reader.call(call.arguments[0]),
-                inner == "nn.softplus", reader.isSpent(call.arguments[0]), softplus.arguments[0] == x,
-                softplus.attributes.float("beta") == 1
-            else { return nil }
+            guard isClose(constant, 1), softplus(call.arguments[0], reader) == x else { return nil }
             return Made(op: "nn.mish", arguments: [x])
         case "add": return gelu(x, call, constant, reader)
         default: return nil
@@ -187,13 +180,20 @@ public struct RecomposeActivations: BindingPass {
         return Made(op: "sigmoid", arguments: [x])
     }
 
-    /// log(1 + exp(x))
-    private static func softplus(_ call: Call, _ reader: Reader) -> Made? {
-        guard let (name, sum) = reader.call(call.arguments[0]), name == "add", reader.isSpent(call.arguments[0]),
-            let (exponential, one) = reader.splitConstant(sum), isClose(one, 1),
-            let exp = reader.inner(exponential, "exp")
-        else { return nil }
-        return Made(op: "nn.softplus", arguments: [exp.arguments[0]])
+    /// u of log(1 + exp(u)), log1p(exp(u)) and softplus(u). The first two are infinite where exp is: alone they stay as they
+    /// are.
+    private static func softplus(_ operand: Operand, _ reader: Reader) -> Operand? {
+        guard let (name, call) = reader.call(operand), reader.isSpent(operand) else { return nil }
+        switch name {
+        case "nn.softplus": return call.attributes.float("beta") == 1 ? call.arguments[0] : nil
+        case "log1p": return reader.inner(call.arguments[0], "exp")?.arguments[0]
+        case "log":
+            guard let sum = reader.inner(call.arguments[0], "add"), let (exponential, one) = reader.splitConstant(sum),
+                isClose(one, 1)
+            else { return nil }
+            return reader.inner(exponential, "exp")?.arguments[0]
+        default: return nil
+        }
     }
 
     /// max(x, 0) + log(1 + exp(-|x|)), which does not overflow.
@@ -201,8 +201,7 @@ public struct RecomposeActivations: BindingPass {
         guard op == "add" else { return nil }
         for position in 0...1 {
             guard let relu = reader.inner(call.arguments[position], "nn.relu"),
-                let rest = reader.inner(call.arguments[1 - position], "nn.softplus"),
-                rest.attributes.float("beta") == 1, let negated = reader.scaled(rest.arguments[0]),
+                let rest = softplus(call.arguments[1 - position], reader), let negated = reader.scaled(rest),
                 negated.factor == -1, let magnitude = reader.inner(negated.operand, "abs"),
                 magnitude.arguments[0] == relu.arguments[0]
             else { continue }
@@ -211,5 +210,6 @@ public struct RecomposeActivations: BindingPass {
         return nil
     }
 
-    static func isClose(_ value: Double, _ expected: Double) -> Bool { abs(value - expected) <= 1e-4 * abs(expected) }
+    /// As close as six written digits of a constant are: 0.166667, 1.41421.
+    static func isClose(_ value: Double, _ expected: Double) -> Bool { abs(value - expected) <= 3e-6 * abs(expected) }
 }

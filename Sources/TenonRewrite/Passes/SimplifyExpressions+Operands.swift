@@ -117,16 +117,23 @@ extension SimplifyExpressions {
         guard a.dtype == b.dtype, a.dtype == .float32 || a.dtype == .float64, let x = a.doubleElements,
             let y = b.doubleElements
         else { return nil }
-        func combine(_ u: Double, _ v: Double) -> Double { op == "add" ? u + v : u * v }
-        if a.shape == b.shape {
-            return try Constant.from(doubles: zip(x, y).map { combine($0, $1) }, a.dtype, a.shape)
+        let (count, shape): (Int, [Int64])
+        if a.shape == b.shape || b.count == 1 && b.shape.count <= a.shape.count {
+            (count, shape) = (x.count, a.shape)
+        } else if a.count == 1, a.shape.count <= b.shape.count {
+            (count, shape) = (y.count, b.shape)
+        } else {
+            return nil
         }
-        if b.count == 1, b.shape.count <= a.shape.count {
-            return try Constant.from(doubles: x.map { combine($0, y[0]) }, a.dtype, a.shape)
+        var values: [Double] = []
+        values.reserveCapacity(count)
+        for index in 0..<count {
+            let (u, v) = (x[x.count == 1 ? 0 : index], y[y.count == 1 ? 0 : index])
+            guard let value = op == "add" ? JoinedConstants.sum(u, v) : JoinedConstants.product(u, v) else {
+                return nil
+            }
+            values.append(value)
         }
-        if a.count == 1, a.shape.count <= b.shape.count {
-            return try Constant.from(doubles: y.map { combine(x[0], $0) }, a.dtype, b.shape)
-        }
-        return nil
+        return try Constant.from(doubles: values, a.dtype, shape)
     }
 }

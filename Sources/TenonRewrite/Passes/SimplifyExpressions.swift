@@ -11,7 +11,7 @@ import TenonIR
 ///   value in a row are one.
 /// - `x · 1`, `x / 1`, `x + 0`, `x - 0`, `x ^ 1` are x; `x ^ 2` is `square(x)`; `relu(relu(x))` is `relu(x)`.
 /// - `x - c` is `x + (-c)`; `(x + c) + d` is `x + (c + d)` and `(x · c) · d` is `x · (c · d)` when nothing else uses the value
-///   in between.
+///   in between and `JoinedConstants` allows it.
 /// - An operand that is only repeated to the shape of the other one (`broadcast_to`) is used as it was.
 /// - `matmul(x, permute_dims(w))` with the last two axes of a matrix exchanged is `dense(x, w)`, and
 ///   `dense(x, permute_dims(w))` is `matmul(x, w)`.

@@ -75,8 +75,13 @@ def softsign(g: Graph, self):
 
 @converter("softshrink", "hardshrink")
 def shrink(g: Graph, self, lambd):
-    name = "softshrink" if g.target.endswith("softshrink.default") else "hardshrink"
-    return g.call("nn.shrink", self, lambd=float(lambd), bias=float(lambd) if name == "softshrink" else 0.0)
+    bias = float(lambd) if g.target.endswith("softshrink.default") else 0.0
+    # PyTorch keeps NaN, ONNX's operator does not.
+    inside = g.call("less_equal", g.call("abs", self), g.scalar(lambd, self.dtype))
+    if not bias:
+        return g.call("where", inside, g.scalar(0.0, self.dtype), self)
+    shrunk = g.call("nn.shrink", self, lambd=float(lambd), bias=bias)
+    return g.call("where", g.call("isnan", self), self, shrunk)
 
 
 @converter("threshold")

@@ -34,7 +34,16 @@ def attention(g: Graph, query: Tensor, key: Tensor, value: Tensor, mask, p: floa
             scores = g.call("where", mask, scores, g.scalar(-math.inf, dtype))
         else:
             scores = g.call("add", scores, g.as_type(mask, dtype))
-    return g.call("matmul", g.call("nn.softmax", scores, axis=-1), values)
+    result = g.call("matmul", g.call("nn.softmax", scores, axis=-1), values)
+    if mask is None:
+        return result
+    # A query that may look at no key gets zeros.
+    if mask.dtype == torch.bool:
+        looks = g.call("any", mask, axis=[-1], keepdims=True)
+    else:
+        most = g.call("max", mask, axis=[-1], keepdims=True)
+        looks = g.call("not_equal", most, g.scalar(-math.inf, mask.dtype))
+    return g.call("where", looks, result, g.scalar(0.0, dtype))
 
 
 def _repeated(g: Graph, query: Tensor, operand: Tensor):

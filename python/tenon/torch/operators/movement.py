@@ -8,7 +8,7 @@ from typing import Any, Sequence
 import torch
 
 from ...errors import UnsupportedError
-from .._graph import Graph, Tensor
+from .._graph import Graph, Tensor, element_type
 from .._sizes import known, size_text, sizes_text
 from . import converter
 
@@ -222,11 +222,33 @@ def _padded(g: Graph, x: Tensor, pad: Sequence[int], mode: str, value: float = 0
         # From the last dimension on.
         axis, (before, after) = x.rank - 1 - position, (known(size) for size in pad[2 * position:2 * position + 2])
         if before is None or after is None:
-            raise UnsupportedError("pad needs known widths")
+            return _padded_by_parts(g, x, pad, mode, value)
         widths[2 * axis], widths[2 * axis + 1] = before, after
     if not any(widths):
         return x.value
     return g.call("nn.pad", x, pad_width=widths, pad_mode=mode, pad_value=float(value))
+
+
+def _padded_by_parts(g: Graph, x: Tensor, pad: Sequence[Any], mode: str, value: float):
+    """By numbers that are symbols: one tensor of the value in front and one behind."""
+    if mode != "constant":
+        raise UnsupportedError(f"pad mode '{mode}' needs known widths")
+    result, shape = x.value, list(x.shape)
+    for position in range(len(pad) // 2):
+        axis = x.rank - 1 - position
+        parts = [result]
+        for index, width in enumerate(pad[2 * position:2 * position + 2]):
+            if known(width) == 0:
+                continue
+            if (known(width) or 0) < 0:
+                raise UnsupportedError("pad that cuts needs known widths")
+            sizes = g.builder.shape(sizes_text([*shape[:axis], width, *shape[axis + 1:]]))
+            parts.insert(len(parts) if index else 0, g.call(
+                "full", sizes, g.scalar(value, x.dtype), dtype=element_type(x.dtype)))
+            shape[axis] = shape[axis] + width
+        if len(parts) > 1:
+            result = g.call("concat", parts, axis=axis)
+    return result
 
 
 @converter("constant_pad_nd", "pad")

@@ -26,7 +26,10 @@ def _batch_norm(g: Graph, x: Tensor, weight, bias, mean, variance, training: boo
         raise UnsupportedError("batch_norm in training mode changes its statistics; call eval() on the module first")
     channels = x.size(1, "batch_norm")
     gamma, beta, given = _weights(g, weight, bias, (channels,), mean.dtype)
-    return g.call("nn.batch_norm", x, gamma, beta, mean, variance, axis=1, epsilon=eps, **given)[0]
+    # Statistics in single precision beside data of a half type are computed with in single precision.
+    data = g.as_type(x, mean.dtype)
+    result = g.call("nn.batch_norm", data, gamma, beta, mean, variance, axis=1, epsilon=eps, **given)[0]
+    return g.cast_value(result, mean.dtype, x.dtype)
 
 
 @converter("batch_norm")
