@@ -73,6 +73,8 @@ int main(void)
     FIELD(tenon_executable_options, progress_data);
     FIELD(tenon_executable_options, backends);
     FIELD(tenon_executable_options, backend_count);
+    FIELD(tenon_executable_options, numerics);
+    FIELD(tenon_executable_options, reserved);
     STRUCT(tenon_port);
     FIELD(tenon_port, struct_size);
     FIELD(tenon_port, dtype);
@@ -194,6 +196,9 @@ int main(void)
     NUMBER(TENON_NO_VALUE);
     NUMBER(TENON_COMPILE_REPRODUCIBLE);
     NUMBER(TENON_COMPILE_REFERENCE);
+    NUMBER(TENON_NUMERICS_DEFAULT);
+    NUMBER(TENON_NUMERICS_STRICT);
+    NUMBER(TENON_NUMERICS_FAST);
     NUMBER(TENON_RUN_PROFILE);
     NUMBER(TENON_OK);
     NUMBER(TENON_ERROR_INVALID_ARGUMENT);
