@@ -1,13 +1,13 @@
 #!/bin/bash
 # Every test, one part after another, and a summary. usage: test.sh PREFIX [PART...]
-# Parts: cdnnl c examples python wheel valgrind swift lint.
+# Parts: cdnnl kernels c examples python wheel valgrind swift lint.
 set -uo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 prefix=$1
 shift
 parts=("$@")
-[ "${#parts[@]}" -gt 0 ] || parts=(cdnnl c examples python wheel valgrind swift lint)
+[ "${#parts[@]}" -gt 0 ] || parts=(cdnnl kernels c examples python wheel valgrind swift lint)
 cd "$root"
 summary=()
 status=0
@@ -23,6 +23,14 @@ run_cdnnl() {
     cc -std=gnu11 -O2 -Wall -Wextra -Werror -ISources/CDNNL/include -ISources/CDNNL -I"$dnnl/include" Tests/CDNNL/*.c \
         Sources/CDNNL/*.c -o build/test-cdnnl -L"$dnnl/lib" -Wl,-rpath,"$dnnl/lib" -ldnnl -lgomp -lcmocka -lm -ldl -lpthread &&
         build/test-cdnnl
+}
+# The kernels alone, against naive loops; those for wide vectors run on narrow ones where the machine has no others.
+run_kernels() {
+    local wide=()
+    grep -qw avx512bw /proc/cpuinfo || wide=('-DTKERNEL_WIDE_TARGET="avx2,fma"' -Wno-psabi)
+    mkdir -p build
+    "${CLANG:-clang}" -std=gnu11 -O2 -Wall -Wextra -Werror "${wide[@]}" -ISources/CKernels/include Tests/CKernels/*.c \
+        Sources/CKernels/kernels_*.c Sources/CKernels/dispatch.c -o build/test-kernels -lm && build/test-kernels
 }
 run_c() { Tests/C/run.sh "$prefix"; }
 run_valgrind() { Tests/C/run.sh "$prefix" valgrind; }

@@ -72,6 +72,8 @@ public struct PreparedKernel: Sendable {
     public var scratchBytes: Int
     /// Bytes of weights that the kernel has packed for itself.
     public var packedBytes = 0
+    /// Packed weights that other kernels may hold too; not counted in `packedBytes`.
+    public var sharedWeights: [any SharedWeights] = []
     /// Inputs whose contents the kernel has taken over: it does not read them when it runs.
     public var absorbedInputs: [Int] = []
     /// Roughly how long a run takes on one thread, where the kernel knows better than by the bytes it moves.

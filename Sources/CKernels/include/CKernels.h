@@ -12,6 +12,12 @@
 #pragma clang assume_nonnull begin
 #endif
 
+// Instruction sets that kernels are written for: AVX2 with FMA, and AVX-512 with BW, DQ and VL.
+typedef enum tkernel_isa_level { TKERNEL_ISA_BASE, TKERNEL_ISA_AVX2, TKERNEL_ISA_AVX512 } tkernel_isa_level;
+
+// The best that this machine has and that the environment variable TENON_MAX_CPU_ISA (`base`, `avx2`, `avx512`), read once, allows.
+int tkernel_isa(void);
+
 // Functions of one number; NaN stays NaN in all of them.
 typedef enum tkernel_function {
     TKERNEL_IDENTITY,
@@ -185,6 +191,126 @@ int tkernel_scale_is_supported(void);
 // target[i] = source[i] · scale[channels[i / size]] in `groups` groups of `size`, which is 1 or 16.
 void tkernel_scale_run(
     int64_t groups, int64_t size, const int32_t *channels, const float *source, const float *scale, float *target);
+
+// What is done with the elements of a product, one step after another, while they are in the nearest cache.
+typedef enum tkernel_step_kind {
+    TKERNEL_STEP_ACTIVATION,
+    TKERNEL_STEP_ADD,
+    TKERNEL_STEP_SUBTRACT,
+    TKERNEL_STEP_SUBTRACT_FROM, // the operand less the element
+    TKERNEL_STEP_MULTIPLY,
+    TKERNEL_STEP_DIVIDE,
+    TKERNEL_STEP_DIVIDE_BY, // the operand divided by the element
+    TKERNEL_STEP_MAXIMUM,
+    TKERNEL_STEP_MINIMUM
+} tkernel_step_kind;
+
+// Where the other operand of a step lies: that of element (m, n) is at m / group % period · row + n · column floats. `group` and
+// `period` are at least 1, `column` is 0 or 1.
+typedef struct tkernel_step {
+    int32_t kind;
+    tkernel_activation activation;
+    int64_t group, period, row, column;
+} tkernel_step;
+
+// C = A × B in single precision, B packed once; any number of rows. `lda` and `ldc` are floats from row to row.
+typedef struct tkernel_gemm {
+    int64_t rows, columns, depth;
+    int64_t lda, ldc;
+    int64_t step_count;
+    const tkernel_step *_Nullable steps;
+} tkernel_gemm;
+
+// Columns of a panel of packed weights, which is [depth][panel]; 0 where this machine has none of the instruction sets.
+int64_t tkernel_gemm_panel(void);
+
+// Floats of the packed weights; 0 when sizes overflow.
+int64_t tkernel_gemm_weights(int64_t columns, int64_t depth);
+
+// Packs panels `begin` up to but not including `end` of B, whose element (k, n) is at k · row + n · column. `into` is the memory of all.
+void tkernel_gemm_pack(
+    int64_t columns, int64_t depth, const float *b, int64_t row, int64_t column, float *into, int64_t begin, int64_t end);
+
+// Floats of the scratch memory of each thread.
+int64_t tkernel_gemm_scratch(const tkernel_gemm *gemm);
+
+// Computes the share of thread `thread` of `threads`. `operands` has one address per step, NULL for activations; an operand may be C
+// itself. A row's result depends neither on the number of threads nor on that of rows. Returns 0, or 1 as soon as `cancel` (NULL:
+// never) points to something else than 0.
+int tkernel_gemm_run(
+    const tkernel_gemm *gemm, int64_t threads, int64_t thread, const float *a, const float *weights, float *c,
+    const float *_Nullable const *_Nullable operands, float *scratch, const volatile int32_t *_Nullable cancel);
+
+// Many products of which both sides are data: product i is of A at `a + a_offsets[i]` and B at `b + b_offsets[i]`, whose element (k, n) is
+// at k · b_row + n · b_column; one of these two is 1. Its rows follow those of product i - 1 in C, also for the steps.
+typedef struct tkernel_products {
+    int64_t count;
+    tkernel_gemm gemm;
+    int64_t b_row, b_column;
+    const int64_t *a_offsets, *b_offsets;
+} tkernel_products;
+
+int64_t tkernel_products_scratch(const tkernel_products *products);
+
+int tkernel_products_run(
+    const tkernel_products *products, int64_t threads, int64_t thread, const float *a, const float *b, float *c,
+    const float *_Nullable const *_Nullable operands, float *scratch, const volatile int32_t *_Nullable cancel);
+
+// The steps alone, over `rows` rows of `columns` elements; both addresses may be the same.
+void tkernel_steps_run(
+    int64_t step_count, const tkernel_step *steps, int64_t begin, int64_t end, int64_t columns, const float *source,
+    float *target, const float *_Nullable const *_Nullable operands);
+
+// Normalisation of rows: (x - mean) / sqrt(variance + epsilon), or x / sqrt(mean square + epsilon) with `is_rms`, times gamma plus beta,
+// of which each may be NULL, where x is the source plus the residual, if there is one. The residual of row m is row m % period of
+// `residual`. The sums are written where `sum` is not NULL, which may be the source or the residual.
+typedef struct tkernel_norm {
+    int64_t columns, period;
+    int32_t is_rms;
+    float epsilon;
+} tkernel_norm;
+
+void tkernel_norm_run(
+    const tkernel_norm *norm, int64_t begin, int64_t end, const float *source, const float *_Nullable residual,
+    const float *_Nullable gamma, const float *_Nullable beta, float *_Nullable sum, float *target);
+
+// Softmax, or its logarithm, of rows.
+void tkernel_softmax_run(
+    int32_t is_log, int64_t begin, int64_t end, int64_t columns, const float *source, float *target);
+
+// Floats from one sample, head and token to the next one; the elements of a head are neighbours.
+typedef struct tkernel_places {
+    int64_t batch, head, token;
+} tkernel_places;
+
+typedef enum tkernel_mask { TKERNEL_MASK_NONE, TKERNEL_MASK_ADDED, TKERNEL_MASK_ALLOWED } tkernel_mask;
+
+// softmax(scale · Q Kᵀ + mask) V for every head. With a soft cap the scaled products are cap · tanh(x / cap) before the mask.
+typedef struct tkernel_attention {
+    int64_t batch, heads, kv_heads, queries, keys, size, value_size;
+    tkernel_places query, key, value, result;
+    float scale, softcap;
+    // Query i sees keys up to i + past, or, where `follows_lengths` is set, up to i + length of its sample - queries.
+    int32_t is_causal, follows_lengths;
+    int64_t past;
+    // Keys further than this before or behind the query's own position (i + past) are hidden; negative for no bound.
+    int64_t left, right;
+    // What a query gives that sees no key: 0, or NaN with this set.
+    int32_t hidden_is_nan;
+    // Floats to add, or bytes of which 0 hides a key. Steps in elements; 0 repeats. `mask_key` is 0 or 1.
+    int32_t mask;
+    int64_t mask_batch, mask_head, mask_query, mask_key;
+} tkernel_attention;
+
+// Floats of the scratch memory of each thread.
+int64_t tkernel_attention_scratch(const tkernel_attention *attention);
+
+// Computes the share of thread `thread` of `threads`. `lengths` has the number of keys per sample, or is NULL for all; what lies behind
+// is not read. Returns 0, or 1 as soon as `cancel` points to something else than 0.
+int tkernel_attention_run(
+    const tkernel_attention *attention, int64_t threads, int64_t thread, const float *query, const float *key,
+    const float *value, const void *_Nullable mask, const int64_t *_Nullable lengths, float *result, float *scratch,
+    const volatile int32_t *_Nullable cancel);
 
 #if defined(__clang__)
 #pragma clang assume_nonnull end

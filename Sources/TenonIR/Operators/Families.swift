@@ -6,6 +6,7 @@ extension Operators {
         ManipulationOperators.schemas,
         LinearOperators.schemas,
         NormalizationOperators.schemas,
+        AttentionOperators.schemas,
         PoolingOperators.schemas,
         ComparisonOperators.schemas,
         ReductionOperators.schemas,

@@ -9,6 +9,7 @@ extension Kernels {
         PoolingKernels.table,
         MaxPoolIndicesKernels.table,
         SoftmaxKernels.table,
+        AttentionKernels.table,
         ReductionKernels.table,
         NormalizationKernels.table,
         BatchNormKernels.table,

@@ -15,7 +15,24 @@ enum MatMulKernels {
         var offsets: [(a: Int, b: Int)]
     }
 
+    static func isProduct(_ op: OperatorID) -> Bool { op == matmulID || op == denseID }
+    private static let matmulID = Operators.named("matmul")
+    private static let denseID = Operators.named("nn.dense")
+
+    /// A product with what follows it; nil where there is no such kernel.
+    static func prepareChain(_ call: KernelCall, _ steps: KernelSteps) throws -> PreparedKernel? {
+        guard isProduct(call.op) else { return nil }
+        return try GemmKernels.prepare(
+            call, call.op == denseID ? denseGeometry(call) : matmulGeometry(call), steps: steps)
+    }
+
     private static func matmul(_ call: KernelCall) throws -> PreparedKernel {
+        try prepare(call, matmulGeometry(call))
+    }
+
+    private static func dense(_ call: KernelCall) throws -> PreparedKernel { try prepare(call, denseGeometry(call)) }
+
+    private static func matmulGeometry(_ call: KernelCall) throws -> Geometry {
         try call.require(inputs: 2)
         try call.requireSameType(0, 1)
         var (a, b) = (call.inputs[0].shape, call.inputs[1].shape)
@@ -37,11 +54,8 @@ enum MatMulKernels {
         else { throw call.error(.invalidShape, "\(a) and \(b) do not give \(call.outputs[0].shape)") }
         // A matrix that every product has on its right makes one product of many rows.
         if loop.steps[1].allSatisfy({ $0 == 0 }), batchA.reduce(1, *) == batch.reduce(1, *) {
-            return try prepare(
-                call,
-                Geometry(
-                    rows: batch.reduce(1, *) * rows, columns: columns, depth: depth, isTransposed: false,
-                    offsets: [(0, 0)]))
+            return Geometry(
+                rows: batch.reduce(1, *) * rows, columns: columns, depth: depth, isTransposed: false, offsets: [(0, 0)])
         }
         var offsets: [(a: Int, b: Int)] = []
         loop.forEachRow(0..<(loop.inner == 0 ? 0 : loop.rows)) { _, startA, startB, _ in
@@ -53,11 +67,10 @@ enum MatMulKernels {
                     ))
             }
         }
-        return try prepare(
-            call, Geometry(rows: rows, columns: columns, depth: depth, isTransposed: false, offsets: offsets))
+        return Geometry(rows: rows, columns: columns, depth: depth, isTransposed: false, offsets: offsets)
     }
 
-    private static func dense(_ call: KernelCall) throws -> PreparedKernel {
+    private static func denseGeometry(_ call: KernelCall) throws -> Geometry {
         try call.require(inputs: 2)
         try call.requireSameType(0, 1)
         try call.requireRank(1, 2)
@@ -70,12 +83,12 @@ enum MatMulKernels {
         guard rows * columns == call.outputs[0].count else {
             throw call.error(.invalidShape, "\(call.outputs[0].shape) is not the shape of the result")
         }
-        return try prepare(
-            call, Geometry(rows: rows, columns: columns, depth: depth, isTransposed: true, offsets: [(0, 0)]))
+        return Geometry(rows: rows, columns: columns, depth: depth, isTransposed: true, offsets: [(0, 0)])
     }
 
     private static func prepare(_ call: KernelCall, _ geometry: Geometry) throws -> PreparedKernel {
         let (from, to) = (call.inputs[0].dtype, call.outputs[0].dtype)
+        if let kernel = try GemmKernels.prepare(call, geometry) { return kernel }
         if from == to { return try call.dispatch(from, Visitor(call: call, geometry: geometry)) }
         switch (from, to) {
         case (.int8, .int32): return widening(geometry, Int8.self, Int32.self)

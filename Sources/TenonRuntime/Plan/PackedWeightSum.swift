@@ -5,9 +5,11 @@ struct PackedWeightSum: Sendable {
     /// Bytes of the others, by identity. The plan keeps the objects.
     private(set) var shared: [ObjectIdentifier: Int] = [:]
 
-    /// `kernels`: bytes that kernels of the plan have packed.
-    init(_ regions: [any CompiledRegion], kernels: Int = 0) {
-        own = kernels
+    init(_ regions: [any CompiledRegion], kernels: [PreparedKernel] = []) {
+        for kernel in kernels {
+            own = own &+ kernel.packedBytes
+            for weights in kernel.sharedWeights { shared[ObjectIdentifier(weights)] = weights.bytes }
+        }
         // A region called twice is there twice and holds its weights once.
         var seen: Set<ObjectIdentifier> = []
         for region in regions where seen.insert(ObjectIdentifier(region)).inserted {

@@ -73,8 +73,8 @@ final class Plan: @unchecked Sendable {
         self.constants = constants
         packedWeights = PackedWeightSum(
             regions,
-            kernels: steps.reduce(0) { total, step in
-                if case .kernel(let kernel) = step.work { total &+ kernel.packedBytes } else { total }
+            kernels: steps.compactMap { step in
+                if case .kernel(let kernel) = step.work { kernel } else { nil }
             })
     }
 
