@@ -92,6 +92,7 @@ format:
 	$(SWIFT) format -i -r -p Package.swift Sources Tests
 
 lint:
+	scripts/trap-check.py
 	$(SWIFT) format lint --strict -r -p $$(git ls-files '*.swift' | grep -v '\.pb\.swift$$')
 
 sweep-torch: setup-test local

@@ -16,6 +16,9 @@ let libraryFlags: [LinkerSetting] = [
         "-Xlinker", "-soname=libtenon.so.0",
         "-Xlinker", "--version-script=\(Context.packageDirectory)/Sources/TenonC/tenon.map",
         "-Xlinker", "-z", "-Xlinker", "nodelete", "-Xlinker", "-z", "-Xlinker", "defs", "-Xlinker", "--gc-sections",
+        // The Swift runtime's memory comes through CMemory.
+        "-Xlinker", "--wrap=swift_slowAlloc", "-Xlinker", "--wrap=swift_slowDealloc",
+        "-Xlinker", "--wrap=malloc_usable_size",
         // What FoundationEssentials, which swift-protobuf needs, is made of.
         "-l_FoundationCollections", "-l_FoundationCShims",
     ])
@@ -52,8 +55,9 @@ let package = Package(
         .target(name: "TenonRewrite", dependencies: ["TenonIR"]),
         .target(name: "CParallel", linkerSettings: [.linkedLibrary("gomp")]),
         .target(name: "CKernels"),
+        .target(name: "CMemory"),
         .target(name: "CDNNL", cSettings: dnnlCFlags, linkerSettings: dnnlLinkFlags),
-        .target(name: "TenonRuntime", dependencies: ["TenonIR", "CKernels", "CParallel"]),
+        .target(name: "TenonRuntime", dependencies: ["TenonIR", "CKernels", "CMemory", "CParallel"]),
         .target(
             name: "TenonONNX", dependencies: ["TenonIR", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
             exclude: ["Proto/onnx.proto"]),
@@ -66,9 +70,10 @@ let package = Package(
         .systemLibrary(name: "CTenon", path: "include"),
         .target(
             name: "TenonC",
-            dependencies: ["CTenon", "TenonIR", "TenonRewrite", "TenonRuntime", "TenonDNNL", "TenonONNX"],
+            dependencies: ["CMemory", "CParallel", "CTenon", "TenonIR", "TenonRewrite", "TenonRuntime", "TenonDNNL", "TenonONNX"],
             exclude: ["tenon.map"], linkerSettings: libraryFlags),
         .testTarget(name: "TenonIRTests", dependencies: ["TenonIR"]),
         .testTarget(name: "TenonRuntimeTests", dependencies: ["TenonRuntime"]),
-    ] + fuzzTargets
+    ] + fuzzTargets,
+    cxxLanguageStandard: .cxx17
 )

@@ -195,6 +195,19 @@ void tenon_tensor_init(tenon_tensor *tensor, uint32_t struct_size);
 /* Gives back text that a function of this library transferred. */
 void tenon_string_release(char *text);
 
+/* -------------------------------------------------------------------------------------------------- cancel tokens -- */
+
+/* Ends work early, as the timeouts of the options do: within some tens of milliseconds. */
+typedef struct tenon_cancel_token tenon_cancel_token;
+
+/* Transferred; tenon_cancel_token_release. */
+tenon_status tenon_cancel_token_create(tenon_cancel_token **token) TENON_CHECKED;
+
+/* Calls that use the token end with TENON_ERROR_CANCELLED, until it is reset. Any thread. */
+void tenon_cancel_token_cancel(tenon_cancel_token *token);
+void tenon_cancel_token_reset(tenon_cancel_token *token);
+void tenon_cancel_token_release(tenon_cancel_token *token);
+
 /* ------------------------------------------------------------------------------------------------- attributes -- */
 
 /* Named values that configure an operator, or say something about a function. */
@@ -303,9 +316,13 @@ typedef struct tenon_print_options {
     /* Not 0: a section at the end holds the data of big constants, so that the text parses back. Otherwise they are
      * references. */
     uint32_t with_data;
+    /* The call ends with TENON_ERROR_DEADLINE_EXCEEDED when it takes longer; 0 means no limit. */
+    uint64_t timeout_nanoseconds;
+    /* Borrowed for the call; NULL for none. */
+    tenon_cancel_token *cancel;
 } tenon_print_options;
 
-#define TENON_PRINT_OPTIONS_INIT {sizeof(tenon_print_options), 0, 0}
+#define TENON_PRINT_OPTIONS_INIT {sizeof(tenon_print_options), 0, 0, 0, NULL}
 void tenon_print_options_init(tenon_print_options *options, uint32_t struct_size);
 
 /* The text form. Transferred; tenon_string_release. */
@@ -374,10 +391,14 @@ typedef struct tenon_onnx_options {
     /* May be NULL. */
     tenon_progress_function progress;
     void *progress_data;
+    /* The call ends with TENON_ERROR_DEADLINE_EXCEEDED when it takes longer; 0 means no limit. */
+    uint64_t timeout_nanoseconds;
+    /* Borrowed for the call; NULL for none. */
+    tenon_cancel_token *cancel;
 } tenon_onnx_options;
 
 #define TENON_ONNX_OPTIONS_INIT \
-    {sizeof(tenon_onnx_options), 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, 0, NULL, NULL, NULL, 0, NULL, NULL}
+    {sizeof(tenon_onnx_options), 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, 0, NULL, NULL, NULL, 0, NULL, NULL, 0, NULL}
 void tenon_onnx_options_init(tenon_onnx_options *options, uint32_t struct_size);
 
 /* Imports the ONNX file at `path`. Big weights stay in the mapped file: it must not be changed until the module, its
@@ -399,9 +420,13 @@ typedef struct tenon_onnx_save_options {
     uint64_t size_threshold;
     /* The name of the file beside the model; NULL: the model's with ".data" added. */
     const char *location;
+    /* The call ends with TENON_ERROR_DEADLINE_EXCEEDED when it takes longer; 0 means no limit. */
+    uint64_t timeout_nanoseconds;
+    /* Borrowed for the call; NULL for none. */
+    tenon_cancel_token *cancel;
 } tenon_onnx_save_options;
 
-#define TENON_ONNX_SAVE_OPTIONS_INIT {sizeof(tenon_onnx_save_options), 0, 0, NULL}
+#define TENON_ONNX_SAVE_OPTIONS_INIT {sizeof(tenon_onnx_save_options), 0, 0, NULL, 0, NULL}
 void tenon_onnx_save_options_init(tenon_onnx_save_options *options, uint32_t struct_size);
 
 /* Writes `main` as an ONNX model of operator set 20 to `path`; functions that it calls, composites and regions too, are written
@@ -727,9 +752,13 @@ typedef struct tenon_pass_options {
      * refuse loses `Codegen`. */
     const tenon_backend *backends;
     size_t backend_count;
+    /* The call ends with TENON_ERROR_DEADLINE_EXCEEDED when it takes longer; 0 means no limit. */
+    uint64_t timeout_nanoseconds;
+    /* Borrowed for the call; NULL for none. */
+    tenon_cancel_token *cancel;
 } tenon_pass_options;
 
-#define TENON_PASS_OPTIONS_INIT {sizeof(tenon_pass_options), 0, NULL, 0, NULL, 0, NULL, 0, 0, 0, NULL, 0, NULL, 0}
+#define TENON_PASS_OPTIONS_INIT {sizeof(tenon_pass_options), 0, NULL, 0, NULL, 0, NULL, 0, 0, 0, NULL, 0, NULL, 0, 0, NULL}
 void tenon_pass_options_init(tenon_pass_options *options, uint32_t struct_size);
 
 /* How many passes the library knows. */
@@ -1063,6 +1092,9 @@ typedef struct tenon_executable tenon_executable;
 #define TENON_COMPILE_REPRODUCIBLE UINT32_C(1)
 /* Runs everything on the library's own kernels instead of on backends: slow, a yardstick. */
 #define TENON_COMPILE_REFERENCE UINT32_C(2)
+/* Runs take numbers below the normal range (denormals) for 0, as inputs of a computation and as its results. Without it they
+ * are computed with as IEEE 754 says. */
+#define TENON_COMPILE_FLUSH_DENORMALS UINT32_C(4)
 
 /* What becomes of NaN and infinities. Strict keeps them as ONNX does, through every operator and every fusion: when a run meets a
  * NaN, the regions that might lose it are computed again without what does. Fast leaves that out; which operators lose NaN
@@ -1098,9 +1130,14 @@ typedef struct tenon_executable_options {
     uint32_t numerics;
     /* Zero. */
     uint32_t reserved;
+    /* The call ends with TENON_ERROR_DEADLINE_EXCEEDED when it takes longer; 0 means no limit. */
+    uint64_t timeout_nanoseconds;
+    /* Borrowed for the call; NULL for none. */
+    tenon_cancel_token *cancel;
 } tenon_executable_options;
 
-#define TENON_EXECUTABLE_OPTIONS_INIT {sizeof(tenon_executable_options), 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, 0, 0, 0}
+#define TENON_EXECUTABLE_OPTIONS_INIT \
+    {sizeof(tenon_executable_options), 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, 0, 0, 0, 0, NULL}
 void tenon_executable_options_init(tenon_executable_options *options, uint32_t struct_size);
 
 /* Makes "main" ready to run. Functions with the attribute Codegen go to the backend it names; everything else runs on the
@@ -1246,17 +1283,6 @@ tenon_status tenon_module_draw(
     const tenon_module *module, const tenon_profile *profile, uint32_t format, char **text) TENON_CHECKED;
 
 /* ---------------------------------------------------------------------------------------------------------- run -- */
-
-/* Ends runs early. */
-typedef struct tenon_cancel_token tenon_cancel_token;
-
-/* Transferred; tenon_cancel_token_release. */
-tenon_status tenon_cancel_token_create(tenon_cancel_token **token) TENON_CHECKED;
-
-/* Runs that use the token end with TENON_ERROR_CANCELLED at their next step, until it is reset. Any thread. */
-void tenon_cancel_token_cancel(tenon_cancel_token *token);
-void tenon_cancel_token_reset(tenon_cancel_token *token);
-void tenon_cancel_token_release(tenon_cancel_token *token);
 
 /* Record how long each step takes, for tenon_executable_report. */
 #define TENON_RUN_PROFILE UINT32_C(1)

@@ -19,9 +19,11 @@ run_swift() {
 # The face of oneDNN alone, against naive loops.
 run_cdnnl() {
     local dnnl=${TENON_DNNL_ROOT:-/usr}
+    local flags=(-O2 -Wall -Wextra -Werror -ISources/CDNNL/include -ISources/CDNNL -I"$dnnl/include")
     mkdir -p build
-    cc -std=gnu11 -O2 -Wall -Wextra -Werror -ISources/CDNNL/include -ISources/CDNNL -I"$dnnl/include" Tests/CDNNL/*.c \
-        Sources/CDNNL/*.c -o build/test-cdnnl -L"$dnnl/lib" -Wl,-rpath,"$dnnl/lib" -ldnnl -lgomp -lcmocka -lm -ldl -lpthread &&
+    c++ -std=c++17 "${flags[@]}" -c Sources/CDNNL/guard.cpp -o build/cdnnl-guard.o &&
+        cc -std=gnu11 "${flags[@]}" Tests/CDNNL/*.c Sources/CDNNL/*.c build/cdnnl-guard.o -o build/test-cdnnl -L"$dnnl/lib" \
+            -Wl,-rpath,"$dnnl/lib" -ldnnl -lgomp -lcmocka -lstdc++ -lm -ldl -lpthread &&
         build/test-cdnnl
 }
 # The kernels alone, against naive loops; those for wide vectors run on narrow ones where the machine has no others.

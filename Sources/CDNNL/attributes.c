@@ -132,10 +132,10 @@ static int append_steps(dnnl_post_ops_t list, const tdnnl_step *steps, int count
         if (is_in_conflict(list, &steps[i])) return TDNNL_UNIMPLEMENTED;
 #endif
 #if TDNNL_V3
-        int status = dnnl_post_ops_append_eltwise(list, steps[i].algorithm, steps[i].alpha, steps[i].beta);
+        int status = tdnnl_guarded_post_ops_append_eltwise(list, steps[i].algorithm, steps[i].alpha, steps[i].beta);
 #else
         int status =
-            dnnl_post_ops_append_eltwise(list, steps[i].scale, steps[i].algorithm, steps[i].alpha, steps[i].beta);
+            tdnnl_guarded_post_ops_append_eltwise(list, steps[i].scale, steps[i].algorithm, steps[i].alpha, steps[i].beta);
 #endif
         if (status != TDNNL_OK) return status;
     }
@@ -147,9 +147,9 @@ static int append_post_op(dnnl_post_ops_t list, const tdnnl_post_op *op) {
     switch (op->kind) {
     case TDNNL_POST_OP_SUM:
 #if TDNNL_V3
-        return dnnl_post_ops_append_sum(list, scale, 0, dnnl_data_type_undef);
+        return tdnnl_guarded_post_ops_append_sum(list, scale, 0, dnnl_data_type_undef);
 #else
-        return dnnl_post_ops_append_sum(list, scale);
+        return tdnnl_guarded_post_ops_append_sum(list, scale);
 #endif
     case TDNNL_POST_OP_ELTWISE: {
         tdnnl_step steps[TDNNL_MAX_STEPS];
@@ -159,14 +159,14 @@ static int append_post_op(dnnl_post_ops_t list, const tdnnl_post_op *op) {
     case TDNNL_POST_OP_BINARY:
         if (!op->src1 || op->algorithm < TDNNL_BINARY_ADD || op->algorithm > TDNNL_BINARY_NE)
             return TDNNL_INVALID_ARGUMENTS;
-        return dnnl_post_ops_append_binary(list, tdnnl_native_algorithm(op->algorithm), tdnnl_native(op->src1));
-    case TDNNL_POST_OP_PRELU: return dnnl_post_ops_append_prelu(list, op->mask);
+        return tdnnl_guarded_post_ops_append_binary(list, tdnnl_native_algorithm(op->algorithm), tdnnl_native(op->src1));
+    case TDNNL_POST_OP_PRELU: return tdnnl_guarded_post_ops_append_prelu(list, op->mask);
     case TDNNL_POST_OP_DEPTHWISE: {
         dnnl_data_type_t bias = op->has_bias ? dnnl_f32 : dnnl_data_type_undef;
 #if TDNNL_V3
-        return dnnl_post_ops_append_dw(list, dnnl_f32, bias, dnnl_f32, op->kernel, op->stride, op->padding);
+        return tdnnl_guarded_post_ops_append_dw(list, dnnl_f32, bias, dnnl_f32, op->kernel, op->stride, op->padding);
 #else
-        return dnnl_post_ops_append_dw(
+        return tdnnl_guarded_post_ops_append_dw(
             list, dnnl_f32, bias, dnnl_f32, op->kernel, op->stride, op->padding, 0, 0, NULL);
 #endif
     }
@@ -178,7 +178,7 @@ static int fill_post_ops(
     tdnnl_pd *pd, dnnl_primitive_attr_t native, const tdnnl_attributes *attributes, const tdnnl_step *prefix,
     int prefix_count) {
     dnnl_post_ops_t list = NULL;
-    int status = dnnl_post_ops_create(&list);
+    int status = tdnnl_guarded_post_ops_create(&list);
     if (status != TDNNL_OK) return status;
     status = append_steps(list, prefix, prefix_count);
 #if TDNNL_V3
@@ -194,7 +194,7 @@ static int fill_post_ops(
         status = append_post_op(list, &attributes->post_ops[i]);
     }
     pd->post_op_count = count;
-    if (status == TDNNL_OK) status = dnnl_primitive_attr_set_post_ops(native, list);
+    if (status == TDNNL_OK) status = tdnnl_guarded_primitive_attr_set_post_ops(native, list);
     dnnl_post_ops_destroy(list);
     return status;
 }
@@ -214,7 +214,7 @@ static int fill(
         // Scales per channel are arguments of the run in version 3; a binary multiplication says the same.
         if (attributes->output_scale_count > 1) return TDNNL_UNIMPLEMENTED;
 #else
-        status = dnnl_primitive_attr_set_output_scales(
+        status = tdnnl_guarded_primitive_attr_set_output_scales(
             native, attributes->output_scale_count, attributes->output_scale_mask, attributes->output_scales);
         if (status != TDNNL_OK) return status;
 #endif
@@ -234,7 +234,7 @@ int tdnnl_pd_begin(
     }
     tdnnl_pd *made = calloc(1, sizeof *made);
     if (!made) return TDNNL_OUT_OF_MEMORY;
-    int status = dnnl_primitive_attr_create(native);
+    int status = tdnnl_guarded_primitive_attr_create(native);
     if (status == TDNNL_OK) status = fill(made, *native, attributes, prefix, prefix_count);
     if (status != TDNNL_OK) {
         tdnnl_pd *none = NULL;

@@ -52,6 +52,8 @@ int tdnnl_convolution_create(
     if (algorithm < TDNNL_CONVOLUTION_DIRECT || algorithm > TDNNL_CONVOLUTION_AUTO) return TDNNL_INVALID_ARGUMENTS;
     window w;
     int status = read_window(&w, tdnnl_md_ndims(src), strides, dilations, pads_begin, pads_end);
+    if (status == TDNNL_OK)
+        status = tdnnl_gate_weights(src, weights, dst, strides, dilations, pads_begin, pads_end);
     if (status != TDNNL_OK) return status;
     tdnnl_pd *pd;
     dnnl_primitive_attr_t native;
@@ -59,13 +61,13 @@ int tdnnl_convolution_create(
     if (status != TDNNL_OK) return status;
     dnnl_alg_kind_t kind = tdnnl_native_algorithm(algorithm);
 #if TDNNL_V3
-    status = dnnl_convolution_forward_primitive_desc_create(
+    status = tdnnl_guarded_convolution_forward_primitive_desc_create(
         &pd->pd, tdnnl_native_engine(engine), dnnl_forward_inference, kind, tdnnl_native(src), tdnnl_native(weights),
         tdnnl_native(bias), tdnnl_native(dst), w.strides, w.dilations, w.pads_begin, w.pads_end, native);
 #else
     pd->distrust_gemm = has_full_binary(attributes);
     dnnl_convolution_desc_t operation;
-    status = dnnl_dilated_convolution_forward_desc_init(
+    status = tdnnl_guarded_dilated_convolution_forward_desc_init(
         &operation, dnnl_forward_inference, kind, tdnnl_native(src), tdnnl_native(weights), tdnnl_native(bias),
         tdnnl_native(dst), w.strides, w.dilations, w.pads_begin, w.pads_end);
     if (status == TDNNL_OK) status = tdnnl_pd_open(pd, &operation, sizeof operation, native, engine);
@@ -82,6 +84,8 @@ int tdnnl_deconvolution_create(
     if (!engine || !src || !weights || !dst) return TDNNL_INVALID_ARGUMENTS;
     window w;
     int status = read_window(&w, tdnnl_md_ndims(src), strides, dilations, pads_begin, pads_end);
+    if (status == TDNNL_OK)
+        status = tdnnl_gate_weights(src, weights, dst, strides, dilations, pads_begin, pads_end);
     if (status != TDNNL_OK) return status;
     dnnl_alg_kind_t kind = algorithm == TDNNL_CONVOLUTION_WINOGRAD ? dnnl_deconvolution_winograd
                                                                    : dnnl_deconvolution_direct;
@@ -90,12 +94,12 @@ int tdnnl_deconvolution_create(
     status = tdnnl_pd_begin(&pd, &native, attributes, NULL, 0);
     if (status != TDNNL_OK) return status;
 #if TDNNL_V3
-    status = dnnl_deconvolution_forward_primitive_desc_create(
+    status = tdnnl_guarded_deconvolution_forward_primitive_desc_create(
         &pd->pd, tdnnl_native_engine(engine), dnnl_forward_inference, kind, tdnnl_native(src), tdnnl_native(weights),
         tdnnl_native(bias), tdnnl_native(dst), w.strides, w.dilations, w.pads_begin, w.pads_end, native);
 #else
     dnnl_deconvolution_desc_t operation;
-    status = dnnl_dilated_deconvolution_forward_desc_init(
+    status = tdnnl_guarded_dilated_deconvolution_forward_desc_init(
         &operation, dnnl_forward_inference, kind, tdnnl_native(src), tdnnl_native(weights), tdnnl_native(bias),
         tdnnl_native(dst), w.strides, w.dilations, w.pads_begin, w.pads_end);
     if (status == TDNNL_OK) status = tdnnl_pd_open(pd, &operation, sizeof operation, native, engine);
@@ -114,12 +118,12 @@ int tdnnl_inner_product_create(
     int status = tdnnl_pd_begin(&pd, &native, attributes, NULL, 0);
     if (status != TDNNL_OK) return status;
 #if TDNNL_V3
-    status = dnnl_inner_product_forward_primitive_desc_create(
+    status = tdnnl_guarded_inner_product_forward_primitive_desc_create(
         &pd->pd, tdnnl_native_engine(engine), dnnl_forward_inference, tdnnl_native(src), tdnnl_native(weights),
         tdnnl_native(bias), tdnnl_native(dst), native);
 #else
     dnnl_inner_product_desc_t operation;
-    status = dnnl_inner_product_forward_desc_init(
+    status = tdnnl_guarded_inner_product_forward_desc_init(
         &operation, dnnl_forward_inference, tdnnl_native(src), tdnnl_native(weights), tdnnl_native(bias),
         tdnnl_native(dst));
     if (status == TDNNL_OK) status = tdnnl_pd_open(pd, &operation, sizeof operation, native, engine);
@@ -138,12 +142,12 @@ int tdnnl_matmul_create(
     int status = tdnnl_pd_begin(&pd, &native, attributes, NULL, 0);
     if (status != TDNNL_OK) return status;
 #if TDNNL_V3
-    status = dnnl_matmul_primitive_desc_create(
+    status = tdnnl_guarded_matmul_primitive_desc_create(
         &pd->pd, tdnnl_native_engine(engine), tdnnl_native(src), tdnnl_native(weights), tdnnl_native(bias),
         tdnnl_native(dst), native);
 #else
     dnnl_matmul_desc_t operation;
-    status = dnnl_matmul_desc_init(
+    status = tdnnl_guarded_matmul_desc_init(
         &operation, tdnnl_native(src), tdnnl_native(weights), tdnnl_native(bias), tdnnl_native(dst));
     if (status == TDNNL_OK) status = tdnnl_pd_open(pd, &operation, sizeof operation, native, engine);
 #endif

@@ -19,14 +19,14 @@ int tdnnl_eltwise_create(
     int status = tdnnl_pd_begin(&pd, &native, attributes, steps + 1, count - 1);
     if (status != TDNNL_OK) return status;
 #if TDNNL_V3
-    status = dnnl_eltwise_forward_primitive_desc_create(
+    status = tdnnl_guarded_eltwise_forward_primitive_desc_create(
         &pd->pd, tdnnl_native_engine(engine), dnnl_forward_inference, steps[0].algorithm, tdnnl_native(src),
         tdnnl_native(dst), steps[0].alpha, steps[0].beta, native);
 #else
     dnnl_eltwise_desc_t operation;
     int same = tdnnl_md_format_kind(dst) == TDNNL_FORMAT_ANY || tdnnl_md_equal(src, dst);
     status = !same ? TDNNL_UNIMPLEMENTED
-                   : (int)dnnl_eltwise_forward_desc_init(
+                   : (int)tdnnl_guarded_eltwise_forward_desc_init(
                        &operation, dnnl_forward_inference, steps[0].algorithm, tdnnl_native(src), steps[0].alpha,
                        steps[0].beta);
     if (status == TDNNL_OK) status = tdnnl_pd_open(pd, &operation, sizeof operation, native, engine);
@@ -47,13 +47,13 @@ int tdnnl_binary_create(
     if (status != TDNNL_OK) return status;
     dnnl_alg_kind_t kind = tdnnl_native_algorithm(algorithm);
 #if TDNNL_V3
-    status = dnnl_binary_primitive_desc_create(
+    status = tdnnl_guarded_binary_primitive_desc_create(
         &pd->pd, tdnnl_native_engine(engine), kind, tdnnl_native(src0), tdnnl_native(src1), tdnnl_native(dst),
         native);
 #else
     dnnl_binary_desc_t operation;
     status =
-        dnnl_binary_desc_init(&operation, kind, tdnnl_native(src0), tdnnl_native(src1), tdnnl_native(dst));
+        tdnnl_guarded_binary_desc_init(&operation, kind, tdnnl_native(src0), tdnnl_native(src1), tdnnl_native(dst));
     if (status == TDNNL_OK) status = tdnnl_pd_open(pd, &operation, sizeof operation, native, engine);
 #endif
     return tdnnl_pd_end(out, pd, native, status);
@@ -70,14 +70,14 @@ int tdnnl_prelu_create(
     int status = tdnnl_pd_begin(&pd, &native, attributes, NULL, 0);
     if (status != TDNNL_OK) return status;
 #if TDNNL_V3
-    status = dnnl_prelu_forward_primitive_desc_create(
+    status = tdnnl_guarded_prelu_forward_primitive_desc_create(
         &pd->pd, tdnnl_native_engine(engine), dnnl_forward_inference, tdnnl_native(src), tdnnl_native(weights),
         tdnnl_native(dst), native);
 #else
     dnnl_prelu_desc_t operation;
     int same = tdnnl_md_format_kind(dst) == TDNNL_FORMAT_ANY || tdnnl_md_equal(src, dst);
     status = !same ? TDNNL_UNIMPLEMENTED
-                   : (int)dnnl_prelu_forward_desc_init(
+                   : (int)tdnnl_guarded_prelu_forward_desc_init(
                        &operation, dnnl_forward_inference, tdnnl_native(src), tdnnl_native(weights));
     if (status == TDNNL_OK) status = tdnnl_pd_open(pd, &operation, sizeof operation, native, engine);
 #endif
@@ -96,14 +96,14 @@ int tdnnl_shuffle_create(
     int status = tdnnl_pd_begin(&pd, &native, attributes, NULL, 0);
     if (status != TDNNL_OK) return status;
 #if TDNNL_V3
-    status = dnnl_shuffle_forward_primitive_desc_create(
+    status = tdnnl_guarded_shuffle_forward_primitive_desc_create(
         &pd->pd, tdnnl_native_engine(engine), dnnl_forward_inference, tdnnl_native(src), tdnnl_native(dst), axis,
         group_size, native);
 #else
     dnnl_shuffle_desc_t operation;
     int same = tdnnl_md_format_kind(dst) == TDNNL_FORMAT_ANY || tdnnl_md_equal(src, dst);
     status = !same ? TDNNL_UNIMPLEMENTED
-                   : (int)dnnl_shuffle_forward_desc_init(
+                   : (int)tdnnl_guarded_shuffle_forward_desc_init(
                        &operation, dnnl_forward_inference, tdnnl_native(src), axis, group_size);
     if (status == TDNNL_OK) status = tdnnl_pd_open(pd, &operation, sizeof operation, native, engine);
 #endif

@@ -18,7 +18,7 @@ int tdnnl_primitive_create(tdnnl_primitive **primitive, const tdnnl_pd *pd) {
     *primitive = NULL;
     if (!pd) return TDNNL_INVALID_ARGUMENTS;
     dnnl_primitive_t native = NULL;
-    int status = dnnl_primitive_create(&native, pd->pd);
+    int status = tdnnl_guarded_primitive_create(&native, pd->pd);
     if (status == TDNNL_OK) *primitive = (tdnnl_primitive *)native;
     return status;
 }
@@ -33,7 +33,7 @@ int tdnnl_memory_create(tdnnl_memory **memory, const tdnnl_md *md, tdnnl_engine 
     if (!md || !engine) return TDNNL_INVALID_ARGUMENTS;
     dnnl_memory_t native = NULL;
     int status =
-        dnnl_memory_create(&native, tdnnl_native(md), tdnnl_native_engine(engine), handle ? handle : DNNL_MEMORY_NONE);
+        tdnnl_guarded_memory_create(&native, tdnnl_native(md), tdnnl_native_engine(engine), handle ? handle : DNNL_MEMORY_NONE);
     if (status == TDNNL_OK) *memory = (tdnnl_memory *)native;
     return status;
 }
@@ -77,7 +77,7 @@ void tdnnl_arguments_destroy(tdnnl_arguments *list) { free(list); }
 
 int tdnnl_execute(const tdnnl_primitive *primitive, tdnnl_stream *stream, const tdnnl_arguments *list) {
     if (!primitive || !stream || !list) return TDNNL_INVALID_ARGUMENTS;
-    int status = dnnl_primitive_execute(
+    int status = tdnnl_guarded_primitive_execute(
         (const_dnnl_primitive_t)primitive, (dnnl_stream_t)stream, list->count, list->entries);
     // On the CPU with OpenMP the call has done the work when it returns; waiting costs nothing and keeps the promise
     // with other runtimes.

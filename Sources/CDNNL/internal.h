@@ -5,6 +5,7 @@
 #define TENON_CDNNL_INTERNAL_H
 
 #include "CDNNL.h"
+#include "guarded.h"
 
 #include <dnnl.h>
 #include <stdlib.h>
@@ -54,6 +55,15 @@ static inline dnnl_engine_t tdnnl_native_engine(tdnnl_engine *engine) { return (
 
 // Takes a copy of a descriptor that oneDNN owns.
 int tdnnl_md_copy_native(tdnnl_md **md, tdnnl_native_md native);
+
+// Whether sizes of a window, and of the tensors that it moves over, are such as a model has; TDNNL_UNIMPLEMENTED if not.
+int tdnnl_gate_window(
+    const tdnnl_md *src, const tdnnl_md *dst, int32_t count, const int64_t *kernel, const int64_t *strides,
+    const int64_t *dilations, const int64_t *pads_begin, const int64_t *pads_end);
+// As above, the window being the last dimensions of `weights`.
+int tdnnl_gate_weights(
+    const tdnnl_md *src, const tdnnl_md *weights, const tdnnl_md *dst, const int64_t *strides, const int64_t *dilations,
+    const int64_t *pads_begin, const int64_t *pads_end);
 
 // One of oneDNN's own element-wise steps.
 typedef struct tdnnl_step {

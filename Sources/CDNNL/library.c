@@ -46,7 +46,7 @@ int tdnnl_set_threads(int32_t count) {
 int tdnnl_engine_create(tdnnl_engine **engine) {
     if (!engine) return TDNNL_INVALID_ARGUMENTS;
     dnnl_engine_t native = NULL;
-    int status = dnnl_engine_create(&native, dnnl_cpu, 0);
+    int status = tdnnl_guarded_engine_create(&native, dnnl_cpu, 0);
     *engine = status == TDNNL_OK ? (tdnnl_engine *)native : NULL;
     return status;
 }
@@ -60,7 +60,7 @@ int tdnnl_stream_create(tdnnl_stream **stream, tdnnl_engine *engine) {
     *stream = NULL;
     if (!engine) return TDNNL_INVALID_ARGUMENTS;
     dnnl_stream_t native = NULL;
-    int status = dnnl_stream_create(&native, tdnnl_native_engine(engine), dnnl_stream_default_flags);
+    int status = tdnnl_guarded_stream_create(&native, tdnnl_native_engine(engine), dnnl_stream_default_flags);
     if (status == TDNNL_OK) *stream = (tdnnl_stream *)native;
     return status;
 }

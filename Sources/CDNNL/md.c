@@ -26,13 +26,16 @@ _Static_assert(
 
 // oneDNN keeps sizes in 32-bit integers inside many kernels, and pads blocked dimensions; both are bounded here.
 static int check_dims(int32_t ndims, const int64_t *dims, int32_t dtype) {
-    int64_t bytes = (int64_t)tdnnl_dtype_size(dtype);
+    int64_t bytes = (int64_t)tdnnl_dtype_size(dtype), elements = 1;
     if (ndims < 1 || ndims > TDNNL_MAX_DIMS || !dims || bytes == 0) return TDNNL_INVALID_ARGUMENTS;
     for (int i = 0; i < ndims; i++) {
         if (dims[i] < 0 || dims[i] > INT32_MAX) return TDNNL_INVALID_ARGUMENTS;
         if (__builtin_mul_overflow(bytes, dims[i] > 0 ? dims[i] : 1, &bytes)) return TDNNL_INVALID_ARGUMENTS;
+        elements *= dims[i] > 0 ? dims[i] : 1;
     }
-    return bytes <= INT64_MAX >> 16 ? TDNNL_OK : TDNNL_INVALID_ARGUMENTS;
+    if (bytes > INT64_MAX >> 16) return TDNNL_INVALID_ARGUMENTS;
+    // Products of sizes are 32-bit integers inside as well.
+    return elements <= INT32_MAX ? TDNNL_OK : TDNNL_UNIMPLEMENTED;
 }
 
 static int check_strides(int32_t ndims, const int64_t *dims, const int64_t *strides) {
@@ -65,9 +68,9 @@ int tdnnl_md_create_with_tag(tdnnl_md **md, int32_t ndims, const int64_t *dims, 
     tdnnl_md *made = allocate();
     if (!made) return TDNNL_OUT_OF_MEMORY;
 #if TDNNL_V3
-    status = dnnl_memory_desc_create_with_tag(&made->desc, ndims, dims, (dnnl_data_type_t)dtype, native_tags[tag]);
+    status = tdnnl_guarded_memory_desc_create_with_tag(&made->desc, ndims, dims, (dnnl_data_type_t)dtype, native_tags[tag]);
 #else
-    status = dnnl_memory_desc_init_by_tag(&made->desc, ndims, dims, (dnnl_data_type_t)dtype, native_tags[tag]);
+    status = tdnnl_guarded_memory_desc_init_by_tag(&made->desc, ndims, dims, (dnnl_data_type_t)dtype, native_tags[tag]);
 #endif
     return finish(md, made, status);
 }
@@ -92,9 +95,9 @@ int tdnnl_md_create_with_strides(
     tdnnl_md *made = allocate();
     if (!made) return TDNNL_OUT_OF_MEMORY;
 #if TDNNL_V3
-    status = dnnl_memory_desc_create_with_strides(&made->desc, ndims, dims, (dnnl_data_type_t)dtype, strides);
+    status = tdnnl_guarded_memory_desc_create_with_strides(&made->desc, ndims, dims, (dnnl_data_type_t)dtype, strides);
 #else
-    status = dnnl_memory_desc_init_by_strides(&made->desc, ndims, dims, (dnnl_data_type_t)dtype, strides);
+    status = tdnnl_guarded_memory_desc_init_by_strides(&made->desc, ndims, dims, (dnnl_data_type_t)dtype, strides);
 #endif
     return finish(md, made, status);
 }
@@ -109,7 +112,7 @@ int tdnnl_md_copy_native(tdnnl_md **md, tdnnl_native_md native) {
     tdnnl_md *made = allocate();
     if (!made) return TDNNL_OUT_OF_MEMORY;
 #if TDNNL_V3
-    int status = dnnl_memory_desc_clone(&made->desc, native);
+    int status = tdnnl_guarded_memory_desc_clone(&made->desc, native);
 #else
     made->desc = *native;
     int status = TDNNL_OK;
@@ -189,9 +192,9 @@ int tdnnl_md_submemory(tdnnl_md **md, const tdnnl_md *parent, const int64_t *dim
     tdnnl_md *made = allocate();
     if (!made) return TDNNL_OUT_OF_MEMORY;
 #if TDNNL_V3
-    int status = dnnl_memory_desc_create_submemory(&made->desc, parent->desc, dims, offsets);
+    int status = tdnnl_guarded_memory_desc_create_submemory(&made->desc, parent->desc, dims, offsets);
 #else
-    int status = dnnl_memory_desc_init_submemory(&made->desc, &parent->desc, dims, offsets);
+    int status = tdnnl_guarded_memory_desc_init_submemory(&made->desc, &parent->desc, dims, offsets);
 #endif
     return finish(md, made, status);
 }
@@ -204,7 +207,7 @@ int tdnnl_md_reshape(tdnnl_md **md, const tdnnl_md *other, int32_t ndims, const 
     if (status != TDNNL_OK) return status;
     tdnnl_md *made = allocate();
     if (!made) return TDNNL_OUT_OF_MEMORY;
-    status = dnnl_memory_desc_reshape(&made->desc, tdnnl_native(other), ndims, dims);
+    status = tdnnl_guarded_memory_desc_reshape(&made->desc, tdnnl_native(other), ndims, dims);
     return finish(md, made, status);
 }
 
@@ -223,7 +226,7 @@ int tdnnl_md_permute(tdnnl_md **md, const tdnnl_md *other, const int32_t *permut
     }
     tdnnl_md *made = allocate();
     if (!made) return TDNNL_OUT_OF_MEMORY;
-    int status = dnnl_memory_desc_permute_axes(&made->desc, tdnnl_native(other), native);
+    int status = tdnnl_guarded_memory_desc_permute_axes(&made->desc, tdnnl_native(other), native);
     return finish(md, made, status);
 }
 

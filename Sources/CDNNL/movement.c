@@ -14,7 +14,7 @@ int tdnnl_reorder_create(
     int status = tdnnl_pd_begin(&pd, &native, attributes, NULL, 0);
     if (status != TDNNL_OK) return status;
     dnnl_engine_t on = tdnnl_native_engine(engine);
-    status = dnnl_reorder_primitive_desc_create(&pd->pd, tdnnl_native(src), on, tdnnl_native(dst), on, native);
+    status = tdnnl_guarded_reorder_primitive_desc_create(&pd->pd, tdnnl_native(src), on, tdnnl_native(dst), on, native);
     return tdnnl_pd_end(out, pd, native, status);
 }
 
@@ -47,10 +47,10 @@ int tdnnl_concat_create(
     if (status == TDNNL_OK) {
         dnnl_engine_t on = tdnnl_native_engine(engine);
 #if TDNNL_V3
-        status = dnnl_concat_primitive_desc_create(
+        status = tdnnl_guarded_concat_primitive_desc_create(
             &pd->pd, on, tdnnl_native(dst), count, axis, (const_dnnl_memory_desc_t const *)list, native);
 #else
-        status = dnnl_concat_primitive_desc_create(&pd->pd, tdnnl_native(dst), count, axis, list, native, on);
+        status = tdnnl_guarded_concat_primitive_desc_create(&pd->pd, tdnnl_native(dst), count, axis, list, native, on);
 #endif
         status = tdnnl_pd_end(out, pd, native, status);
     }
@@ -72,10 +72,10 @@ int tdnnl_sum_create(
     if (status == TDNNL_OK) {
         dnnl_engine_t on = tdnnl_native_engine(engine);
 #if TDNNL_V3
-        status = dnnl_sum_primitive_desc_create(
+        status = tdnnl_guarded_sum_primitive_desc_create(
             &pd->pd, on, tdnnl_native(dst), count, scales, (const_dnnl_memory_desc_t const *)list, native);
 #else
-        status = dnnl_sum_primitive_desc_create(&pd->pd, tdnnl_native(dst), count, scales, list, native, on);
+        status = tdnnl_guarded_sum_primitive_desc_create(&pd->pd, tdnnl_native(dst), count, scales, list, native, on);
 #endif
         status = tdnnl_pd_end(out, pd, native, status);
     }

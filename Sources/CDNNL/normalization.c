@@ -32,13 +32,13 @@ int tdnnl_batch_normalization_create(
     int status = tdnnl_pd_begin(&pd, &native, attributes, NULL, 0);
     if (status != TDNNL_OK) return status;
 #if TDNNL_V3
-    status = dnnl_batch_normalization_forward_primitive_desc_create(
+    status = tdnnl_guarded_batch_normalization_forward_primitive_desc_create(
         &pd->pd, tdnnl_native_engine(engine), dnnl_forward_inference, tdnnl_native(src), tdnnl_native(dst), epsilon,
         native_flags(flags), native);
 #else
     dnnl_batch_normalization_desc_t operation;
     status = !same_layout(src, dst) ? TDNNL_UNIMPLEMENTED
-                                    : (int)dnnl_batch_normalization_forward_desc_init(
+                                    : (int)tdnnl_guarded_batch_normalization_forward_desc_init(
                                         &operation, dnnl_forward_inference, tdnnl_native(src), epsilon,
                                         native_flags(flags));
     if (status == TDNNL_OK) status = tdnnl_pd_open(pd, &operation, sizeof operation, native, engine);
@@ -57,13 +57,13 @@ int tdnnl_layer_normalization_create(
     int status = tdnnl_pd_begin(&pd, &native, attributes, NULL, 0);
     if (status != TDNNL_OK) return status;
 #if TDNNL_V3
-    status = dnnl_layer_normalization_forward_primitive_desc_create(
+    status = tdnnl_guarded_layer_normalization_forward_primitive_desc_create(
         &pd->pd, tdnnl_native_engine(engine), dnnl_forward_inference, tdnnl_native(src), tdnnl_native(dst),
         tdnnl_native(stat), epsilon, native_flags(flags), native);
 #else
     dnnl_layer_normalization_desc_t operation;
     status = !same_layout(src, dst) ? TDNNL_UNIMPLEMENTED
-                                    : (int)dnnl_layer_normalization_forward_desc_init(
+                                    : (int)tdnnl_guarded_layer_normalization_forward_desc_init(
                                         &operation, dnnl_forward_inference, tdnnl_native(src), tdnnl_native(stat),
                                         epsilon, native_flags(flags));
     if (status == TDNNL_OK) status = tdnnl_pd_open(pd, &operation, sizeof operation, native, engine);
@@ -84,12 +84,12 @@ int tdnnl_softmax_create(
     if (status != TDNNL_OK) return status;
     dnnl_alg_kind_t kind = tdnnl_native_algorithm(algorithm);
 #if TDNNL_V3
-    status = dnnl_softmax_forward_primitive_desc_create(
+    status = tdnnl_guarded_softmax_forward_primitive_desc_create(
         &pd->pd, tdnnl_native_engine(engine), dnnl_forward_inference, kind, tdnnl_native(src), tdnnl_native(dst),
         axis, native);
 #else
     dnnl_softmax_v2_desc_t operation;
-    status = dnnl_softmax_v2_forward_desc_init(
+    status = tdnnl_guarded_softmax_v2_forward_desc_init(
         &operation, dnnl_forward_inference, kind, tdnnl_native(src), tdnnl_native(dst), axis);
     if (status == TDNNL_OK) status = tdnnl_pd_open(pd, &operation, sizeof operation, native, engine);
 #endif
@@ -110,14 +110,14 @@ int tdnnl_lrn_create(
     if (status != TDNNL_OK) return status;
     dnnl_alg_kind_t kind = tdnnl_native_algorithm(algorithm);
 #if TDNNL_V3
-    status = dnnl_lrn_forward_primitive_desc_create(
+    status = tdnnl_guarded_lrn_forward_primitive_desc_create(
         &pd->pd, tdnnl_native_engine(engine), dnnl_forward_inference, kind, tdnnl_native(src), tdnnl_native(dst),
         local_size, alpha, beta, k, native);
 #else
     dnnl_lrn_desc_t operation;
     status = !same_layout(src, dst)
                  ? TDNNL_UNIMPLEMENTED
-                 : (int)dnnl_lrn_forward_desc_init(
+                 : (int)tdnnl_guarded_lrn_forward_desc_init(
                      &operation, dnnl_forward_inference, kind, tdnnl_native(src), local_size, alpha, beta, k);
     if (status == TDNNL_OK) status = tdnnl_pd_open(pd, &operation, sizeof operation, native, engine);
 #endif

@@ -16,9 +16,9 @@ static int is_wrong(const tdnnl_pd *pd) {
 }
 
 static int step(tdnnl_pd *pd) {
-    int status = dnnl_primitive_desc_iterator_next(pd->iterator);
+    int status = tdnnl_guarded_primitive_desc_iterator_next(pd->iterator);
     if (status != TDNNL_OK) return status;
-    dnnl_primitive_desc_t next = dnnl_primitive_desc_iterator_fetch(pd->iterator);
+    dnnl_primitive_desc_t next = tdnnl_guarded_primitive_desc_iterator_fetch(pd->iterator);
     if (!next) return TDNNL_OUT_OF_MEMORY;
     dnnl_primitive_desc_destroy(pd->pd);
     pd->pd = next;
@@ -30,14 +30,14 @@ int tdnnl_pd_open(
     pd->operation = malloc(size);
     if (!pd->operation) return TDNNL_OUT_OF_MEMORY;
     memcpy(pd->operation, operation, size);
-    int status = dnnl_primitive_desc_iterator_create(
+    int status = tdnnl_guarded_primitive_desc_iterator_create(
         &pd->iterator, (const_dnnl_op_desc_t)pd->operation, native, tdnnl_native_engine(engine), NULL);
     if (status != TDNNL_OK) {
         pd->iterator = NULL;
         // With no implementation at all, oneDNN says here what creating the primitive would call unimplemented.
         return status == dnnl_iterator_ends ? TDNNL_UNIMPLEMENTED : status;
     }
-    pd->pd = dnnl_primitive_desc_iterator_fetch(pd->iterator);
+    pd->pd = tdnnl_guarded_primitive_desc_iterator_fetch(pd->iterator);
     if (!pd->pd) return TDNNL_UNIMPLEMENTED;
     while (status == TDNNL_OK && is_wrong(pd)) status = step(pd);
     return status == TDNNL_LAST_IMPL ? TDNNL_UNIMPLEMENTED : status;
@@ -67,7 +67,7 @@ int tdnnl_pd_clone(tdnnl_pd **out, const tdnnl_pd *other) {
     copy->iterator = NULL;
     copy->operation = NULL;
 #endif
-    int status = dnnl_primitive_desc_clone(&copy->pd, other->pd);
+    int status = tdnnl_guarded_primitive_desc_clone(&copy->pd, other->pd);
     if (status != TDNNL_OK) {
         free(copy);
         return status;
@@ -80,7 +80,7 @@ int tdnnl_pd_next(tdnnl_pd *pd) {
     if (!pd) return TDNNL_INVALID_ARGUMENTS;
     if (pd->is_copy) return TDNNL_LAST_IMPL;
 #if TDNNL_V3
-    int status = dnnl_primitive_desc_next_impl(pd->pd);
+    int status = tdnnl_guarded_primitive_desc_next_impl(pd->pd);
     return status == dnnl_last_impl_reached ? TDNNL_LAST_IMPL : status;
 #else
     if (!pd->iterator) return TDNNL_LAST_IMPL;

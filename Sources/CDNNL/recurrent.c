@@ -28,14 +28,14 @@ int tdnnl_lstm_create(
     int status = tdnnl_pd_begin(&pd, &native, attributes, NULL, 0);
     if (status != TDNNL_OK) return status;
 #if TDNNL_V3
-    status = dnnl_lstm_forward_primitive_desc_create(
+    status = tdnnl_guarded_lstm_forward_primitive_desc_create(
         &pd->pd, tdnnl_native_engine(engine), dnnl_forward_inference, way, tdnnl_native(src_layer),
         tdnnl_native(src_iter), tdnnl_native(src_iter_c), tdnnl_native(weights_layer), tdnnl_native(weights_iter),
         NULL, NULL, tdnnl_native(bias), tdnnl_native(dst_layer), tdnnl_native(dst_iter), tdnnl_native(dst_iter_c), 0,
         native);
 #else
     dnnl_rnn_desc_t operation;
-    status = dnnl_lstm_forward_desc_init(
+    status = tdnnl_guarded_lstm_forward_desc_init(
         &operation, dnnl_forward_inference, way, tdnnl_native(src_layer), tdnnl_native(src_iter),
         tdnnl_native(src_iter_c), tdnnl_native(weights_layer), tdnnl_native(weights_iter), tdnnl_native(bias),
         tdnnl_native(dst_layer), tdnnl_native(dst_iter), tdnnl_native(dst_iter_c), 0);

@@ -26,6 +26,8 @@ int tdnnl_pooling_create(
         holes[i] = dilation - 1;
         dilated |= dilation != 1;
     }
+    int sane = tdnnl_gate_window(src, dst, ndims - 2, kernel, strides, dilations, pads_begin, pads_end);
+    if (sane != TDNNL_OK) return sane;
     tdnnl_pd *pd;
     dnnl_primitive_attr_t native;
     int status = tdnnl_pd_begin(&pd, &native, attributes, NULL, 0);
@@ -33,19 +35,19 @@ int tdnnl_pooling_create(
     dnnl_alg_kind_t kind = tdnnl_native_algorithm(algorithm);
 #if TDNNL_V3
     (void)dilated;
-    status = dnnl_pooling_forward_primitive_desc_create(
+    status = tdnnl_guarded_pooling_forward_primitive_desc_create(
         &pd->pd, tdnnl_native_engine(engine), dnnl_forward_inference, kind, tdnnl_native(src), tdnnl_native(dst),
         strides, kernel, holes, pads_begin, pads_end, native);
 #else
     if (dilated) {
         dnnl_pooling_v2_desc_t operation;
-        status = dnnl_pooling_v2_forward_desc_init(
+        status = tdnnl_guarded_pooling_v2_forward_desc_init(
             &operation, dnnl_forward_inference, kind, tdnnl_native(src), tdnnl_native(dst), strides, kernel, holes,
             pads_begin, pads_end);
         if (status == TDNNL_OK) status = tdnnl_pd_open(pd, &operation, sizeof operation, native, engine);
     } else {
         dnnl_pooling_desc_t operation;
-        status = dnnl_pooling_forward_desc_init(
+        status = tdnnl_guarded_pooling_forward_desc_init(
             &operation, dnnl_forward_inference, kind, tdnnl_native(src), tdnnl_native(dst), strides, kernel,
             pads_begin, pads_end);
         if (status == TDNNL_OK) status = tdnnl_pd_open(pd, &operation, sizeof operation, native, engine);
@@ -67,12 +69,12 @@ int tdnnl_resampling_create(
     if (status != TDNNL_OK) return status;
     dnnl_alg_kind_t kind = tdnnl_native_algorithm(algorithm);
 #if TDNNL_V3
-    status = dnnl_resampling_forward_primitive_desc_create(
+    status = tdnnl_guarded_resampling_forward_primitive_desc_create(
         &pd->pd, tdnnl_native_engine(engine), dnnl_forward_inference, kind, factors, tdnnl_native(src),
         tdnnl_native(dst), native);
 #else
     dnnl_resampling_desc_t operation;
-    status = dnnl_resampling_forward_desc_init(
+    status = tdnnl_guarded_resampling_forward_desc_init(
         &operation, dnnl_forward_inference, kind, factors, tdnnl_native(src), tdnnl_native(dst));
     if (status == TDNNL_OK) status = tdnnl_pd_open(pd, &operation, sizeof operation, native, engine);
 #endif
@@ -93,11 +95,11 @@ int tdnnl_reduction_create(
     if (status != TDNNL_OK) return status;
     dnnl_alg_kind_t kind = tdnnl_native_algorithm(algorithm);
 #if TDNNL_V3
-    status = dnnl_reduction_primitive_desc_create(
+    status = tdnnl_guarded_reduction_primitive_desc_create(
         &pd->pd, tdnnl_native_engine(engine), kind, tdnnl_native(src), tdnnl_native(dst), p, epsilon, native);
 #else
     dnnl_reduction_desc_t operation;
-    status = dnnl_reduction_desc_init(&operation, kind, tdnnl_native(src), tdnnl_native(dst), p, epsilon);
+    status = tdnnl_guarded_reduction_desc_init(&operation, kind, tdnnl_native(src), tdnnl_native(dst), p, epsilon);
     if (status == TDNNL_OK) status = tdnnl_pd_open(pd, &operation, sizeof operation, native, engine);
 #endif
     return tdnnl_pd_end(out, pd, native, status);

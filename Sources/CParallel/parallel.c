@@ -2,7 +2,10 @@
 
 #include "CParallel.h"
 
+#include <pthread.h>
 #include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 /* The entry points of libgomp that compilers call, declared here because no omp.h comes with clang. */
@@ -40,6 +43,66 @@ void tenon_parallel_fork(int32_t threads, long count, tenon_parallel_body body, 
         body(context, 0, count);
     else
         GOMP_parallel(run_piece, &loop, (unsigned)threads, 0);
+}
+
+/* Threads that wait until all are there. */
+struct probe {
+    pthread_mutex_t mutex;
+    pthread_cond_t condition;
+    int done;
+};
+
+static void *wait_for_end(void *data)
+{
+    struct probe *probe = data;
+    pthread_mutex_lock(&probe->mutex);
+    while (!probe->done)
+        pthread_cond_wait(&probe->condition, &probe->mutex);
+    pthread_mutex_unlock(&probe->mutex);
+    return NULL;
+}
+
+/* How many of `wanted` more threads can exist at once. */
+static int32_t startable(int32_t wanted)
+{
+    struct probe probe = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0};
+    pthread_t *threads = calloc(wanted > 0 ? (size_t)wanted : 1, sizeof *threads);
+    int32_t count = 0;
+    if (!threads)
+        return 0;
+    /* The host's signals are for the host's threads. */
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    while (count < wanted && pthread_create(&threads[count], NULL, wait_for_end, &probe) == 0)
+        count++;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_mutex_lock(&probe.mutex);
+    probe.done = 1;
+    pthread_cond_broadcast(&probe.condition);
+    pthread_mutex_unlock(&probe.mutex);
+    for (int32_t i = 0; i < count; i++)
+        pthread_join(threads[i], NULL);
+    free(threads);
+    return count;
+}
+
+/* A run's team is a runner's thread and those that libgomp starts for it. */
+int32_t tenon_parallel_probe(int32_t threads) { return startable(threads); }
+
+static void do_nothing(void *data) { (void)data; }
+
+int32_t tenon_parallel_make_team(int32_t threads)
+{
+    if (threads > 1) {
+        int32_t others = startable(threads - 1);
+        if (others < threads - 1)
+            return others + 1;
+    }
+    omp_set_num_threads(threads);
+    if (threads > 1)
+        GOMP_parallel(do_nothing, NULL, (unsigned)threads, 0);
+    return threads;
 }
 
 int32_t tenon_parallel_set_threads(int32_t threads)

@@ -54,7 +54,7 @@ public func tenon_module_compare(
     _ inputs: UnsafePointer<tenon_tensor>!, _ input_count: Int, _ absolute_tolerance: Double,
     _ relative_tolerance: Double, _ comparison: UnsafeMutablePointer<OpaquePointer?>!
 ) -> tenon_status {
-    withStatus {
+    withStatus(limitedBy: options) {
         let result = try output(comparison, "comparison")
         let errors = try Verification.run(
             module: try Handle.object(module, ModuleHandle.self).module, backends: try compileBackends(options),

@@ -40,10 +40,12 @@ public func tenon_executable_options_init(
     _ options: UnsafeMutablePointer<tenon_executable_options>!, _ struct_size: UInt32
 ) { Sized.initialise(options, struct_size) }
 
-private func givenOptions(_ options: UnsafePointer<tenon_executable_options>?) throws -> tenon_executable_options {
-    try Sized.options(
+func givenOptions(_ options: UnsafePointer<tenon_executable_options>?) throws -> tenon_executable_options {
+    let given = try Sized.options(
         options, tenon_executable_options(), "tenon_executable_options",
         first: MemoryLayout<tenon_executable_options>.offset(of: \.progress))
+    try requireToken(given.cancel)
+    return given
 }
 
 /// The backends that a host brings, then those of the library.
@@ -54,7 +56,7 @@ func compileBackends(_ options: UnsafePointer<tenon_executable_options>?) throws
 
 func compileOptions(_ options: UnsafePointer<tenon_executable_options>?) throws -> CompileOptions {
     let given = try givenOptions(options)
-    guard given.flags & ~UInt32(3) == 0 else { throw invalid("flags \(given.flags) has bits that mean nothing") }
+    guard given.flags & ~UInt32(7) == 0 else { throw invalid("flags \(given.flags) has bits that mean nothing") }
     guard given.threads <= 1024 else { throw invalid("threads is \(given.threads); expected 0 to 1024") }
     var result = CompileOptions(threads: given.threads == 0 ? min(CPUCount.usable, 1024) : Int(given.threads))
     result.isReproducible = given.flags & 1 != 0
@@ -62,6 +64,7 @@ func compileOptions(_ options: UnsafePointer<tenon_executable_options>?) throws 
     // TENON_NUMERICS_DEFAULT, _STRICT, _FAST
     guard given.numerics <= 2 else { throw invalid("numerics is \(given.numerics); expected one of TENON_NUMERICS_…") }
     result.losesNaN = given.numerics == 2
+    result.flushesDenormals = given.flags & 4 != 0
     result.tuningMilliseconds = Int(given.tuning_milliseconds)
     if given.concurrent_runs > 0 { result.concurrentRuns = Int(given.concurrent_runs) }
     if given.cached_shapes > 0 { result.cachedShapes = Int(given.cached_shapes) }
@@ -76,7 +79,7 @@ public func tenon_compile(
     _ module: OpaquePointer!, _ options: UnsafePointer<tenon_executable_options>!,
     _ executable: UnsafeMutablePointer<OpaquePointer?>!
 ) -> tenon_status {
-    withStatus {
+    withStatus(limitedBy: options) {
         let result = try output(executable, "executable")
         let handle = try Handle.object(module, ModuleHandle.self)
         let compiled = try Executable(

@@ -71,7 +71,7 @@ public func tenon_module_fuse_rules(
     _ module: OpaquePointer!, _ rules: UnsafePointer<tenon_fusion_rule>!, _ count: Int, _ flags: UInt32,
     _ options: UnsafePointer<tenon_pass_options>!
 ) -> tenon_status {
-    withStatus {
+    withStatus(limitedBy: options) {
         let handle = try Handle.object(module, ModuleHandle.self)
         try apply(try fusionPass(try fusionRules(rules, count), flags), to: handle, try context(options))
     }
@@ -82,7 +82,7 @@ public func tenon_module_explain_rules(
     _ module: OpaquePointer!, _ rules: UnsafePointer<tenon_fusion_rule>!, _ count: Int, _ format: UInt32,
     _ options: UnsafePointer<tenon_pass_options>!, _ text: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>!
 ) -> tenon_status {
-    withStatus {
+    withStatus(limitedBy: options) {
         let result = try output(text, "text")
         let handle = try Handle.object(module, ModuleHandle.self)
         let pass = FuseOpsByPattern(try fusionRules(rules, count))

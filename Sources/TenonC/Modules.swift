@@ -81,8 +81,15 @@ public func tenon_print_options_init(_ options: UnsafeMutablePointer<tenon_print
     Sized.initialise(options, struct_size)
 }
 
+func givenPrintOptions(_ options: UnsafePointer<tenon_print_options>?) throws -> tenon_print_options {
+    // The first version ended with `with_data`.
+    let given = try Sized.options(options, tenon_print_options(), "tenon_print_options", first: 12)
+    try requireToken(given.cancel)
+    return given
+}
+
 private func printOptions(_ options: UnsafePointer<tenon_print_options>?) throws -> PrintOptions {
-    let given = try Sized.options(options, tenon_print_options(), "tenon_print_options")
+    let given = try givenPrintOptions(options)
     var result = PrintOptions(constants: given.with_data != 0 ? .data : .references)
     if given.inline_elements > 0 { result.inlineElements = Int(given.inline_elements) }
     return result
@@ -93,10 +100,13 @@ public func tenon_module_print(
     _ module: OpaquePointer!, _ options: UnsafePointer<tenon_print_options>!,
     _ text: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>!
 ) -> tenon_status {
-    withStatus {
+    withStatus(limitedBy: options) {
         let result = try output(text, "text")
         let handle = try Handle.object(module, ModuleHandle.self)
-        result.pointee = try transferred(handle.module.text(try printOptions(options)))
+        let text = handle.module.text(try printOptions(options))
+        // Printing leaves out the rest when its time is over.
+        try Work.limits?.checkCut()
+        result.pointee = try transferred(text)
     }
 }
 
@@ -105,11 +115,13 @@ public func tenon_module_print_function(
     _ module: OpaquePointer!, _ function: UnsafePointer<CChar>!, _ options: UnsafePointer<tenon_print_options>!,
     _ text: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>!
 ) -> tenon_status {
-    withStatus {
+    withStatus(limitedBy: options) {
         let result = try output(text, "text")
         let handle = try Handle.object(module, ModuleHandle.self)
         let name = try string(function, "function")
-        result.pointee = try transferred(try handle.function(name).text(named: name, try printOptions(options)))
+        let text = try handle.function(name).text(named: name, try printOptions(options))
+        try Work.limits?.checkCut()
+        result.pointee = try transferred(text)
     }
 }
 

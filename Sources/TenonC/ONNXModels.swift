@@ -10,6 +10,14 @@ public func tenon_onnx_options_init(_ options: UnsafeMutablePointer<tenon_onnx_o
     Sized.initialise(options, struct_size)
 }
 
+func onnxOptions(_ options: UnsafePointer<tenon_onnx_options>?) throws -> tenon_onnx_options {
+    let given = try Sized.options(
+        options, tenon_onnx_options(), "tenon_onnx_options",
+        first: MemoryLayout<tenon_onnx_options>.offset(of: \.timeout_nanoseconds))
+    try requireToken(given.cancel)
+    return given
+}
+
 private func importOptions(_ given: tenon_onnx_options) throws -> ONNXImportOptions {
     var options = ONNXImportOptions()
     if given.max_rank > 0 { options.limits.rank = Int(given.max_rank) }
@@ -39,9 +47,9 @@ public func tenon_module_load_onnx(
     _ path: UnsafePointer<CChar>!, _ options: UnsafePointer<tenon_onnx_options>!,
     _ module: UnsafeMutablePointer<OpaquePointer?>!
 ) -> tenon_status {
-    withStatus {
+    withStatus(limitedBy: options) {
         let result = try output(module, "module")
-        let given = try Sized.options(options, tenon_onnx_options(), "tenon_onnx_options")
+        let given = try onnxOptions(options)
         let loaded = try ONNXImporter.load(path: try string(path, "path"), options: try importOptions(given))
         result.pointee = try ModuleHandle.make(verifying: loaded)
     }
@@ -52,9 +60,9 @@ public func tenon_module_parse_onnx(
     _ data: UnsafeRawPointer!, _ size: Int, _ options: UnsafePointer<tenon_onnx_options>!,
     _ module: UnsafeMutablePointer<OpaquePointer?>!
 ) -> tenon_status {
-    withStatus {
+    withStatus(limitedBy: options) {
         let result = try output(module, "module")
-        let given = try Sized.options(options, tenon_onnx_options(), "tenon_onnx_options")
+        let given = try onnxOptions(options)
         guard data != nil || size == 0, size >= 0 else { throw invalid("data is NULL, or its size is out of range") }
         let loaded = try ONNXImporter.load(
             bytes: UnsafeRawBufferPointer(start: data, count: size),
@@ -72,13 +80,21 @@ public func tenon_onnx_save_options_init(
     Sized.initialise(options, struct_size)
 }
 
+func saveOptions(_ options: UnsafePointer<tenon_onnx_save_options>?) throws -> tenon_onnx_save_options {
+    let given = try Sized.options(
+        options, tenon_onnx_save_options(), "tenon_onnx_save_options",
+        first: MemoryLayout<tenon_onnx_save_options>.offset(of: \.timeout_nanoseconds))
+    try requireToken(given.cancel)
+    return given
+}
+
 @implementation @_cdecl("tenon_module_save_onnx")
 public func tenon_module_save_onnx(
     _ module: OpaquePointer!, _ path: UnsafePointer<CChar>!, _ options: UnsafePointer<tenon_onnx_save_options>!
 ) -> tenon_status {
-    withStatus {
+    withStatus(limitedBy: options) {
         let handle = try Handle.object(module, ModuleHandle.self)
-        let given = try Sized.options(options, tenon_onnx_save_options(), "tenon_onnx_save_options")
+        let given = try saveOptions(options)
         var options = ONNXExportOptions()
         options.hasExternalData = given.external_data != 0
         if given.size_threshold > 0 { options.sizeThreshold = Int(clamping: given.size_threshold) }

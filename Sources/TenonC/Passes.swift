@@ -15,10 +15,12 @@ public func tenon_pass_options_init(_ options: UnsafeMutablePointer<tenon_pass_o
     Sized.initialise(options, struct_size)
 }
 
-private func passOptions(_ options: UnsafePointer<tenon_pass_options>?) throws -> tenon_pass_options {
-    try Sized.options(
+func passOptions(_ options: UnsafePointer<tenon_pass_options>?) throws -> tenon_pass_options {
+    let given = try Sized.options(
         options, tenon_pass_options(), "tenon_pass_options",
         first: MemoryLayout<tenon_pass_options>.offset(of: \.flags))
+    try requireToken(given.cancel)
+    return given
 }
 
 /// A pass of the library by name; the one that runs code generators knows those of the host.
@@ -65,7 +67,7 @@ func apply(_ pass: any ModulePass, to handle: ModuleHandle, _ context: PassConte
 public func tenon_module_apply(
     _ module: OpaquePointer!, _ pass: UnsafePointer<CChar>!, _ options: UnsafePointer<tenon_pass_options>!
 ) -> tenon_status {
-    withStatus {
+    withStatus(limitedBy: options) {
         let handle = try Handle.object(module, ModuleHandle.self)
         let pass = try libraryPass(try string(pass, "pass"), options)
         try apply(pass, to: handle, try context(options))
@@ -76,7 +78,7 @@ public func tenon_module_apply(
 public func tenon_module_optimize(
     _ module: OpaquePointer!, _ options: UnsafePointer<tenon_pass_options>!
 ) -> tenon_status {
-    withStatus {
+    withStatus(limitedBy: options) {
         try apply(Library.pipeline, to: try Handle.object(module, ModuleHandle.self), try context(options))
     }
 }
@@ -122,7 +124,7 @@ public func tenon_module_apply_passes(
     _ module: OpaquePointer!, _ passes: UnsafePointer<tenon_pass>!, _ count: Int,
     _ options: UnsafePointer<tenon_pass_options>!
 ) -> tenon_status {
-    withStatus {
+    withStatus(limitedBy: options) {
         let handle = try Handle.object(module, ModuleHandle.self)
         let given = try Sized.array(passes, count, tenon_pass(), "passes")
         let sequence = Sequential(try given.enumerated().map { try pass($1, $0, options) })

@@ -27,7 +27,7 @@ public func tenon_module_fuse(
     _ module: OpaquePointer!, _ rules: UnsafePointer<CChar>!, _ flags: UInt32,
     _ options: UnsafePointer<tenon_pass_options>!
 ) -> tenon_status {
-    withStatus {
+    withStatus(limitedBy: options) {
         let handle = try Handle.object(module, ModuleHandle.self)
         let rules = try FusionPattern.parseRules(try string(rules, "rules"))
         try apply(try fusionPass(rules, flags), to: handle, try context(options))
@@ -38,7 +38,7 @@ public func tenon_module_fuse(
 public func tenon_module_rewrite(
     _ module: OpaquePointer!, _ rule: UnsafePointer<CChar>!, _ options: UnsafePointer<tenon_pass_options>!
 ) -> tenon_status {
-    withStatus {
+    withStatus(limitedBy: options) {
         let handle = try Handle.object(module, ModuleHandle.self)
         try apply(
             try TextRewriter(name: "rewrite", text: try string(rule, "rule")), to: handle, try context(options))
@@ -50,7 +50,7 @@ public func tenon_module_explain(
     _ module: OpaquePointer!, _ rules: UnsafePointer<CChar>!, _ format: UInt32,
     _ options: UnsafePointer<tenon_pass_options>!, _ text: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>!
 ) -> tenon_status {
-    withStatus {
+    withStatus(limitedBy: options) {
         let result = try output(text, "text")
         let handle = try Handle.object(module, ModuleHandle.self)
         let context = try context(options)

@@ -137,7 +137,7 @@ public func tenon_module_rewrite_rules(
     _ module: OpaquePointer!, _ rules: UnsafePointer<tenon_rewrite_rule>!, _ count: Int,
     _ options: UnsafePointer<tenon_pass_options>!
 ) -> tenon_status {
-    withStatus {
+    withStatus(limitedBy: options) {
         let handle = try Handle.object(module, ModuleHandle.self)
         let rules = try Sized.array(rules, count, tenon_rewrite_rule(), "rules")
         let passes = try rules.enumerated().map { try rewriter($1, $0) }

@@ -1,9 +1,17 @@
+import CMemory
+import CParallel
 import CTenon
 import Glibc
 import TenonIR
 
 /// Runs the inside of an exported function: turns what it throws into a status and the thread's last error.
+///
+/// Numbers are computed under one floating-point environment, whatever the host has set; it finds its own again.
 func withStatus(_ body: () throws -> Void) -> tenon_status {
+    tenon_memory_begin()
+    _ = isListeningToMemory
+    let float = tenon_parallel_enter_float(0)
+    defer { tenon_parallel_leave_float(float) }
     do {
         try body()
         return TENON_OK
@@ -15,6 +23,12 @@ func withStatus(_ body: () throws -> Void) -> tenon_status {
         return TENON_ERROR_INTERNAL
     }
 }
+
+/// Work under way asks whether memory has run short, and ends then.
+private let isListeningToMemory: Bool = {
+    Work.isMemoryShort = { tenon_memory_is_short() }
+    return true
+}()
 
 func invalid(_ message: ErrorMessage) -> TenonError { TenonError(.invalidArgument, message) }
 

@@ -156,25 +156,29 @@ public enum FusedConv2d {
     // MARK: - Executables
 
     private static func executable(_ geometry: Geometry, _ shapes: [[Int64]]) throws -> Executable {
-        let known = cache.withLock { cache -> Executable? in
-            cache.clock += 1
-            cache.entries[geometry]?.lastUse = cache.clock
-            return cache.entries[geometry]?.executable
+        let known = ForkBarrier.away {
+            cache.withLock { cache -> Executable? in
+                cache.clock += 1
+                cache.entries[geometry]?.lastUse = cache.clock
+                return cache.entries[geometry]?.executable
+            }
         }
         if let known { return known }
         let made = try make(geometry, shapes)
         // Whoever came first wins; what is pushed out ends behind the lock, and lives on in calls that use it.
-        let (kept, _) = cache.withLock { cache -> (Executable, Executable?) in
-            if let other = cache.entries[geometry]?.executable { return (other, made) }
-            var evicted: Executable?
-            if cache.entries.count >= cacheCapacity,
-                let oldest = cache.entries.min(by: { $0.value.lastUse < $1.value.lastUse })
-            {
-                evicted = oldest.value.executable
-                cache.entries[oldest.key] = nil
+        let (kept, _) = ForkBarrier.away {
+            cache.withLock { cache -> (Executable, Executable?) in
+                if let other = cache.entries[geometry]?.executable { return (other, made) }
+                var evicted: Executable?
+                if cache.entries.count >= cacheCapacity,
+                    let oldest = cache.entries.min(by: { $0.value.lastUse < $1.value.lastUse })
+                {
+                    evicted = oldest.value.executable
+                    cache.entries[oldest.key] = nil
+                }
+                cache.entries[geometry] = Entry(executable: made, lastUse: cache.clock)
+                return (made, evicted)
             }
-            cache.entries[geometry] = Entry(executable: made, lastUse: cache.clock)
-            return (made, evicted)
         }
         return kept
     }

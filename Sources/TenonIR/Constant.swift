@@ -111,13 +111,15 @@ public final class Constant: Hashable, @unchecked Sendable {
     public var bytes: UnsafeRawBufferPointer {
         let alignment = max(dtype.byteCount, 1)
         guard Int(bitPattern: source.baseAddress) % alignment != 0, let base = source.baseAddress else { return source }
-        let copy = aligned.withLock { copy in
-            if copy == 0, let memory = AlignedMemory.allocate(source.count) {
-                memory.copyMemory(from: base, byteCount: source.count)
-                copy = UInt(bitPattern: memory)
-                releasePages()
+        let copy = ForkBarrier.away {
+            aligned.withLock { copy in
+                if copy == 0, let memory = AlignedMemory.allocate(source.count) {
+                    memory.copyMemory(from: base, byteCount: source.count)
+                    copy = UInt(bitPattern: memory)
+                    releasePages()
+                }
+                return copy
             }
-            return copy
         }
         // Without memory for a copy slow loads are left.
         return copy == 0

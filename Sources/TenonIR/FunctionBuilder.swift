@@ -68,7 +68,7 @@ public struct FunctionBuilder: Sendable {
 
     public mutating func tuple(_ fields: [Operand], name: String = "") throws -> ValueID {
         for field in fields { try check(field) }
-        return bind(.tuple(fields), .tuple(fields.map { function.type(of: $0) }), name: name)
+        return bind(.tuple(fields), try .tuple(checking: fields.map { function.type(of: $0) }), name: name)
     }
 
     public mutating func tupleGetItem(_ tuple: Operand, _ index: Int, name: String = "") throws -> ValueID {

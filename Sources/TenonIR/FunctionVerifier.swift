@@ -143,7 +143,7 @@ struct FunctionVerifier {
     private func type(of expression: Expression) throws -> ValueType? {
         switch expression {
         case .call(let call): return try type(of: call)
-        case .tuple(let fields): return .tuple(fields.map { function.type(of: $0) })
+        case .tuple(let fields): return try .tuple(checking: fields.map { function.type(of: $0) })
         case .tupleGetItem(let operand, let index):
             switch function.type(of: operand) {
             case .tuple(let fields) where fields.indices.contains(index): return fields[index]

@@ -14,6 +14,7 @@ extension Parser {
         default:
             let operand = try self.operand()
             if case .tuple(let fields) = operand, !isNext(".") {
+                _ = try ValueType.tuple(checking: fields.map { scope.function.type(of: $0) })
                 return (.tuple(fields), isTyped ? nil : scope.function.type(of: operand))
             }
             return try projection(of: operand)

@@ -5,6 +5,7 @@ struct Printer {
     private(set) var constants: [Constant] = []
     private var numbers: [ObjectIdentifier: Int] = [:]
     private let options: PrintOptions
+    private let limits = Work.limits
     private var indent = 0
     private var names = ValueNames(count: 0)
 
@@ -105,6 +106,8 @@ struct Printer {
     }
 
     private mutating func binding(_ binding: Binding, of function: Function) {
+        // Whoever asked for the text looks whether all of it is there.
+        if let limits, limits.isOver { return }
         line()
         define(binding.id, in: function)
         text += " = "

@@ -80,6 +80,28 @@ public indirect enum ValueType: Hashable, Sendable {
         return nil
     }
 
+    /// A type of nested tuples that a few bindings can make larger than memory: each holds the one before twice.
+    static let mostFields = 1 << 16
+
+    /// The type of a tuple of these, unless it nests too deep or holds too much.
+    public static func tuple(checking fields: [ValueType]) throws -> ValueType {
+        let type = ValueType.tuple(fields)
+        var left = mostFields
+        func visit(_ type: ValueType, _ depth: Int) -> Bool {
+            guard depth <= TextForm.nestingLimit else { return false }
+            left -= 1
+            guard left >= 0, case .tuple(let fields) = type else { return left >= 0 }
+            for field in fields where !visit(field, depth + 1) { return false }
+            return true
+        }
+        guard visit(type, 0) else {
+            throw TenonError(
+                .limitExceeded,
+                "a tuple holds more than \(mostFields) values, or nests deeper than \(TextForm.nestingLimit) levels")
+        }
+        return type
+    }
+
     /// Names of the symbols that occur in dimensions, in order of first occurrence.
     public func collectSymbols(into names: inout [String]) {
         switch self {

@@ -19,8 +19,8 @@ extension Interpreter {
                 results.count > state.count, case .tensor(let next) = results[0]
             else { throw error("its body gives no condition and state") }
             condition = next
-            state = Array(results[1...state.count])
-            let values = results[(state.count + 1)...]
+            let values = results.dropFirst(state.count + 1)
+            state = Array(results.dropFirst().prefix(state.count))
             if scans == nil { scans = [[Constant]](repeating: [], count: values.count) }
             for (index, value) in values.enumerated() {
                 guard case .tensor(let constant) = value, scans?.indices.contains(index) == true else {
@@ -50,7 +50,7 @@ extension Interpreter {
         guard let first = values.first else { throw error("a scan value is missing") }
         let (bytes, overflow) = first.bytes.count.multipliedReportingOverflow(by: values.count)
         guard !overflow, first.dtype != .string else { throw error("scan values of \(first.type) cannot be stacked") }
-        let memory = try AlignedBytes(bytes)
+        let memory = try AlignedBytes(counted: bytes)
         for (index, value) in values.enumerated() {
             guard value.shape == first.shape, value.dtype == first.dtype else {
                 throw TenonError(
@@ -70,7 +70,7 @@ extension Interpreter {
         guard case .tuple(let fields) = body.resultType, fields.count > states else {
             throw error("its body gives no condition and state")
         }
-        return try fields[(states + 1)...].map { field in
+        return try fields.dropFirst(states + 1).map { field in
             guard let type = field.asTensor, let dtype = type.dtype, let rank = type.rank else {
                 throw error("the type of a scan value is not known")
             }

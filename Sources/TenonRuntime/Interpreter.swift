@@ -28,7 +28,7 @@ public struct Interpreter {
     let environment: RunEnvironment
     var observer: Observer?
 
-    public init(module: Module, environment: RunEnvironment = RunEnvironment(), observer: Observer? = nil) {
+    public init(module: Module, environment: RunEnvironment = .current, observer: Observer? = nil) {
         self.module = module
         self.environment = environment
         self.observer = observer

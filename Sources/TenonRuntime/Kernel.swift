@@ -92,11 +92,20 @@ public struct Parallel: Sendable {
     public typealias Body = @convention(c) (_ context: UnsafeMutableRawPointer?, _ begin: Int, _ end: Int) -> Void
 
     public let threads: Int
+    /// What ends the loops before they are done: the rest of a loop is left out, and whoever runs the step throws.
+    public var limits: WorkLimits?
     /// Runs `body` over [0, count) in at most `threads` pieces and returns when all are done; nil: in place.
     let fork:
         (@convention(c) (_ threads: Int32, _ count: Int, _ body: Body, _ context: UnsafeMutableRawPointer?) -> Void)?
 
     public static let serial = Parallel(threads: 1, fork: nil)
+
+    /// These loops on the calling thread.
+    public var serially: Parallel {
+        var serial = Parallel.serial
+        serial.limits = limits
+        return serial
+    }
 
     /// Loops on the OpenMP team of the thread that runs, which oneDNN uses too.
     public static func openMP(threads: Int) -> Parallel {
@@ -121,6 +130,13 @@ public struct Parallel: Sendable {
     @usableFromInline func forEachRange(_ count: Int, _ grain: Int, _ body: (Range<Int>) -> Void) {
         guard count > 0 else { return }
         let pieces = min(threads, count / max(grain, 1))
+        if let limits {
+            return forked(pieces, count) { range in limits.inParts(range, grain: grain, body) }
+        }
+        forked(pieces, count, body)
+    }
+
+    private func forked(_ pieces: Int, _ count: Int, _ body: (Range<Int>) -> Void) {
         guard pieces > 1, let fork else { return body(0..<count) }
         // A struct around the closure: a bare closure behind a pointer would be wrapped once more, on the heap.
         withoutActuallyEscaping(body) { escaping in

@@ -8,6 +8,8 @@ public struct CompileOptions: Sendable {
     public var tuningMilliseconds: Int
     /// The same input gives the same bits, run after run.
     public var isReproducible: Bool
+    /// Numbers too small for the normal range count as 0 in runs, as inputs and as results.
+    public var flushesDenormals = false
     /// Upper bound for packed weights, arenas and scratch together, in bytes; nil for none.
     public var memoryLimit: Int?
     /// How many shapes of a module with symbolic dimensions are kept compiled at once; at least 1.

@@ -1,51 +1,29 @@
-import Glibc
-import Synchronization
 import TenonIR
-
-/// A flag that ends runs early. May be set from any thread, and stays set until `reset`.
-public final class CancelToken: Sendable {
-    private let flag = Atomic<Bool>(false)
-
-    public init() {}
-
-    public func cancel() { flag.store(true, ordering: .releasing) }
-    public func reset() { flag.store(false, ordering: .releasing) }
-    public var isCancelled: Bool { flag.load(ordering: .acquiring) }
-}
 
 /// What one run may be told by its caller, and what it hands to kernels and regions.
 public struct RunEnvironment: Sendable {
     /// Splits loops over the threads of this run.
     public var parallel: Parallel
-    public var cancel: CancelToken?
+    /// What ends the run before it is done; nil for nothing.
+    public var limits: WorkLimits? { parallel.limits }
+    public var cancel: CancelToken? { limits?.cancel }
     /// Nanoseconds of `MonotonicClock` after which the run gives up; nil for none.
-    public var deadline: UInt64?
+    public var deadline: UInt64? { limits?.deadline }
 
     public init(parallel: Parallel = .serial, cancel: CancelToken? = nil, deadline: UInt64? = nil) {
-        self.parallel = parallel
-        self.cancel = cancel
-        self.deadline = deadline
+        self.init(parallel: parallel, limits: WorkLimits(cancel: cancel, deadline: deadline))
     }
+
+    public init(parallel: Parallel = .serial, limits: WorkLimits?) {
+        self.parallel = parallel
+        self.parallel.limits = limits
+    }
+
+    /// The environment of work that is no run of its own: what ends the thread's work ends it.
+    public static var current: RunEnvironment { RunEnvironment(limits: Work.limits) }
 
     /// Throws `cancelled` or `deadlineExceeded` when the run shall not go on. Cheap: called between steps.
     @inlinable public func check() throws {
-        if cancel == nil, deadline == nil { return }
-        try checkSlow()
-    }
-
-    @usableFromInline func checkSlow() throws {
-        if let cancel, cancel.isCancelled { throw TenonError(.cancelled, "the run was cancelled") }
-        if let deadline, MonotonicClock.now >= deadline {
-            throw TenonError(.deadlineExceeded, "the deadline of the run has passed")
-        }
-    }
-}
-
-/// Time that only goes forward, in nanoseconds.
-public enum MonotonicClock {
-    public static var now: UInt64 {
-        var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
-        return UInt64(truncatingIfNeeded: time.tv_sec) &* 1_000_000_000 &+ UInt64(truncatingIfNeeded: time.tv_nsec)
+        if let limits { try limits.check() }
     }
 }

@@ -20,6 +20,10 @@ ABI_VERSION = 0
 ProgressFunction = CFUNCTYPE(c_int32, c_char_p, c_uint64, c_uint64, c_void_p)
 
 
+#: The last fields of the options of every call that may take long.
+LIMITS = [("timeout_nanoseconds", c_uint64), ("cancel", c_void_p)]
+
+
 class Tensor(Structure):
     """tenon_tensor"""
 
@@ -32,7 +36,7 @@ class Tensor(Structure):
 class PrintOptions(Structure):
     """tenon_print_options"""
 
-    _fields_ = [("struct_size", c_uint32), ("inline_elements", c_uint32), ("with_data", c_uint32)]
+    _fields_ = [("struct_size", c_uint32), ("inline_elements", c_uint32), ("with_data", c_uint32), *LIMITS]
 
 
 class OnnxOptions(Structure):
@@ -45,7 +49,7 @@ class OnnxOptions(Structure):
         ("dimension_names", POINTER(c_char_p)), ("dimension_values", POINTER(c_int64)), ("dimension_count", c_size_t),
         ("input_names", POINTER(c_char_p)), ("input_shapes", POINTER(POINTER(c_int64))),
         ("input_ranks", POINTER(c_uint32)), ("input_count", c_size_t),
-        ("progress", ProgressFunction), ("progress_data", c_void_p),
+        ("progress", ProgressFunction), ("progress_data", c_void_p), *LIMITS,
     ]
 
 
@@ -54,6 +58,7 @@ class OnnxSaveOptions(Structure):
 
     _fields_ = [
         ("struct_size", c_uint32), ("external_data", c_uint32), ("size_threshold", c_uint64), ("location", c_char_p),
+        *LIMITS,
     ]
 
 
@@ -149,7 +154,7 @@ class PassOptions(Structure):
         ("required_passes", POINTER(c_char_p)), ("required_pass_count", c_size_t),
         ("disabled_rules", POINTER(c_char_p)), ("disabled_rule_count", c_size_t),
         ("flags", c_uint32), ("reserved", c_uint32), ("instruments", POINTER(Instrument)), ("instrument_count", c_size_t),
-        ("backends", POINTER(Backend)), ("backend_count", c_size_t),
+        ("backends", POINTER(Backend)), ("backend_count", c_size_t), *LIMITS,
     ]
 
 
@@ -161,6 +166,7 @@ class ExecutableOptions(Structure):
         ("tuning_milliseconds", c_uint32), ("cached_shapes", c_uint32), ("cached_bytes", c_uint64),
         ("memory_limit", c_uint64), ("progress", ProgressFunction), ("progress_data", c_void_p),
         ("backends", POINTER(Backend)), ("backend_count", c_size_t), ("numerics", c_uint32), ("reserved", c_uint32),
+        *LIMITS,
     ]
 
 
@@ -263,6 +269,7 @@ STRUCTURES: dict[str, type[Structure]] = {
 COMPILE_REPRODUCIBLE = 1
 COMPILE_REFERENCE = 2
 NUMERICS = {None: 0, "strict": 1, "fast": 2}
+COMPILE_FLUSH_DENORMALS = 4
 RUN_PROFILE = 1
 PASS_VERIFY = 1
 DIM_UNKNOWN = -1

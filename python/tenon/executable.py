@@ -13,8 +13,10 @@ import numpy as np
 from . import _dtypes
 from ._handle import Handle, integers, new, text
 from ._lib import (
-    COMPILE_REFERENCE, NUMERICS, COMPILE_REPRODUCIBLE, RUN_PROFILE, ExecutableOptions, Memory, Port as _Port, RunOptions, Tensor, lib,
+    COMPILE_FLUSH_DENORMALS, COMPILE_REFERENCE, COMPILE_REPRODUCIBLE, NUMERICS, RUN_PROFILE, ExecutableOptions, Memory,
+    Port as _Port, RunOptions, Tensor, lib,
 )
+from ._limits import limits
 from ._progress import Progress, Reporter
 from ._tensors import as_array, fill
 from .backend import Backends
@@ -111,12 +113,17 @@ class Executable(Handle):
 
     _release = "tenon_executable_release"
 
-    def __init__(self, module: Module, *, progress: Progress | None = None, **options: Any):
+    def __init__(
+        self, module: Module, *, progress: Progress | None = None, timeout: float | None = None,
+        cancel: CancelToken | None = None, **options: Any,
+    ):
         """See ``tenon.compile``."""
         self._options = dict(options)
         # For pickling: an executable is its module and its options.
         self._module = module.copy()
         given = _options(**options)
+        for field, value in limits(timeout, cancel).items():
+            setattr(given, field, value)
         self._hosts = given.hosts
         try:
             with Reporter(progress) as reporter:
@@ -397,7 +404,7 @@ def _restore(module: Module, options: dict[str, Any]) -> Executable:
 def _options(
     threads: int = 0, reproducible: bool = False, reference: bool = False, tuning: float = 0.0, cached_shapes: int = 0,
     cached_bytes: int = 0, memory_limit: int = 0, concurrent_runs: int = 0, backends: Sequence[Any] = (),
-    numerics: str | None = None,
+    numerics: str | None = None, flush_denormals: bool = False,
 ) -> ExecutableOptions:
     for name, value in (("threads", threads), ("cached_shapes", cached_shapes), ("cached_bytes", cached_bytes),
                         ("memory_limit", memory_limit), ("concurrent_runs", concurrent_runs), ("tuning", tuning)):
@@ -408,7 +415,8 @@ def _options(
     hosts = Backends(backends)
     options = ExecutableOptions(
         struct_size=ctypes.sizeof(ExecutableOptions),
-        flags=(COMPILE_REPRODUCIBLE if reproducible else 0) | (COMPILE_REFERENCE if reference else 0),
+        flags=(COMPILE_REPRODUCIBLE if reproducible else 0) | (COMPILE_REFERENCE if reference else 0)
+        | (COMPILE_FLUSH_DENORMALS if flush_denormals else 0),
         threads=threads, concurrent_runs=concurrent_runs, tuning_milliseconds=int(tuning * 1000),
         cached_shapes=cached_shapes, cached_bytes=cached_bytes, memory_limit=memory_limit, backends=hosts.array,
         backend_count=hosts.count, numerics=NUMERICS[numerics])
@@ -437,6 +445,9 @@ def compile(module: Any, example_inputs: Any = None, **options: Any) -> Any:
         backends: ``tenon.Backend`` objects: they run the functions that carry ``Codegen`` with their names.
         numerics: ``"strict"``, the default, keeps NaN and infinities as ONNX does; ``"fast"`` may lose them where
             ``docs/fusion.md`` says so.
+        flush_denormals: runs take numbers below the normal range for 0.
+        timeout: seconds after which compiling and tuning raise DeadlineExceededError.
+        cancel: a token that ends them with CancelledError.
 
     Raises:
         LimitExceededError: the memory limit is too small. UnsupportedError: an operator has no kernel.

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, Iterator, Mapping, Sequence
 from ._attributes import Attributes
 from ._handle import Handle, integers, new, strings, text
 from ._lib import OnnxOptions, OnnxSaveOptions, PassOptions, PrintOptions, lib
+from ._limits import limits
 from ._progress import Progress, Reporter
 from .errors import NotFoundError, check
 from .graph import Graph, OwnedGraph
 
 if TYPE_CHECKING:
     from .drawing import Drawing
+    from .executable import CancelToken
 
 
 class Function:
@@ -67,12 +69,15 @@ class Functions(Mapping):
         return f"[{', '.join(self)}]"
 
 
-def _pass_options(level: int, disabled: Sequence[str], required: Sequence[str], rules: Sequence[str]) -> PassOptions:
+def _pass_options(
+    level: int, disabled: Sequence[str], required: Sequence[str], rules: Sequence[str], timeout: float | None = None,
+    cancel: CancelToken | None = None,
+) -> PassOptions:
     return PassOptions(
         struct_size=ctypes.sizeof(PassOptions), optimization_level=level,
         disabled_passes=strings(list(disabled)), disabled_pass_count=len(disabled),
         required_passes=strings(list(required)), required_pass_count=len(required),
-        disabled_rules=strings(list(rules)), disabled_rule_count=len(rules))
+        disabled_rules=strings(list(rules)), disabled_rule_count=len(rules), **limits(timeout, cancel))
 
 
 class Module(Handle):
@@ -109,7 +114,8 @@ class Module(Handle):
     def load_onnx(
         cls, model: str | os.PathLike | bytes, *, dimensions: Mapping[str, int] | None = None,
         shapes: Mapping[str, Sequence[int]] | None = None, directory: str | os.PathLike | None = None,
-        max_file_bytes: int = 0, progress: Progress | None = None,
+        max_file_bytes: int = 0, progress: Progress | None = None, timeout: float | None = None,
+        cancel: CancelToken | None = None,
     ) -> Module:
         """Imports an ONNX model from a file or from bytes.
 
@@ -120,6 +126,8 @@ class Module(Handle):
             directory: where external data of a model in bytes may lie; nowhere by default.
             max_file_bytes: refuse larger files; 0 for the default.
             progress: called as ``progress("import", done, total)`` with numbers of nodes; what it raises ends the import.
+            timeout: seconds after which the call raises DeadlineExceededError; so on every call that has it.
+            cancel: a token that ends the call with CancelledError; so on every call that has it.
 
         Raises:
             FileError, InvalidModelError, LimitExceededError; UnsupportedError with every operator that is not supported.
@@ -137,7 +145,7 @@ class Module(Handle):
             input_names=strings([name for name, _ in inputs]),
             input_shapes=pointers if inputs else None,
             input_ranks=(ctypes.c_uint32 * len(inputs))(*[len(shape) for _, shape in inputs]) if inputs else None,
-            input_count=len(inputs))
+            input_count=len(inputs), **limits(timeout, cancel))
         with Reporter(progress) as reporter:
             options.progress = reporter.function
             if isinstance(model, (bytes, bytearray, memoryview)):
@@ -159,7 +167,7 @@ class Module(Handle):
 
     def save_onnx(
         self, path: str | os.PathLike, *, external_data: bool = False, size_threshold: int = 1024,
-        location: str | None = None,
+        location: str | None = None, timeout: float | None = None, cancel: CancelToken | None = None,
     ) -> None:
         """Writes ``main`` as an ONNX model of operator set 20; composites and regions are written out in place.
 
@@ -177,7 +185,8 @@ class Module(Handle):
         options = OnnxSaveOptions(
             struct_size=ctypes.sizeof(OnnxSaveOptions), external_data=int(external_data),
             # 0 would mean the default.
-            size_threshold=max(size_threshold, 1), location=None if location is None else os.fsencode(location))
+            size_threshold=max(size_threshold, 1), location=None if location is None else os.fsencode(location),
+            **limits(timeout, cancel))
         check(lib.tenon_module_save_onnx(self._handle, os.fsencode(path), ctypes.byref(options)))
 
     def serialize_onnx(self) -> bytes:
@@ -195,7 +204,10 @@ class Module(Handle):
 
     # Looking
 
-    def print(self, *, inline_elements: int = 0, with_data: bool = False) -> str:
+    def print(
+        self, *, inline_elements: int = 0, with_data: bool = False, timeout: float | None = None,
+        cancel: CancelToken | None = None,
+    ) -> str:
         """The text form.
 
         Args:
@@ -203,7 +215,8 @@ class Module(Handle):
             with_data: add the data of all constants, so that the text parses back to an equal module.
         """
         options = PrintOptions(
-            struct_size=ctypes.sizeof(PrintOptions), inline_elements=inline_elements, with_data=int(with_data))
+            struct_size=ctypes.sizeof(PrintOptions), inline_elements=inline_elements, with_data=int(with_data),
+            **limits(timeout, cancel))
         return text(lib.tenon_module_print, self._handle, ctypes.byref(options))
 
     def __str__(self) -> str:
@@ -269,18 +282,18 @@ class Module(Handle):
 
     def apply(
         self, *passes: str, level: int = 0, disabled: Sequence[str] = (), required: Sequence[str] = (),
-        disabled_rules: Sequence[str] = (),
+        disabled_rules: Sequence[str] = (), timeout: float | None = None, cancel: CancelToken | None = None,
     ) -> Module:
         """A new module, with passes applied one after the other, by name (``tenon.passes()``)."""
         result = self.copy()
-        options = _pass_options(level, disabled, required, disabled_rules)
+        options = _pass_options(level, disabled, required, disabled_rules, timeout, cancel)
         for name in passes:
             check(lib.tenon_module_apply(result._handle, name.encode(), ctypes.byref(options)))
         return result
 
     def optimize(
         self, *, level: int = 0, disabled: Sequence[str] = (), required: Sequence[str] = (),
-        disabled_rules: Sequence[str] = (),
+        disabled_rules: Sequence[str] = (), timeout: float | None = None, cancel: CancelToken | None = None,
     ) -> Module:
         """A new module after the default pipeline: fused, and partitioned into regions of backends.
 
@@ -291,13 +304,13 @@ class Module(Handle):
             disabled_rules: fusion rules that are not applied, by name.
         """
         result = self.copy()
-        options = _pass_options(level, disabled, required, disabled_rules)
+        options = _pass_options(level, disabled, required, disabled_rules, timeout, cancel)
         check(lib.tenon_module_optimize(result._handle, ctypes.byref(options)))
         return result
 
     def fuse(
         self, rules: str, *, bind_constants: bool = True, annotate_codegen: bool = False,
-        disabled_rules: Sequence[str] = (),
+        disabled_rules: Sequence[str] = (), timeout: float | None = None, cancel: CancelToken | None = None,
     ) -> Module:
         """A new module in which every match of the rules is a function of its own.
 
@@ -320,19 +333,22 @@ class Module(Handle):
         [main, fused_relax_matmul_relax_nn_relu]
         """
         result = self.copy()
-        options = _pass_options(0, (), (), disabled_rules)
+        options = _pass_options(0, (), (), disabled_rules, timeout, cancel)
         flags = (0 if bind_constants else 1) | (2 if annotate_codegen else 0)
         check(lib.tenon_module_fuse(result._handle, rules.encode(), flags, ctypes.byref(options)))
         return result
 
-    def rewrite(self, rule: str) -> Module:
+    def rewrite(self, rule: str, *, timeout: float | None = None, cancel: CancelToken | None = None) -> Module:
         """A new module, rewritten by a rule in text until nothing changes: the functions ``before`` and ``after``."""
         result = self.copy()
-        options = _pass_options(0, (), (), ())
+        options = _pass_options(0, (), (), (), timeout, cancel)
         check(lib.tenon_module_rewrite(result._handle, rule.encode(), ctypes.byref(options)))
         return result
 
-    def explain(self, rules: str | None = None, *, json: bool = False, disabled_rules: Sequence[str] = ()) -> str:
+    def explain(
+        self, rules: str | None = None, *, json: bool = False, disabled_rules: Sequence[str] = (),
+        timeout: float | None = None, cancel: CancelToken | None = None,
+    ) -> str:
         """What fusion rules would fuse, and for each near miss the first thing that failed.
 
         Args:
@@ -340,7 +356,7 @@ class Module(Handle):
             json: an object with the lists ``fused`` and ``near_misses`` instead of lines for people.
             disabled_rules: rules that are not applied, by name.
         """
-        options = _pass_options(0, (), (), disabled_rules)
+        options = _pass_options(0, (), (), disabled_rules, timeout, cancel)
         return text(
             lib.tenon_module_explain, self._handle, None if rules is None else rules.encode(), int(json),
             ctypes.byref(options))

@@ -31,6 +31,19 @@ void tenon_parallel_flag_lowest(const float *values, long count);
 int32_t tenon_parallel_is_inside(void);
 int32_t tenon_parallel_set_inside(int32_t inside);
 
+/* How many threads of a run of `threads` the process could start now, at most `threads`: as many are started and ended.
+   libgomp ends the process when it cannot start one. */
+int32_t tenon_parallel_probe(int32_t threads);
+
+/* Makes the OpenMP team of the calling thread, so that nothing it runs later starts another thread. Returns `threads`, or
+   fewer, with no team made, when the process may not start as many. */
+int32_t tenon_parallel_make_team(int32_t threads);
+
+/* Lets the calling thread round to nearest with all exceptions masked; denormal numbers count as 0 if `flush_denormals`.
+   Returns the environment before, for tenon_parallel_leave_float, which brings it back to the bit. */
+uint64_t tenon_parallel_enter_float(int32_t flush_denormals);
+void tenon_parallel_leave_float(uint64_t before);
+
 /* How many CPUs the affinity mask of the calling thread allows; at least 1. */
 int32_t tenon_parallel_allowed_cpus(void);
 

@@ -59,8 +59,8 @@ final class Primitive: @unchecked Sendable {
 
     init(_ descriptor: PrimitiveDescriptor) throws(TenonError) {
         var handle: OpaquePointer?
-        try DNNLStatus.check(
-            tdnnl_primitive_create(&handle, descriptor.handle), "primitive \(descriptor.implementation)")
+        let status = ForkBarrier.away { tdnnl_primitive_create(&handle, descriptor.handle) }
+        try DNNLStatus.check(status, "primitive \(descriptor.implementation)")
         guard let handle else { throw TenonError(.backend, "primitive: oneDNN gave none") }
         self.handle = handle
     }

@@ -20,6 +20,11 @@ struct CandidateMaker {
 
     /// Those that compute the node in one step.
     func primitives(_ node: RegionNode) throws -> [Candidate] {
+        try Work.check()
+        return try ForkBarrier.away { try descriptions(node) }
+    }
+
+    private func descriptions(_ node: RegionNode) throws -> [Candidate] {
         switch node.operation {
         case .convolution(let convolution): try self.convolution(node, convolution)
         case .depthwiseFusion(let fusion): try depthwiseFusion(node, fusion)

@@ -61,7 +61,7 @@ final class PackedWeights: Sendable {
 
     private func find(_ constant: Constant, _ layout: UInt64, _ isRight: (Recipe) -> Bool) -> WeightMemory? {
         let key = Key(constant: ObjectIdentifier(constant), layout: layout)
-        let entries = table.withLock { $0.entries[key] } ?? []
+        let entries = ForkBarrier.away { table.withLock { $0.entries[key] } } ?? []
         for entry in entries where entry.constant === constant && isRight(entry.recipe) {
             if let memory = entry.memory { return memory }
         }
@@ -81,7 +81,10 @@ final class PackedWeights: Sendable {
     private func add(_ memory: WeightMemory, _ constant: Constant, _ layout: UInt64, _ recipe: Recipe) {
         let key = Key(constant: ObjectIdentifier(constant), layout: layout)
         let entry = Entry(constant: constant, memory: memory, recipe: recipe)
-        table.withLock { table in
+        ForkBarrier.away { table.withLock { Self.add(entry, key, to: &$0) } }
+    }
+
+    private static func add(_ entry: Entry, _ key: Key, to table: inout Table) {
             table.entries[key] = (table.entries[key] ?? []).filter(\.isAlive) + [entry]
             guard table.entries.count > table.sweep else { return }
             table.entries = table.entries.compactMapValues { entries in
@@ -89,6 +92,5 @@ final class PackedWeights: Sendable {
                 return alive.isEmpty ? nil : alive
             }
             table.sweep = max(256, table.entries.count * 2)
-        }
     }
 }

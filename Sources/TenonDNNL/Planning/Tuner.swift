@@ -41,6 +41,7 @@ struct Tuner {
             var measured: [Int: Double] = [:]
             for (number, candidate) in candidates[index].enumerated() where candidate.time <= best * hopeless {
                 guard candidate.isKernel || candidate.descriptor != nil else { continue }
+                try Work.check()
                 let key = key(nodes[index], candidate, context)
                 if let known = cache.time(key) {
                     measured[number] = Double(known)

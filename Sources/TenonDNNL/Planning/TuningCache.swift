@@ -30,15 +30,17 @@ final class TuningCache: Sendable {
         return home + "/.cache/tenon"
     }
 
-    func time(_ key: UInt64) -> UInt64? { times.withLock { $0[key] } }
+    func time(_ key: UInt64) -> UInt64? { ForkBarrier.away { times.withLock { $0[key] } } }
 
-    func record(_ key: UInt64, _ nanoseconds: UInt64) { times.withLock { $0[key] = nanoseconds } }
+    func record(_ key: UInt64, _ nanoseconds: UInt64) {
+        ForkBarrier.away { times.withLock { $0[key] = nanoseconds } }
+    }
 
     /// Writes what is known here and what others have written meanwhile. Trouble is ignored: the file only saves time.
     func save() {
         guard let path, let directory else { return }
         var all = Self.read(path)
-        times.withLock { all.merge($0) { _, mine in mine } }
+        ForkBarrier.away { times.withLock { all.merge($0) { _, mine in mine } } }
         var text = ""
         for (key, time) in all.sorted(by: { $0.key < $1.key }) {
             text += Self.hex(key) + " " + Self.hex(time) + " " + Self.hex(Self.check(key, time)) + "\n"
@@ -46,7 +48,7 @@ final class TuningCache: Sendable {
         if let cut = directory.lastIndex(of: "/") { mkdir(String(directory[..<cut]), 0o700) }
         mkdir(directory, 0o700)
         let temporary = path + ".\(getpid()).\(UInt(bitPattern: Int(pthread_self())))"
-        let file = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+        let file = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
         guard file >= 0 else { return }
         var isWritten = true
         text.withUTF8 { bytes in
@@ -71,9 +73,14 @@ final class TuningCache: Sendable {
     private static func hex(_ value: UInt64) -> String { String(value, radix: 16) }
 
     private static func read(_ path: String) -> [UInt64: UInt64] {
-        let file = open(path, O_RDONLY | O_CLOEXEC)
+        // Never waits, as a pipe in the file's place would make it, and reads nothing that another user could have written.
+        let file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW)
         guard file >= 0 else { return [:] }
         defer { close(file) }
+        var status = stat()
+        guard fstat(file, &status) == 0, status.st_mode & S_IFMT == S_IFREG, status.st_uid == geteuid(),
+            status.st_mode & 0o022 == 0
+        else { return [:] }
         var bytes: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 1 << 16)
         // A cache that has grown beyond reason is not worth reading.

@@ -21,12 +21,14 @@ enum BackendSupport {
 
     private static func refusal(_ candidate: FusionCandidate) -> Refusal? {
         guard let question = CandidateFunction(candidate) else { return nil }
-        if let known = answers.withLock({ $0[question.key] }) { return known }
+        if let known = ForkBarrier.away({ answers.withLock { $0[question.key] } }) { return known }
         // What cannot be asked here is decided, and reported, by the compilation.
         guard let answer = try? ask(question.function) else { return nil }
-        answers.withLock {
-            if $0.count >= mostAnswers { $0.removeAll() }
-            $0[question.key] = .some(answer.refusal)
+        ForkBarrier.away {
+            answers.withLock {
+                if $0.count >= mostAnswers { $0.removeAll() }
+                $0[question.key] = .some(answer.refusal)
+            }
         }
         return answer.refusal
     }

@@ -23,6 +23,7 @@ final class GraphExport {
     private(set) var initializers: [(name: String, constant: Constant)] = []
     private var constants: [ObjectIdentifier: String] = [:]
     private var names: Set<String> = []
+    private var numbers: [String: Int] = [:]
     private var reserved: Set<String> = []
     private var bindingCount = 0
 
@@ -102,11 +103,13 @@ final class GraphExport {
 
     func unique(_ base: String) -> String {
         var name = base.isEmpty ? "v" : base
-        var number = 1
+        // Thousands of values may want one name: the search goes on where the last one ended.
+        var number = numbers[base] ?? 1
         while reserved.contains(name) || !names.insert(name).inserted {
             name = "\(base)_\(number)"
             number += 1
         }
+        numbers[base] = number
         return name
     }
 
@@ -204,6 +207,7 @@ final class GraphExport {
                     .limitExceeded, "ONNX: more than \(nodeLimit) operators when calls are written out")
             }
             for binding in block.bindings {
+                try Work.check()
                 guard frame.values.indices.contains(binding.id.int) else {
                     throw TenonError(.invalidGraph, "ONNX: a value is not in the table of its function")
                 }

@@ -221,6 +221,7 @@ final class GraphImport {
     private func add(_ proto: ONNXNodeProto, at index: Int) throws {
         // Counted again here, since functions multiply.
         nodeCount += 1
+        try Work.check()
         guard nodeCount <= options.limits.nodes else {
             throw TenonError.onnxLimit("it expands to over \(nodeCount - 1) nodes")
         }

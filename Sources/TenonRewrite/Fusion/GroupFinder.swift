@@ -45,6 +45,7 @@ struct GroupFinder {
             if let roots = compiled.rootOperators {
                 guard case .op(let op) = call.callee, roots.contains(op) else { continue }
             }
+            try Work.check()
             if recordsFailures { matcher.diagnosis = Diagnosis() }
             guard let match = matcher.match(.bound(binding.id)) else {
                 guard !matcher.isExhausted else {

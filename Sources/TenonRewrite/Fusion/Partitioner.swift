@@ -22,6 +22,7 @@ struct Partitioner {
                 emitted.append(block.bindings[Int(unit.members[0])])
                 continue
             }
+            try Work.check()
             let outputs = plan.outputs[unit.group]
             guard !outputs.isEmpty else { continue }
             let (attributes, suffix) = describe(unit.group)

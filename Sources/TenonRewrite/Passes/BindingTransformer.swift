@@ -169,7 +169,8 @@ extension BindingPass {
                 if let changed = try BindingTransformer.transform(
                     function,
                     { transformer, binding in
-                        try visit(binding, &transformer, &state, context)
+                        try Work.check()
+                        return try visit(binding, &transformer, &state, context)
                     })
                 {
                     let known = effects ?? Effects(module)

@@ -101,9 +101,12 @@ public struct FuseOpsByPattern: ModulePass {
             return changed
         }
 
+        /// A block before the branches in it: what is known of the values (`table`) then holds for every block, because the
+        /// values that a match adds are mentioned in its own block only.
         private mutating func rewrite(_ body: inout Body) throws -> Bool {
             var changed = false
             for block in body.blocks.indices {
+                if body.blocks[block].isDataflow, try rewrite(&body.blocks[block]) { changed = true }
                 for index in body.blocks[block].bindings.indices {
                     guard
                         case .conditional(let condition, var thenBody, var elseBody) =
@@ -117,7 +120,6 @@ public struct FuseOpsByPattern: ModulePass {
                             condition, then: thenBody, else: elseBody)
                     }
                 }
-                if body.blocks[block].isDataflow, try rewrite(&body.blocks[block]) { changed = true }
             }
             return changed
         }

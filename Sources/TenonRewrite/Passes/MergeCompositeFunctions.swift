@@ -42,8 +42,11 @@ public struct MergeCompositeFunctions: ModulePass {
             functions = FunctionTable(module, ignoring: ["global_symbol"])
         }
 
+        /// A block before the branches in it: what is known of the values (`source`) then holds for every block, because the
+        /// values that a merge adds are mentioned in its own block only.
         mutating func merge(_ body: inout Body) throws {
             for index in body.blocks.indices {
+                try merge(&body.blocks[index])
                 for position in body.blocks[index].bindings.indices {
                     guard
                         case .conditional(let condition, var then, var other) =
@@ -53,7 +56,6 @@ public struct MergeCompositeFunctions: ModulePass {
                     try merge(&other)
                     body.blocks[index].bindings[position].expression = .conditional(condition, then: then, else: other)
                 }
-                try merge(&body.blocks[index])
             }
         }
 

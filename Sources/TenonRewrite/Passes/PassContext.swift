@@ -81,9 +81,10 @@ extension ModulePass {
     /// Runs the pass with everything the context asks for around it.
     public func apply(to module: Module, _ context: PassContext = PassContext()) throws -> Module {
         for instrument in context.instruments where try !instrument.willRun(self, on: module) { return module }
-        let start = Clock.nanoseconds()
+        try Work.check()
+        let start = MonotonicClock.now
         let result = try run(on: module, context)
-        let elapsed = Clock.nanoseconds() - start
+        let elapsed = MonotonicClock.now - start
         if context.verifies {
             do {
                 try result.verify()

@@ -32,6 +32,9 @@ struct UseCounts {
 
 /// Reads arithmetic off bindings, whatever order and spelling it has.
 struct Reader {
+    /// Powers above are no part of anything that is recognised, and their sums do not overflow.
+    static let exponentLimit = 64.0
+
     let transformer: BindingTransformer
     let uses: UseCounts
 
@@ -131,7 +134,8 @@ struct Reader {
         guard let (name, call) = call(operand), isSpent(operand) else { return nil }
         switch name {
         case "power":
-            guard call.arguments[0] == x, let exponent = number(call.arguments[1]), let whole = Int(exactly: exponent)
+            guard call.arguments[0] == x, let exponent = number(call.arguments[1]), abs(exponent) <= Reader.exponentLimit,
+                let whole = Int(exactly: exponent)
             else { return nil }
             return (1, whole)
         case "square": return call.arguments[0] == x ? (1, 2) : nil
@@ -143,6 +147,7 @@ struct Reader {
                 guard let power = power(part, of: x) else { return nil }
                 exponent += power.exponent
                 factor *= power.factor
+                guard abs(exponent) <= Int(Reader.exponentLimit) else { return nil }
             }
             return (factor, exponent)
         default: return nil

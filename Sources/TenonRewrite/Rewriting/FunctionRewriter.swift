@@ -22,6 +22,8 @@ struct FunctionRewriter {
 
     /// Rounds after which a rule that still fires is taken for one that never stops.
     static let roundLimit = 1000
+    /// A function that has become so many times as large is taken for one whose rule grows without end.
+    static let growthLimit = 64
 
     private var builder: ReplacementBuilder
     private var changed = false
@@ -36,13 +38,21 @@ struct FunctionRewriter {
             try withoutActuallyEscaping(onResult) { onResult in
                 var current = function
                 var rounds = 0
+                let sizeLimit = function.bindingCount * growthLimit + 10_000
                 while let next = try round(current, onUnit, onResult) {
                     rounds += 1
                     guard rounds <= roundLimit else {
                         throw TenonError(
                             .limitExceeded, "rewriting still finds something to do after \(roundLimit) rounds")
                     }
+                    try Work.check()
                     current = next.cleanedUp()
+                    guard current.bindingCount <= sizeLimit else {
+                        throw TenonError(
+                            .limitExceeded,
+                            "rewriting has made \(current.bindingCount) bindings of \(function.bindingCount), and still finds something to do"
+                        )
+                    }
                 }
                 return rounds == 0 ? nil : current
             }

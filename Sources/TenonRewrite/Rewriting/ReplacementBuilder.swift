@@ -41,7 +41,7 @@ public struct ReplacementBuilder {
 
     public mutating func tuple(_ fields: [Operand], name: String = "") throws -> Operand {
         for field in fields { try check(field) }
-        return try bind(.tuple(fields), .tuple(fields.map { function.type(of: $0) }), name: name)
+        return try bind(.tuple(fields), .tuple(checking: fields.map { function.type(of: $0) }), name: name)
     }
 
     public mutating func tupleGetItem(_ tuple: Operand, _ index: Int, name: String = "") throws -> Operand {

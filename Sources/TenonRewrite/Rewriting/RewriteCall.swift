@@ -103,6 +103,7 @@ struct RewriteRule {
         var matcher = Matcher(compiled, BindingTable(opaque: builder.function))
         for (position, binding) in unit.bindings.enumerated() where unit.replaced[position] == nil {
             matcher.table.show(binding.id, binding.expression)
+            try Work.check()
             guard canStart(binding.expression), var match = matcher.match(.value(binding.id)) else {
                 guard !matcher.isExhausted else {
                     throw TenonError(.limitExceeded, "matching one binding takes too many attempts")

@@ -1,31 +1,20 @@
-import Synchronization
 import TenonIR
 
 /// Bytes that an executable holds: packed weights of its plans and arenas of its contexts.
 final class MemoryAccount: @unchecked Sendable {
-    let limit: Int?
+    let budget: MemoryBudget
     /// How many plans hold shared weights.
     private var holders: [ObjectIdentifier: Int] = [:]
     /// Guards `holders`; held around a fork too.
     let lock = Lock()
-    private let used = Atomic<Int>(0)
 
-    init(limit: Int?) { self.limit = limit }
+    init(limit: Int?) { budget = MemoryBudget(limit: limit) }
 
-    var bytes: Int { used.load(ordering: .relaxed) }
+    var limit: Int? { budget.limit }
+    var bytes: Int { budget.bytes }
 
     /// False, with nothing reserved, when the limit would be passed.
-    func reserve(_ bytes: Int) -> Bool {
-        var current = used.load(ordering: .relaxed)
-        while true {
-            let (next, overflow) = current.addingReportingOverflow(bytes)
-            if overflow || next > limit ?? Int.max { return false }
-            let (exchanged, original) = used.compareExchange(
-                expected: current, desired: next, ordering: .acquiringAndReleasing)
-            if exchanged { return true }
-            current = original
-        }
-    }
+    func reserve(_ bytes: Int) -> Bool { budget.reserve(bytes) }
 
     /// The packed weights of one more plan; those that another plan of the executable holds cost nothing.
     func reserve(_ weights: PackedWeightSum) -> Bool {
@@ -52,7 +41,7 @@ final class MemoryAccount: @unchecked Sendable {
         }
     }
 
-    func release(_ bytes: Int) { used.wrappingSubtract(bytes, ordering: .acquiringAndReleasing) }
+    func release(_ bytes: Int) { budget.release(bytes) }
 }
 
 /// One run's memory: the arena, the plan bound to it, and the pointers of the caller's tensors. Kept for the next run.

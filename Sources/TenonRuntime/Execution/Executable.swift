@@ -43,6 +43,7 @@ public final class Executable: Sendable {
     public let signature: Signature
     public let options: CompileOptions
     private let state: ExecutableState
+    private let registration: ForkRegistration
     private let backends: [String: any Backend]
     /// What is needed to plan further shapes or to interpret; nil when the only plan is made.
     private let module: Module?
@@ -56,18 +57,21 @@ public final class Executable: Sendable {
             throw TenonError(.invalidArgument, "threads expects 1 to 1024, found \(options.threads)")
         }
         signature = try Signature(main)
+        var options = options
+        options.threads = ThreadSupply.available(options.threads)
         // Plans that are made later, for other shapes, tell nobody.
         var kept = options
         kept.progress = nil
         self.options = kept
         self.backends = Dictionary(backends.map { ($0.name, $0) }) { first, _ in first }
         state = ExecutableState(options)
+        registration = ForkRegistration(state)
         let specs = signature.inputs.compactMap { TensorSpec($0.type) }
         var fixed: CachedPlan?
         if specs.count == signature.inputs.count {
             let (known, state) = (self.backends, state)
             do {
-                fixed = try state.perform(RunEnvironment()) {
+                fixed = try state.perform(.current) {
                     try state.plan(where: { _ in true }) {
                         try Executable.plan(options) {
                             try PlanBuilder.plan(module, main, inputs: specs, backends: known, options: $0)
@@ -102,7 +106,7 @@ public final class Executable: Sendable {
                 return try interpret(inputs, into: outputs, environment)
             }
             if fixed == nil { try check(inputs, outputs, cached.plan) }
-            if cached.plan.threads == 1 { environment.parallel = .serial }
+            if cached.plan.threads == 1 { environment.parallel = environment.parallel.serially }
             let context = try state.take(cached, environment)
             defer { state.give(context, to: cached) }
             let start = runOptions.isProfiled ? MonotonicClock.now : 0
@@ -300,7 +304,7 @@ public final class Executable: Sendable {
                 }
                 return fixed.plan.outputs
             }
-            return try state.perform(RunEnvironment()) {
+            return try state.perform(.current) {
                 guard let cached = try plan(for: views) else { return nil }
                 state.pin(cached)
                 return cached.plan.outputs

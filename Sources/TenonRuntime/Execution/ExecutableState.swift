@@ -23,6 +23,7 @@ final class CachedPlan: @unchecked Sendable {
 final class ExecutableState: ForkParticipant, @unchecked Sendable {
     let account: MemoryAccount
     private let threads: Int
+    private let flushesDenormals: Bool
     private let limit: Int
     /// The same for runs on callers' threads.
     private let callerLimit: Int
@@ -50,14 +51,12 @@ final class ExecutableState: ForkParticipant, @unchecked Sendable {
     init(_ options: CompileOptions) {
         account = MemoryAccount(limit: options.memoryLimit)
         threads = options.threads
+        flushesDenormals = options.flushesDenormals
         limit = max(1, options.concurrentRuns ?? (CPUCount.usable + options.threads - 1) / options.threads)
         callerLimit = max(1, options.concurrentRuns ?? CPUCount.usable)
         cachedShapes = max(1, options.cachedShapes)
         cachedBytes = options.cachedBytes ?? Int.max
-        ForkGuard.add(self)
     }
-
-    deinit { ForkGuard.remove(self) }
 
     // MARK: - Fork
 
@@ -90,10 +89,16 @@ final class ExecutableState: ForkParticipant, @unchecked Sendable {
         let isAlone = onCaller || threads == 1
         var runner = try enter(environment, isAlone: isAlone)
         defer { leave(runner) }
-        if isAlone { return try CallerRuns.perform(body) }
-        if runner == nil { runner = try Runner(threads: threads) }
-        guard let runner else { throw TenonError(.internal, "no runner") }
-        return try runner.perform(body)
+        return try Work.with(environment.limits) {
+            if isAlone {
+                return try CallerRuns.perform(flushesDenormals: flushesDenormals) {
+                    try Work.with(memory: account.budget, body)
+                }
+            }
+            let given = try runner ?? Runner(threads: threads, flushesDenormals: flushesDenormals)
+            runner = given
+            return try given.perform { try Work.with(memory: account.budget, body) }
+        }
     }
 
     private func enter(_ environment: RunEnvironment, isAlone: Bool) throws -> Runner? {

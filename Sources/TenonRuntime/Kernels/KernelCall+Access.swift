@@ -170,7 +170,12 @@ enum Pieces {
         parallel.forEach(pieces) { range in
             for piece in range {
                 // Both products are below count × 64, which element counts leave room for.
-                body(piece, count * piece / pieces..<count * (piece + 1) / pieces)
+                let part = count * piece / pieces..<count * (piece + 1) / pieces
+                if let limits = parallel.limits {
+                    limits.inParts(part, grain: grain) { body(piece, $0) }
+                } else {
+                    body(piece, part)
+                }
             }
         }
     }

@@ -32,6 +32,10 @@ extension Kernels {
             op: op, inputs: inputs.map { TensorSpec($0.dtype, $0.shape.map { Int($0) }) }, outputs: [],
             attributes: attributes)
         try call.require(inputs: op.schema.requiredInputCount, outputs: 0)
+        // Lists of places, of values and of groups, none longer than the elements times the dimensions.
+        for input in call.inputs {
+            try KernelMemory.require(input.count, 16 * max(input.shape.count, 4), call)
+        }
         return try function(call, inputs)
     }
 }

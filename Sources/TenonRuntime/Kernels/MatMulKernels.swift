@@ -57,6 +57,7 @@ enum MatMulKernels {
             return Geometry(
                 rows: batch.reduce(1, *) * rows, columns: columns, depth: depth, isTransposed: false, offsets: [(0, 0)])
         }
+        try KernelMemory.require(batch.reduce(1, *), 16, call)
         var offsets: [(a: Int, b: Int)] = []
         loop.forEachRow(0..<(loop.inner == 0 ? 0 : loop.rows)) { _, startA, startB, _ in
             for index in 0..<loop.inner {

@@ -26,6 +26,7 @@ enum PadKernels {
                     .invalidShape,
                     "axis \(axis): \(shape[axis]) padded by \(before) and \(after) is not \(target[axis])")
             }
+            try KernelMemory.require(target[axis], 8, call)
             sources.append((0..<target[axis]).map { source($0 - before, shape[axis], mode) })
         }
         // A scalar has one row of one element.

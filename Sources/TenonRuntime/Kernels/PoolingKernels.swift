@@ -55,6 +55,7 @@ enum PoolingKernels {
         guard all.allSatisfy({ $0 >= 0 && $0 <= Int32.max }), (window + strides + dilation).allSatisfy({ $0 > 0 }),
             (x + y).allSatisfy({ $0 <= Int32.max })
         else { throw call.error(.invalidShape, "a size, stride, pad or dilation is out of range") }
+        for size in y { try KernelMemory.require(size, MemoryLayout<Span>.stride, call) }
         let spans = x.indices.map { axis -> [Span] in
             let (size, step) = (x[axis], dilation[axis])
             return (0..<y[axis]).map { position in
@@ -74,6 +75,7 @@ enum PoolingKernels {
     private static func adaptive(_ call: KernelCall, isMax: Bool) throws -> PreparedKernel {
         let (x, y, planes) = try sizes(call)
         guard (x + y).allSatisfy({ $0 <= Int32.max }) else { throw call.error(.invalidShape, "a size is out of range") }
+        for size in y { try KernelMemory.require(size, MemoryLayout<Span>.stride, call) }
         let spans = x.indices.map { axis -> [Span] in
             (0..<y[axis]).map { position in
                 let first = position * x[axis] / y[axis]

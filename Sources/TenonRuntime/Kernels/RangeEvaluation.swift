@@ -17,6 +17,7 @@ enum RangeEvaluation {
         let (start, end, step) = (numbers[0], numbers[1], numbers[2])
         let steps = ((end - start) / step).rounded(.up)
         guard steps.isFinite, steps < Double(limit) else { throw tooLong(call) }
+        try KernelMemory.require(Int(max(0, steps)), 16, call)
         let values = (0..<Int(max(0, steps))).map { start + Double($0) * step }
         return [try Constant.from(doubles: values, dtype, [Int64(values.count)])]
     }
@@ -37,6 +38,7 @@ enum RangeEvaluation {
         var values: [Int64] = []
         if (distance > 0) == (step > 0), distance != 0 {
             let count = (distance.magnitude - 1) / step.magnitude + 1
+            try KernelMemory.require(Int(count), 24, call)
             values.reserveCapacity(Int(count))
             // Between start and end, so that nothing overflows.
             for index in 0..<Int64(count) { values.append(start + index * step) }

@@ -78,6 +78,7 @@ enum RegionKernels {
                     }
                 }
                 let cells = plan.rows * plan.columns
+                let limits = arguments.parallel.limits
                 arguments.parallel.forEach(plan.regions * plan.channels) { range in
                     for index in range {
                         let (region, channel) = (index / plan.channels, index % plan.channels)
@@ -87,10 +88,12 @@ enum RegionKernels {
                             left: box[1].value.double * plan.scale, top: box[2].value.double * plan.scale,
                             right: box[3].value.double * plan.scale, bottom: box[4].value.double * plan.scale)
                         for cell in 0..<cells {
+                            // The data says how many points a cell has.
+                            if let limits, limits.isOver { return }
                             let (row, column) = (cell / plan.columns, cell % plan.columns)
                             let value =
                                 plan.aligns
-                                ? RegionKernels.align(plan, plane, sides, row, column)
+                                ? RegionKernels.align(plan, plane, sides, row, column, limits)
                                 : RegionKernels.pool(plan, plane, sides, row, column)
                             y[index * cells + cell] = S(storing: S.Value(value))
                         }
@@ -102,7 +105,7 @@ enum RegionKernels {
 
     /// Points in a regular grid inside a part, read by interpolation.
     private static func align<S: Storage>(
-        _ plan: Plan, _ x: UnsafePointer<S>, _ sides: Box, _ row: Int, _ column: Int
+        _ plan: Plan, _ x: UnsafePointer<S>, _ sides: Box, _ row: Int, _ column: Int, _ limits: WorkLimits?
     ) -> Double {
         let shift = plan.isCentred ? 0.5 : 0
         let (left, top) = (sides.left - shift, sides.top - shift)
@@ -113,6 +116,7 @@ enum RegionKernels {
         let countW = plan.samples > 0 ? plan.samples : max(0, Int(ceil(stepW)))
         var (sum, largest) = (0.0, -Double.infinity)
         for i in 0..<countH {
+            if let limits, limits.isOver { break }
             let h = top + Double(row) * stepH + (Double(i) + 0.5) * stepH / Double(countH)
             for j in 0..<countW {
                 let w = left + Double(column) * stepW + (Double(j) + 0.5) * stepW / Double(countW)

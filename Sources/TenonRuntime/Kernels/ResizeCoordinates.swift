@@ -46,12 +46,13 @@ struct ResizeCoordinates {
         guard scale > 0, scale.isFinite else {
             throw call.error(.invalidArgument, "scale \(scale) expects a number above 0")
         }
-        let positions = (0..<count).map { position($0, axis: axis, size: size, count: count, scale: scale) }
         let length = try length(scale)
         let (total, overflow) = count.multipliedReportingOverflow(by: length)
         guard !overflow, total <= 1 << 28 else {
             throw call.error(.invalidShape, "\(count) positions of \(length) taps")
         }
+        try KernelMemory.require(total + count, 16, call)
+        let positions = (0..<count).map { position($0, axis: axis, size: size, count: count, scale: scale) }
         var taps = ResizeKernels.Taps(count: length, indices: [], weights: [], isOutside: [])
         taps.indices.reserveCapacity(total)
         taps.weights.reserveCapacity(total)

@@ -47,7 +47,7 @@ enum TopKKernels {
                         let source = x + (outer * lines.size * lines.inner + inner)
                         let best = Best<S>(
                             heap: heap, capacity: k, line: source, stride: lines.inner, isLargest: isLargest)
-                        best.fill(lines.size)
+                        best.fill(lines.size, arguments.parallel.limits)
                         for rank in 0..<k {
                             let place = (outer * k + rank) * lines.inner + inner
                             y[place] = source[heap[rank] * lines.inner]
@@ -102,14 +102,22 @@ enum TopKKernels {
         }
 
         /// Leaves the best of `size` positions in the heap, in order.
-        func fill(_ size: Int) {
+        func fill(_ size: Int, _ limits: WorkLimits?) {
+            /// Asked now and then: a line may be as long as the tensor.
+            func isOver(_ step: Int) -> Bool { step & 0xffff == 0 && limits?.isOver == true }
             for position in 0..<capacity { heap[position] = position }
-            for node in (0..<capacity / 2).reversed() { sink(node, capacity) }
-            for position in capacity..<max(size, capacity) where isBefore(position, heap[0]) {
+            for node in (0..<capacity / 2).reversed() {
+                if isOver(node) { return }
+                sink(node, capacity)
+            }
+            for position in capacity..<max(size, capacity) {
+                if isOver(position) { return }
+                guard isBefore(position, heap[0]) else { continue }
                 heap[0] = position
                 sink(0, capacity)
             }
             for last in (1..<max(capacity, 1)).reversed() {
+                if isOver(last) { return }
                 swap(0, last)
                 sink(0, last)
             }

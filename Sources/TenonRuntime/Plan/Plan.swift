@@ -164,5 +164,6 @@ final class PlanInstance: RegionInstance {
                 started = now
             }
         }
+        try environment.limits?.checkCut()
     }
 }

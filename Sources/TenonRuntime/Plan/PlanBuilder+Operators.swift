@@ -140,6 +140,6 @@ extension PlanBuilder {
         guard size <= max(PlanBuilder.foldedBytesLimit, inputs.reduce(0) { $0 &+ $1.spec.byteCount }) else {
             return nil
         }
-        return try KernelRun.evaluate(kernel, constants, outputs, environment: RunEnvironment())
+        return try KernelRun.evaluate(kernel, constants, outputs, environment: RunEnvironment.current)
     }
 }

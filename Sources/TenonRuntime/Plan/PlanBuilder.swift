@@ -61,6 +61,7 @@ struct PlanBuilder {
     /// Inputs of main by position that count as constants.
     private(set) var known: [Int: Constant] = [:]
     var steps: [DraftStep] = []
+    private var loweredBindings = 0
     private var compiled: [RegionKey: any CompiledRegion] = [:]
     /// Whether a backend has refused a region.
     var isRefused = false
@@ -72,6 +73,8 @@ struct PlanBuilder {
 
     /// Calls nest at most so deep; a module whose functions call themselves is refused.
     static let depthLimit = 100
+    /// Functions that call others twice, which call others twice, would be planned without end.
+    static let bindingLimit = 1_000_000
     /// Results of constant calls larger than their inputs and than this are computed at run time.
     static let foldedBytesLimit = 1 << 16
 
@@ -185,6 +188,13 @@ struct PlanBuilder {
                     throw TenonError(.invalidGraph, "value \(binding.id.index) is not in the table of its function")
                 }
                 guard scope.isUsed[binding.id.int] else { continue }
+                loweredBindings += 1
+                guard loweredBindings <= PlanBuilder.bindingLimit else {
+                    throw TenonError(
+                        .limitExceeded,
+                        "main: more than \(PlanBuilder.bindingLimit) operators when calls are written out")
+                }
+                try TenonIR.Work.check()
                 do {
                     scope.values[binding.id.int] = try lower(binding, &scope)
                 } catch let error as TenonError {
@@ -212,7 +222,9 @@ struct PlanBuilder {
             return value
         case .function(let function): return .function(function)
         case .conditional(let condition, let then, let other):
-            guard let flag = constant(try resolve(condition, scope))?.double(at: 0) else {
+            // Resolving adds what the condition names, which is looked at afterwards.
+            let decided = try resolve(condition, scope)
+            guard let flag = constant(decided)?.double(at: 0) else {
                 throw DependsOnData(reason: "the condition of '\(scope.name(binding.id))'")
             }
             return try lower(flag != 0 ? then : other, &scope)

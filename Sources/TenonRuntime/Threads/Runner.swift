@@ -1,3 +1,4 @@
+import CMemory
 import CParallel
 import Glibc
 import TenonIR
@@ -10,6 +11,7 @@ final class Runner: Sendable {
     /// its lock must never be destroyed.
     private final class Desk: @unchecked Sendable {
         enum State {
+            case starting
             case idle
             case given
             case done
@@ -17,18 +19,30 @@ final class Runner: Sendable {
         }
 
         let threads: Int
+        let flushesDenormals: Bool
         let lock = Lock()
-        var state = State.idle
+        var state = State.starting
         var job: (() -> Void)?
+        /// How many threads could be had, when they are fewer than asked for.
+        var available: Int?
 
-        init(threads: Int) { self.threads = threads }
+        init(threads: Int, flushesDenormals: Bool) {
+            self.threads = threads
+            self.flushesDenormals = flushesDenormals
+        }
 
         func serve() {
-            _ = tenon_parallel_set_threads(Int32(truncatingIfNeeded: threads))
+            // The threads of the team inherit how this one rounds.
+            _ = tenon_parallel_enter_float(flushesDenormals ? 1 : 0)
+            let found = Int(tenon_parallel_make_team(Int32(truncatingIfNeeded: threads)))
             _ = tenon_parallel_set_inside(1)
             lock.lock()
+            if found < threads { available = found }
+            if state == .starting { state = available == nil ? .idle : .leaving }
+            lock.wakeAll()
             while true {
                 switch state {
+                case .starting: lock.wait()
                 case .given:
                     lock.unlock()
                     runJob()
@@ -44,7 +58,10 @@ final class Runner: Sendable {
         }
 
         /// A function of its own, so that no copy of the closure outlives the call: the caller's closure must not escape.
-        @inline(never) private func runJob() { job?() }
+        @inline(never) private func runJob() {
+            tenon_memory_begin()
+            job?()
+        }
     }
 
     private let desk: Desk
@@ -52,8 +69,10 @@ final class Runner: Sendable {
     /// The process that the thread belongs to; a forked child has no such thread.
     let generation: Int
 
-    init(threads: Int) throws {
-        desk = Desk(threads: threads)
+    /// Throws `outOfMemory` when the host may not have that many.
+    init(threads: Int, flushesDenormals: Bool = false) throws {
+        let desk = Desk(threads: threads, flushesDenormals: flushesDenormals)
+        self.desk = desk
         generation = ForkGuard.generation.load(ordering: .acquiring)
         // The host's signals are for the host's threads.
         var all = sigset_t()
@@ -71,9 +90,14 @@ final class Runner: Sendable {
             }, retained.toOpaque())
         guard status == 0 else {
             retained.release()
-            throw TenonError(.outOfMemory, "a runner thread could not be started (error \(status))")
+            throw ThreadSupply.error(wanted: threads, found: 0)
         }
         self.thread = thread
+        let available: Int? = desk.lock.locked {
+            while desk.state == .starting { desk.lock.wait() }
+            return desk.available
+        }
+        if let available { throw ThreadSupply.error(wanted: threads, found: available) }
     }
 
     deinit {
@@ -89,7 +113,8 @@ final class Runner: Sendable {
     /// Runs `body` on the runner's thread and waits for it. One caller at a time.
     func perform<T>(_ body: () throws -> T) throws -> T {
         var result: Result<T, any Error>?
-        withoutActuallyEscaping({ result = Result { try body() } }) { job in
+        let limits = Work.limits
+        withoutActuallyEscaping({ result = Result { try Work.with(limits) { try body() } } }) { job in
             desk.lock.locked {
                 desk.job = job
                 desk.state = .given
@@ -104,9 +129,25 @@ final class Runner: Sendable {
     }
 }
 
+/// The threads that a process may still start.
+enum ThreadSupply {
+    /// How many threads a run may have that wants `threads`: fewer where the system lets the process start no more, which
+    /// libgomp would find out by ending the process.
+    static func available(_ threads: Int) -> Int {
+        threads <= 1 ? threads : max(1, Int(tenon_parallel_probe(Int32(truncatingIfNeeded: threads))))
+    }
+
+    static func error(wanted: Int, found: Int) -> TenonError {
+        TenonError(
+            .outOfMemory, "a run of \(wanted) threads: the system lets the process start only \(max(found, 0)) of them")
+    }
+}
+
 /// The calling thread as a runner of one thread: nothing that runs may start a team on it.
 enum CallerRuns {
-    static func perform<T>(_ body: () throws -> T) rethrows -> T {
+    static func perform<T>(flushesDenormals: Bool = false, _ body: () throws -> T) rethrows -> T {
+        let float = tenon_parallel_enter_float(flushesDenormals ? 1 : 0)
+        defer { tenon_parallel_leave_float(float) }
         let before = tenon_parallel_set_threads(1)
         let wasInside = tenon_parallel_set_inside(1)
         defer {

@@ -1,0 +1,116 @@
+"""Timeouts and tokens end every long call, in time and with nothing changed."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import tenon
+
+
+def chain(length, op="nn.relu", shape="f32[4]"):
+    lines = [f"    %v{i + 1}: {shape} = {op}(%v{i})" for i in range(length)]
+    return f"fn @main(%v0: {shape}) -> {shape} {{\n  dataflow {{\n" + "\n".join(lines) + (
+        f"\n    output %v{length}\n  }}\n  return %v{length}\n}}")
+
+
+@pytest.fixture(scope="module")
+def module():
+    return tenon.Module.parse(chain(3000))
+
+
+RULE = """
+fn @before(%x: f32[4]) -> f32[4] {
+  %y: f32[4] = nn.relu(%x)
+  return %y
+}
+fn @after(%x: f32[4]) -> f32[4] {
+  %y: f32[4] = exp(%x)
+  return %y
+}"""
+
+CALLS = {
+    "optimize": lambda m, data, tmp, **limits: m.optimize(**limits),
+    "apply": lambda m, data, tmp, **limits: m.apply("FoldConstant", **limits),
+    "fuse": lambda m, data, tmp, **limits: m.fuse("a.b = nn.relu(*);", **limits),
+    "rewrite": lambda m, data, tmp, **limits: m.rewrite(RULE, **limits),
+    "explain": lambda m, data, tmp, **limits: m.explain(**limits),
+    "print": lambda m, data, tmp, **limits: m.print(**limits),
+    "save": lambda m, data, tmp, **limits: m.save_onnx(tmp / "model.onnx", **limits),
+    "load": lambda m, data, tmp, **limits: tenon.Module.load_onnx(data, **limits),
+    "compile": lambda m, data, tmp, **limits: tenon.compile(m, threads=1, **limits),
+    "tune": lambda m, data, tmp, **limits: tenon.compile(m, threads=1, tuning=1, **limits),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_deadline_ends_the_call(module, tmp_path, call):
+    data = module.serialize_onnx()
+    text = module.print()
+    with pytest.raises(tenon.DeadlineExceededError):
+        CALLS[call](module, data, tmp_path, timeout=1e-6)
+    assert module.print() == text
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_token_ends_the_call(module, tmp_path, call):
+    data = module.serialize_onnx()
+    token = tenon.CancelToken()
+    token.cancel()
+    with pytest.raises(tenon.CancelledError):
+        CALLS[call](module, data, tmp_path, cancel=token)
+    # And what had time enough goes through with it.
+    token.reset()
+    CALLS[call](module, data, tmp_path, cancel=token, timeout=600)
+
+
+def test_a_deadline_holds_inside_one_kernel():
+    """One multiplication of many seconds, on the kernels of the library."""
+    n = 3000
+    module = tenon.Module.parse(f"""
+        fn @main(%x: f64[{n},{n}], %y: f64[{n},{n}]) -> f64[{n},{n}] {{
+          %z: f64[{n},{n}] = matmul(%x, %y)
+          return %z
+        }}""")
+    for threads in (1, 2):
+        run = tenon.compile(module, threads=threads)
+        x = np.ones((n, n))
+        start = time.monotonic()
+        with pytest.raises(tenon.DeadlineExceededError):
+            run.run([x, x], timeout=0.05)
+        # 50 ms after the deadline on an idle machine; tests share theirs.
+        assert time.monotonic() - start < 1.0
+
+
+def test_a_token_of_another_thread_ends_one_kernel():
+    n = 3000
+    module = tenon.Module.parse(f"""
+        fn @main(%x: f64[{n},{n}]) -> f64[{n},{n}] {{
+          %z: f64[{n},{n}] = matmul(%x, %x)
+          return %z
+        }}""")
+    token = tenon.CancelToken()
+    run = tenon.compile(module, threads=1)
+    timer = threading.Timer(0.1, token.cancel)
+    timer.start()
+    start = time.monotonic()
+    with pytest.raises(tenon.CancelledError):
+        run.run([np.ones((n, n))], cancel=token)
+    assert time.monotonic() - start < 1.5
+    timer.join()
+
+
+def test_limits_do_not_change_results(rng):
+    x = rng.standard_normal((257, 130))
+    module = tenon.Module.parse("""
+        fn @main(%x: f64[257,130]) -> f64[257,257] {
+          %t: f64[130,257] = permute_dims(%x)
+          %z: f64[257,257] = matmul(%x, %t)
+          %s: f64[257,257] = nn.softmax(%z)
+          return %s
+        }""")
+    for threads in (1, 2):
+        run = tenon.compile(module, threads=threads)
+        np.testing.assert_array_equal(run.run([x])[0], run.run([x], timeout=100, cancel=tenon.CancelToken())[0])
