@@ -23,19 +23,40 @@ public enum Dim: Hashable, Sendable {
     }
 }
 
-/// A polynomial with integer coefficients over symbols and floor divisions, kept sorted so that equal sums compare equal
-/// (`n + m` is `m + n`).
+/// A polynomial with integer coefficients over symbols and a few functions of such polynomials, kept in a normal form so that
+/// equal sums compare equal (`n + m` is `m + n`).
+///
+/// A symbol stands for a size, so it is never negative: what is simplified below relies on it, and a run refuses to bind one
+/// to a number below 0. Comparisons are the numbers 0 and 1, and a choice between sizes is a sum of products with them.
 public struct DimExpression: Hashable, Sendable {
     public enum Factor: Hashable, Sendable {
         case symbol(String)
+        /// ⌊a / b⌋ for a number b above 0.
         indirect case floorDivide(DimExpression, Int64)
+        /// ⌊a / b⌋; no value where b is 0.
+        indirect case quotient(DimExpression, DimExpression)
         indirect case max(DimExpression, DimExpression)
+        indirect case min(DimExpression, DimExpression)
+        /// What the sizes a and b are together under NumPy's broadcasting; no value where they differ and neither is 1.
+        indirect case broadcast(DimExpression, DimExpression)
 
         var sortKey: String {
             switch self {
             case .symbol(let name): name
             case .floorDivide(let expression, let divisor): "~(\(expression))/\(divisor)"
+            case .quotient(let a, let b): "~(\(a))/(\(b))"
             case .max(let a, let b): "~max(\(a),\(b))"
+            case .min(let a, let b): "~min(\(a),\(b))"
+            case .broadcast(let a, let b): "~broadcast(\(a),\(b))"
+            }
+        }
+
+        /// The expressions inside.
+        var operands: [DimExpression] {
+            switch self {
+            case .symbol: []
+            case .floorDivide(let a, _): [a]
+            case .quotient(let a, let b), .max(let a, let b), .min(let a, let b), .broadcast(let a, let b): [a, b]
             }
         }
     }
@@ -43,8 +64,6 @@ public struct DimExpression: Hashable, Sendable {
     public struct Term: Hashable, Sendable {
         public var coefficient: Int64
         public var factors: [Factor]
-
-        var sortKey: String { factors.map(\.sortKey).joined(separator: "*") }
     }
 
     public var terms: [Term]
@@ -53,13 +72,10 @@ public struct DimExpression: Hashable, Sendable {
     func collectSymbols(into names: inout [String]) {
         for term in terms {
             for factor in term.factors {
-                switch factor {
-                case .symbol(let name):
+                if case .symbol(let name) = factor {
                     if !names.contains(name) { names.append(name) }
-                case .floorDivide(let inner, _): inner.collectSymbols(into: &names)
-                case .max(let a, let b):
-                    a.collectSymbols(into: &names)
-                    b.collectSymbols(into: &names)
+                } else {
+                    for operand in factor.operands { operand.collectSymbols(into: &names) }
                 }
             }
         }
@@ -67,12 +83,17 @@ public struct DimExpression: Hashable, Sendable {
 
     /// Sorted by factors, like terms added up, zero terms dropped. Nil on overflow.
     static func normalised(_ terms: [Term], _ constant: Int64) -> Dim? {
-        var sorted = terms.map { term in
-            Term(coefficient: term.coefficient, factors: term.factors.sorted { $0.sortKey < $1.sortKey })
+        // Keys are made once: they are texts.
+        var keyed = terms.map { term -> (key: String, term: Term) in
+            let factors = term.factors.map { (key: $0.sortKey, factor: $0) }.sorted { $0.key < $1.key }
+            return (
+                factors.map(\.key).joined(separator: "*"),
+                Term(coefficient: term.coefficient, factors: factors.map(\.factor))
+            )
         }
-        sorted.sort { $0.sortKey < $1.sortKey }
+        keyed.sort { $0.key < $1.key }
         var merged: [Term] = []
-        for term in sorted {
+        for (_, term) in keyed {
             if let last = merged.indices.last, merged[last].factors == term.factors {
                 let (sum, overflow) = merged[last].coefficient.addingReportingOverflow(term.coefficient)
                 if overflow { return nil }
@@ -84,6 +105,12 @@ public struct DimExpression: Hashable, Sendable {
         merged.removeAll { $0.coefficient == 0 }
         return merged.isEmpty ? .fixed(constant) : .symbolic(DimExpression(terms: merged, constant: constant))
     }
+
+    /// The factor, when the expression is nothing else.
+    var bareFactor: Factor? {
+        guard constant == 0, terms.count == 1, terms[0].coefficient == 1, terms[0].factors.count == 1 else { return nil }
+        return terms[0].factors[0]
+    }
 }
 
 extension Dim {
@@ -94,90 +121,12 @@ extension Dim {
         }
     }
 
-    /// a + b, or nil on overflow.
-    public static func adding(_ a: Dim, _ b: Dim) -> Dim? {
-        if case .fixed(let x) = a, case .fixed(let y) = b {
-            let (sum, overflow) = x.addingReportingOverflow(y)
-            return overflow ? nil : .fixed(sum)
-        }
-        let (x, y) = (a.expression, b.expression)
-        let (constant, overflow) = x.constant.addingReportingOverflow(y.constant)
-        return overflow ? nil : DimExpression.normalised(x.terms + y.terms, constant)
+    public init(_ expression: DimExpression) {
+        self = expression.terms.isEmpty ? .fixed(expression.constant) : .symbolic(expression)
     }
 
-    /// a - b, or nil on overflow.
-    public static func subtracting(_ a: Dim, _ b: Dim) -> Dim? {
-        guard let negative = multiplying(b, .fixed(-1)) else { return nil }
-        return adding(a, negative)
-    }
-
-    /// a × b, or nil on overflow.
-    public static func multiplying(_ a: Dim, _ b: Dim) -> Dim? {
-        if case .fixed(let x) = a, case .fixed(let y) = b {
-            let (product, overflow) = x.multipliedReportingOverflow(by: y)
-            return overflow ? nil : .fixed(product)
-        }
-        let (x, y) = (a.expression, b.expression)
-        // Bounded, so that a text cannot make a polynomial of unbounded size.
-        guard (x.terms.count + 1) * (y.terms.count + 1) <= 256 else { return nil }
-        var terms: [DimExpression.Term] = []
-        func append(_ p: Int64, _ q: Int64, _ factors: [DimExpression.Factor]) -> Bool {
-            let (coefficient, overflow) = p.multipliedReportingOverflow(by: q)
-            if overflow || factors.count > 16 { return false }
-            if coefficient != 0 { terms.append(.init(coefficient: coefficient, factors: factors)) }
-            return true
-        }
-        for p in x.terms {
-            for q in y.terms where !append(p.coefficient, q.coefficient, p.factors + q.factors) { return nil }
-            if !append(p.coefficient, y.constant, p.factors) { return nil }
-        }
-        for q in y.terms where !append(q.coefficient, x.constant, q.factors) { return nil }
-        let (constant, overflow) = x.constant.multipliedReportingOverflow(by: y.constant)
-        return overflow ? nil : DimExpression.normalised(terms, constant)
-    }
-
-    /// ⌊a / divisor⌋ for a divisor above zero, or nil.
-    public static func floorDividing(_ a: Dim, by divisor: Int64) -> Dim? {
-        guard divisor > 0 else { return nil }
-        if divisor == 1 { return a }
-        switch a {
-        case .fixed(let value):
-            let quotient = value / divisor
-            return .fixed(value % divisor < 0 ? quotient - 1 : quotient)
-        case .symbolic(let expression):
-            // What the divisor divides moves out, so that (2n + 4) / 2 is n + 2.
-            var outside: [DimExpression.Term] = []
-            var inside: [DimExpression.Term] = []
-            for term in expression.terms {
-                if term.coefficient % divisor == 0 {
-                    outside.append(.init(coefficient: term.coefficient / divisor, factors: term.factors))
-                } else {
-                    inside.append(term)
-                }
-            }
-            var constantOut = expression.constant / divisor
-            var rest = expression.constant % divisor
-            if rest < 0 {
-                rest += divisor
-                constantOut -= 1
-            }
-            if inside.isEmpty { return DimExpression.normalised(outside, constantOut) }
-            var divided = DimExpression(terms: inside, constant: rest)
-            var divisor = divisor
-            // ⌊(⌊x / a⌋ + c) / b⌋ is ⌊(x + a × c) / (a × b)⌋, so that a chain of strides does not nest.
-            if inside.count == 1, inside[0].coefficient == 1, inside[0].factors.count == 1,
-                case .floorDivide(let inner, let first) = inside[0].factors[0]
-            {
-                let (product, overflow) = first.multipliedReportingOverflow(by: divisor)
-                guard !overflow, let shift = multiplying(.fixed(rest), .fixed(first)),
-                    case .symbolic(let moved)? = adding(.symbolic(inner), shift)
-                else { return nil }
-                (divided, divisor) = (moved, product)
-            }
-            guard divided.size <= DimExpression.maximumSize else { return nil }
-            outside.append(.init(coefficient: 1, factors: [.floorDivide(divided, divisor)]))
-            return DimExpression.normalised(outside, constantOut)
-        }
+    init(_ factor: DimExpression.Factor) {
+        self = .symbolic(DimExpression(terms: [.init(coefficient: 1, factors: [factor])], constant: 0))
     }
 
     /// The value under given values of the symbols; nil when a symbol has none or an operation overflows.
@@ -197,15 +146,11 @@ extension DimExpression {
     /// Larger expressions are not built: sizes would double with each step, and walks recurse as deep as they nest.
     static let maximumSize = 256
 
-    /// How many symbols, divisions and maxima there are.
+    /// How many symbols and functions there are.
     var size: Int {
         terms.reduce(1) { total, term in
             term.factors.reduce(total) { total, factor in
-                switch factor {
-                case .symbol: total + 1
-                case .floorDivide(let inner, _): total + 1 + inner.size
-                case .max(let a, let b): total + 1 + a.size + b.size
-                }
+                factor.operands.reduce(total + 1) { $0 + $1.size }
             }
         }
     }
@@ -215,19 +160,7 @@ extension DimExpression {
         for term in terms {
             var product = term.coefficient
             for factor in term.factors {
-                let value: Int64?
-                switch factor {
-                case .symbol(let name): value = symbols[name]
-                case .floorDivide(let inner, let divisor):
-                    value = inner.evaluate(symbols).flatMap { Dim.floorDividing(.fixed($0), by: divisor)?.value }
-                case .max(let a, let b):
-                    if let x = a.evaluate(symbols), let y = b.evaluate(symbols) {
-                        value = Swift.max(x, y)
-                    } else {
-                        value = nil
-                    }
-                }
-                guard let value else { return nil }
+                guard let value = factor.evaluate(symbols) else { return nil }
                 let (next, overflow) = product.multipliedReportingOverflow(by: value)
                 if overflow { return nil }
                 product = next
@@ -244,19 +177,9 @@ extension DimExpression {
         for term in terms {
             var product: Dim = .fixed(term.coefficient)
             for factor in term.factors {
-                let value: Dim?
-                switch factor {
-                case .symbol(let name): value = replacements[name] ?? .symbol(name)
-                case .floorDivide(let inner, let divisor):
-                    value = inner.substituting(replacements).flatMap { Dim.floorDividing($0, by: divisor) }
-                case .max(let a, let b):
-                    if let x = a.substituting(replacements), let y = b.substituting(replacements) {
-                        value = Dim.maximum(x, y)
-                    } else {
-                        value = nil
-                    }
+                guard let value = factor.substituting(replacements), let next = Dim.multiplying(product, value) else {
+                    return nil
                 }
-                guard let value, let next = Dim.multiplying(product, value) else { return nil }
                 product = next
             }
             guard let next = Dim.adding(total, product) else { return nil }
@@ -266,13 +189,37 @@ extension DimExpression {
     }
 }
 
-extension Dim {
-    public static func maximum(_ a: Dim, _ b: Dim) -> Dim? {
-        if case .fixed(let x) = a, case .fixed(let y) = b { return .fixed(Swift.max(x, y)) }
-        if a == b { return a }
-        guard a.expression.size + b.expression.size <= DimExpression.maximumSize else { return nil }
-        return DimExpression.normalised(
-            [.init(coefficient: 1, factors: [.max(a.expression, b.expression)])], 0)
+extension DimExpression.Factor {
+    func evaluate(_ symbols: [String: Int64]) -> Int64? {
+        if case .symbol(let name) = self { return symbols[name] }
+        var values: [Dim] = []
+        for operand in operands {
+            guard let value = operand.evaluate(symbols) else { return nil }
+            values.append(.fixed(value))
+        }
+        return applied(to: values)?.value
+    }
+
+    func substituting(_ replacements: [String: Dim]) -> Dim? {
+        if case .symbol(let name) = self { return replacements[name] ?? .symbol(name) }
+        var values: [Dim] = []
+        for operand in operands {
+            guard let value = operand.substituting(replacements) else { return nil }
+            values.append(value)
+        }
+        return applied(to: values)
+    }
+
+    /// The same function of other operands.
+    private func applied(to values: [Dim]) -> Dim? {
+        switch self {
+        case .symbol(let name): .symbol(name)
+        case .floorDivide(_, let divisor): Dim.floorDividing(values[0], by: divisor)
+        case .quotient: Dim.floorDividing(values[0], by: values[1])
+        case .max: Dim.maximum(values[0], values[1])
+        case .min: Dim.minimum(values[0], values[1])
+        case .broadcast: Dim.broadcasting(values[0], values[1])
+        }
     }
 }
 
@@ -286,22 +233,27 @@ extension Dim: CustomStringConvertible {
 }
 
 extension DimExpression: CustomStringConvertible {
-    public var description: String {
+    public var description: String { text { $0 } }
+
+    /// As the text form has it, with names written as `name` says.
+    func text(_ name: (String) -> String) -> String {
         var text = ""
         for term in terms {
             var factors = term.factors.map { factor in
                 switch factor {
-                case .symbol(let name): name
-                case .floorDivide(let inner, let divisor): "floordiv(\(inner), \(divisor))"
-                case .max(let a, let b): "max(\(a), \(b))"
+                case .symbol(let symbol): name(symbol)
+                case .floorDivide(let inner, let divisor): "floordiv(\(inner.text(name)), \(divisor))"
+                case .quotient(let a, let b): "floordiv(\(a.text(name)), \(b.text(name)))"
+                case .max(let a, let b): "max(\(a.text(name)), \(b.text(name)))"
+                case .min(let a, let b): "min(\(a.text(name)), \(b.text(name)))"
+                case .broadcast(let a, let b): "broadcast(\(a.text(name)), \(b.text(name)))"
                 }
             }
-            let negative = term.coefficient < 0
             if term.coefficient.magnitude != 1 || factors.isEmpty {
                 factors.insert("\(term.coefficient.magnitude)", at: 0)
             }
-            let product = factors.joined(separator: "*")
-            text += text.isEmpty ? (negative ? "-" : "") + product : (negative ? " - " : " + ") + product
+            text += text.isEmpty ? (term.coefficient < 0 ? "-" : "") : (term.coefficient < 0 ? " - " : " + ")
+            text += factors.joined(separator: "*")
         }
         if text.isEmpty { return "\(constant)" }
         if constant != 0 { text += constant < 0 ? " - \(constant.magnitude)" : " + \(constant)" }

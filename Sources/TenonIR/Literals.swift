@@ -56,32 +56,10 @@ package enum Literals {
             if index > 0 { text += "," }
             switch dim {
             case .fixed(let size): text += "\(size)"
-            case .symbolic(let expression): text += self.text(expression)
+            case .symbolic(let expression): text += expression.text(TextForm.name)
             }
         }
         return text + "]"
-    }
-
-    /// As `DimExpression.description`, with names quoted where they must be.
-    private static func text(_ expression: DimExpression) -> String {
-        var text = ""
-        for term in expression.terms {
-            var factors = term.factors.map { factor in
-                switch factor {
-                case .symbol(let name): TextForm.name(name)
-                case .floorDivide(let inner, let divisor): "floordiv(\(self.text(inner)), \(divisor))"
-                case .max(let a, let b): "max(\(self.text(a)), \(self.text(b)))"
-                }
-            }
-            if term.coefficient.magnitude != 1 || factors.isEmpty {
-                factors.insert("\(term.coefficient.magnitude)", at: 0)
-            }
-            text += text.isEmpty ? (term.coefficient < 0 ? "-" : "") : (term.coefficient < 0 ? " - " : " + ")
-            text += factors.joined(separator: "*")
-        }
-        if text.isEmpty { return "\(expression.constant)" }
-        if expression.constant != 0 { text += expression.constant < 0 ? " - " : " + " }
-        return expression.constant == 0 ? text : text + "\(expression.constant.magnitude)"
     }
 
     /// Each element as text that reads back to the same bits.

@@ -150,23 +150,30 @@ extension Parser {
         guard token.kind == .identifier || token.kind == .string else { throw expected("a dimension") }
         let isBare = token.kind == .identifier
         let name = try self.name()
-        guard isBare, isNext("("), name == "floordiv" || name == "max" else { return .symbol(name) }
+        guard isBare, isNext("("), let function = Self.dimensionFunctions[name] else { return .symbol(name) }
         advance()
         let first = try sum(&budget)
         try require(",")
-        let divisor = token
-        let second = try sum(&budget)
+        let second = token
+        let argument = try sum(&budget)
         try require(")")
-        if name == "max" {
-            guard let result = Dim.maximum(first, second) else { throw overflow(start) }
-            return result
+        if name == "floordiv", let number = argument.value, number <= 0 {
+            throw error("expected a divisor above 0, found \(number)", at: second)
         }
-        guard let number = second.value, number > 0 else {
-            throw error("expected a divisor above 0, found \(second)", at: divisor)
+        guard let result = function(first, argument) else {
+            if name == "floordiv", !argument.isNonNegative {
+                throw error("expected a divisor that is not below 0, found \(argument)", at: second)
+            }
+            throw overflow(start)
         }
-        guard let result = Dim.floorDividing(first, by: number) else { throw overflow(start) }
         return result
     }
+
+    /// What a name before two dimensions in parentheses computes.
+    private static let dimensionFunctions: [String: @Sendable (Dim, Dim) -> Dim?] = [
+        "floordiv": { Dim.floorDividing($0, by: $1) }, "max": { Dim.maximum($0, $1) },
+        "min": { Dim.minimum($0, $1) }, "broadcast": { Dim.broadcasting($0, $1) },
+    ]
 
     private func overflow(_ token: Token) -> TenonError { error("a dimension overflows", at: token) }
 

@@ -162,7 +162,7 @@ public struct Interpreter {
         }
         if case .shape(let dims?) = result, dims.allSatisfy(\.isFixed) { return .literal(.shape(dims)) }
         if op == Interpreter.loop { return try loop(arguments, depth: scope.depth + 1) }
-        if Kernels.dependsOnData(op) {
+        if Kernels.dependsOnData(op), !(result.isConcrete && Kernels.isAvailable(op)) {
             let tensors = try Kernels.evaluate(op, arguments.flatMap(\.tensors), inferred.attributes)
             if case .tuple = inferred.type { return .tuple(tensors.map { .tensor($0) }) }
             guard let only = tensors.first else { throw TenonError(.internal, "\(op.name): no result") }

@@ -1,7 +1,7 @@
 /// NumPy's broadcasting, with symbols: equal expressions are equal sizes, and an unknown size against 1 is itself.
 public enum Broadcast {
-    /// The common shape, or nil when two sizes cannot agree. A symbol against a fixed size above 1 takes the fixed size:
-    /// the run checks it.
+    /// The common shape, or nil when two sizes cannot agree. A size that is not known takes that of a number other than 1: the
+    /// run checks it.
     public static func shape(_ a: [Dim], _ b: [Dim]) -> [Dim]? {
         let rank = max(a.count, b.count)
         var result: [Dim] = []
@@ -9,19 +9,8 @@ public enum Broadcast {
         for position in 0..<rank {
             let x: Dim = position + a.count < rank ? 1 : a[position + a.count - rank]
             let y: Dim = position + b.count < rank ? 1 : b[position + b.count - rank]
-            switch (x.value, y.value) {
-            case (1, _): result.append(y)
-            case (_, 1): result.append(x)
-            case (let p?, let q?):
-                if p != q { return nil }
-                result.append(x)
-            case (_?, nil): result.append(x)
-            case (nil, _?): result.append(y)
-            case (nil, nil):
-                // Equal, or one of them is 1: which is not known, but the larger is the result.
-                guard let larger = Dim.maximum(x, y) else { return nil }
-                result.append(larger)
-            }
+            guard let size = Dim.broadcasting(x, y) else { return nil }
+            result.append(size)
         }
         return result
     }

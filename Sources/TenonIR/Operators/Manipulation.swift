@@ -156,22 +156,17 @@ enum ManipulationOperators {
         }
         let total = try site.dim(product(numerator))
         let divisor = try site.dim(product(denominator))
-        guard let number = divisor.value, number > 0 else {
-            throw site.inputError(1, expects: "known sizes beside -1")
+        if let number = divisor.value {
+            guard number > 0 else { throw site.inputError(1, expects: "sizes above 0 beside -1") }
+            if let size = total.value, size % number != 0 {
+                throw site.inputError(1, expects: "sizes that divide \(size) elements")
+            }
         }
-        if let size = total.value, size % number != 0 {
-            throw site.inputError(1, expects: "sizes that divide \(size) elements")
+        guard let size = Dim.floorDividing(total, by: divisor) else {
+            throw site.inputError(1, expects: "sizes from 0 beside -1")
         }
-        return try site.dim(Dim.floorDividing(total, by: number))
+        return size
     }
 
-    /// The product, or nil on overflow.
-    static func product(_ dims: [Dim]) -> Dim? {
-        var result: Dim = 1
-        for dim in dims {
-            guard let next = Dim.multiplying(result, dim) else { return nil }
-            result = next
-        }
-        return result
-    }
+    static func product(_ dims: [Dim]) -> Dim? { Dim.product(dims) }
 }

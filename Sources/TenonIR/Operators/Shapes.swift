@@ -18,17 +18,13 @@ enum ShapeOperators {
             return .tensor(.int64, [] as [Int64])
         },
         OperatorSchema(
-            "arange", "start, start + step, … before end; how many there are depends on the data.",
-            inputs: [.init("start"), .init("end"), .init("step")]
-        ) { site in
-            for index in 0..<3 {
-                _ = try site.sameDType(0, index)
-                if let count = try site.tensor(index).elementCount, count != 1 {
-                    throw site.inputError(index, expects: "one number")
-                }
-            }
-            return .tensor(TensorType(dtype: try site.sameDType(0, 1), rank: 1))
-        },
+            "arange",
+            """
+            start, start + step, … before end, each one number: tensors, or shapes of one size, as i64 unless dtype says \
+            another. How many there are depends on the data where a tensor is not known.
+            """,
+            inputs: [.init("start", .any), .init("end", .any), .init("step", .any)],
+            attributes: [.optional("dtype", .dtype)], infer: Counting.infer),
         OperatorSchema(
             "nonzero", "Positions of the elements other than 0, one row per dimension of x; a scalar counts as [1].",
             inputs: [.init("x")]

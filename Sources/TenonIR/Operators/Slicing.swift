@@ -42,51 +42,42 @@ package enum Slicing {
         if let size = size.value, let begin = begin.value, let end = end.value {
             return .fixed(resolve(size: size, begin: begin, end: end, stride: stride).count)
         }
-        if stride < 0 {
-            // The whole axis backwards.
-            guard begin == -1 || begin.value ?? 0 >= Int64(Int32.max), end.value ?? 0 <= -Int64(Int32.max) else {
-                return nil
-            }
-            return ceilDivide(size, -stride)
+        if stride > 0 {
+            guard let first = clamped(begin, 0, size, size, inBounds), let last = clamped(end, 0, size, size, inBounds),
+                let span = Dim.subtracting(last, first)
+            else { return nil }
+            return count(span, stride, inBounds)
         }
-        guard let first = clamped(begin, size, inBounds), let last = clamped(end, size, inBounds),
-            let span = Dim.subtracting(last, first)
+        guard let top = Dim.subtracting(size, 1), let first = clamped(begin, -1, top, size, inBounds),
+            let last = clamped(end, -1, top, size, inBounds), let span = Dim.subtracting(first, last)
         else { return nil }
-        let isOrdered = inBounds || first == 0 || last == first
-        guard let length = isOrdered ? span : Dim.maximum(span, 0) else { return nil }
-        return ceilDivide(length, stride)
+        return count(span, -stride, inBounds)
     }
 
-    /// A position counted from the start, within the axis.
-    private static func clamped(_ position: Dim, _ size: Dim, _ inBounds: Bool) -> Dim? {
-        if position == size { return size }
+    /// How many steps a span has; none when it is negative.
+    private static func count(_ span: Dim, _ stride: Int64, _ inBounds: Bool) -> Dim? {
+        guard let length = inBounds ? span : Dim.maximum(span, 0) else { return nil }
+        return Dim.adding(length, .fixed(stride - 1)).flatMap { Dim.floorDividing($0, by: stride) }
+    }
+
+    /// A position counted from the start, from `least` to `most`. A negative one counts from the end.
+    private static func clamped(_ position: Dim, _ least: Dim, _ most: Dim, _ size: Dim, _ inBounds: Bool) -> Dim? {
+        if position == size { return most }
         if let value = position.value {
-            if value >= Int64(Int32.max) { return size }
-            if value == 0 || value <= -Int64(Int32.max) { return 0 }
-            if value < 0 {
-                guard let moved = Dim.adding(size, .fixed(value)) else { return nil }
-                return inBounds ? moved : Dim.maximum(moved, 0)
-            }
-            return inBounds ? .fixed(value) : minimum(position, size)
+            // No size is so large: what is meant is "to the end".
+            if value >= Int64(Int32.max) { return most }
+            if value <= -Int64(Int32.max) { return least }
         }
-        // The sign of an expression decides from which end it counts.
-        guard inBounds || isNonNegative(position) else { return nil }
-        return inBounds ? position : minimum(position, size)
-    }
-
-    /// a + b - max(a, b).
-    private static func minimum(_ a: Dim, _ b: Dim) -> Dim? {
-        guard let sum = Dim.adding(a, b), let larger = Dim.maximum(a, b) else { return nil }
-        return Dim.subtracting(sum, larger)
-    }
-
-    private static func isNonNegative(_ dim: Dim) -> Bool {
-        guard case .symbolic(let expression) = dim else { return (dim.value ?? -1) >= 0 }
-        return expression.constant >= 0 && expression.terms.allSatisfy { $0.coefficient >= 0 }
-    }
-
-    private static func ceilDivide(_ dim: Dim, _ divisor: Int64) -> Dim? {
-        Dim.adding(dim, .fixed(divisor - 1)).flatMap { Dim.floorDividing($0, by: divisor) }
+        func within(_ position: Dim) -> Dim? {
+            inBounds ? position : Dim.minimum(position, most).flatMap { Dim.maximum($0, least) }
+        }
+        if position.isNonNegative { return within(position) }
+        // A position of unknown sign counts from the start where the caller says that it lies within.
+        if inBounds, position.value == nil { return position }
+        guard let moved = Dim.adding(position, size).flatMap(within) else { return nil }
+        if Dim.subtracting(-1, position)?.isNonNegative ?? false { return moved }
+        guard let isNegative = Dim.less(position, 0), let kept = within(position) else { return nil }
+        return Dim.select(isNegative, moved, kept)
     }
 }
 

@@ -50,6 +50,12 @@ enum ExportIndexRules {
         "tensor_to_shape": { call in .tensor(try call.vector(0), TensorType(dtype: .int64, rank: 1)) },
         "arange": { call in
             let dtype = try call.dtype()
+            // Sizes are counted as int64.
+            guard case .tensor? = call.arguments.first else {
+                let counted = call.step("Range", try (0..<3).map { try call.index($0) })
+                return dtype == .int64
+                    ? try call.result("Identity", [counted]) : try call.result("Cast", [counted], ["to": .dtype(dtype)])
+            }
             return try call.result("Range", try (0..<3).map { try call.operand($0, dtype) })
         },
         "nonzero": { call in try call.result("NonZero", [try call.input(0)]) },

@@ -81,12 +81,21 @@ extension GraphExport {
             return step(
                 "Shape", [source.tensor], ["start": .int(Int64(source.axis)), "end": .int(Int64(source.axis) + 1)])
         case .floorDivide(let inner, let divisor):
-            let number = name(of: try Constant.ints([1], [divisor]))
-            let value = try size(.symbolic(inner))
-            // Div cuts towards zero.
-            return step("Div", [step("Sub", [value, step("Mod", [value, number])]), number])
-        case .max(let a, let b): return step("Max", [try size(.symbolic(a)), try size(.symbolic(b))])
+            return quotient(try size(Dim(inner)), name(of: try Constant.ints([1], [divisor])))
+        case .quotient(let a, let b): return quotient(try size(Dim(a)), try size(Dim(b)))
+        // Sizes agree or one is 1; 0 goes with 1, so that the larger is not the answer there.
+        case .broadcast(let a, let b):
+            let (x, y) = (try size(Dim(a)), try size(Dim(b)))
+            let isOne = step("Equal", [x, name(of: try Constant.ints([1], [1]))])
+            return step("Where", [isOne, y, x])
+        case .max(let a, let b): return step("Max", [try size(Dim(a)), try size(Dim(b))])
+        case .min(let a, let b): return step("Min", [try size(Dim(a)), try size(Dim(b))])
         }
+    }
+
+    /// ⌊a / b⌋: Div cuts towards zero.
+    private func quotient(_ a: String, _ b: String) -> String {
+        step("Div", [step("Sub", [a, step("Mod", [a, b])]), b])
     }
 
     private func step(_ op: String, _ inputs: [String], _ attributes: Attributes = Attributes()) -> String {

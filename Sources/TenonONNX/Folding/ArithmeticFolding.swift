@@ -6,59 +6,54 @@ enum ArithmeticFolding {
         "Add": binary(Dim.adding) { $0 + $1 },
         "Sub": binary(Dim.subtracting) { $0 - $1 },
         "Mul": binary(Dim.multiplying) { $0 * $1 },
-        "Div": binary(truncatedQuotient) { $0 / $1 },
-        "Mod": binary(modulus) { _, _ in nil },
-        "Min": binary({ a, b in both(a, b, Swift.min) }) { Swift.min($0, $1) },
+        "Div": binary(Dim.truncatedDividing) { $0 / $1 },
+        "Mod": modulus,
+        "Min": binary(Dim.minimum) { Swift.min($0, $1) },
         "Max": binary(Dim.maximum) { Swift.max($0, $1) },
-        "Neg": unary({ Dim.subtracting(0, $0) }) { -$0 },
+        "Neg": unary({ Dim.negating($0) }) { -$0 },
+        "Abs": unary({ size in Dim.negating(size).flatMap { Dim.maximum(size, $0) } }) { $0.magnitude },
+        "Sign": unary(sign) { $0 > 0 ? 1 : $0 < 0 ? -1 : $0 },
         "Floor": unary({ $0 }) { $0.rounded(.down) },
         "Ceil": unary({ $0 }) { $0.rounded(.up) },
         "Relu": unary({ Dim.maximum($0, 0) }) { Swift.max($0, 0) },
+        "Clip": clip,
         "Sqrt": unary({ _ in nil }) { $0.squareRoot() },
-        "Equal": comparison({ $0 == $1 ? true : $0.isFixed && $1.isFixed ? false : nil }) { $0 == $1 },
-        "Less": comparison({ ordered($0, $1, <) }) { $0 < $1 },
-        "Greater": comparison({ ordered($0, $1, >) }) { $0 > $1 },
-        "LessOrEqual": comparison({ ordered($0, $1, <=) }) { $0 <= $1 },
-        "GreaterOrEqual": comparison({ ordered($0, $1, >=) }) { $0 >= $1 },
-        "And": binary({ a, b in both(a, b) { $0 & $1 } }) { _, _ in nil },
-        "Or": binary({ a, b in both(a, b) { $0 | $1 } }) { _, _ in nil },
-        "Not": unary({ $0.value.map { .fixed($0 == 0 ? 1 : 0) } }) { _ in nil },
+        "Equal": comparison(Dim.equal) { $0 == $1 },
+        "Less": comparison(Dim.less) { $0 < $1 },
+        "Greater": comparison({ Dim.less($1, $0) }) { $0 > $1 },
+        "LessOrEqual": comparison({ Dim.less($1, $0).flatMap(Dim.not) }) { $0 <= $1 },
+        "GreaterOrEqual": comparison({ Dim.less($0, $1).flatMap(Dim.not) }) { $0 >= $1 },
+        "And": logic { Dim.multiplying($0, $1) },
+        "Or": logic(either),
+        "Xor": logic { Dim.equal($0, $1).flatMap(Dim.not) },
+        "Not": unary({ $0.isTruth ? Dim.not($0) : nil }) { _ in nil },
         "Cast": cast,
         "ReduceProd": reduce(Dim.multiplying, start: 1),
         "ReduceSum": reduce(Dim.adding, start: 0),
+        "ReduceMax": reduce(Dim.maximum),
+        "ReduceMin": reduce(Dim.minimum),
+        "CumSum": cumulative,
     ]
 
     // MARK: - Integers
 
-    private static func both(_ a: Dim, _ b: Dim, _ operation: (Int64, Int64) -> Int64) -> Dim? {
-        guard let x = a.value, let y = b.value else { return a == b ? a : nil }
-        return .fixed(operation(x, y))
+    /// -1, 0 or 1.
+    private static func sign(_ a: Dim) -> Dim? {
+        guard let positive = Dim.less(0, a), let negative = Dim.less(a, 0) else { return nil }
+        return Dim.subtracting(positive, negative)
     }
 
-    private static func ordered(_ a: Dim, _ b: Dim, _ operation: (Int64, Int64) -> Bool) -> Bool? {
-        guard let x = a.value, let y = b.value else { return nil }
-        return operation(x, y)
-    }
-
-    /// Division towards zero; a symbolic size is not negative, so there it is the floor.
-    private static func truncatedQuotient(_ a: Dim, _ b: Dim) -> Dim? {
-        guard let divisor = b.value else { return a == b ? 1 : nil }
-        guard let value = a.value else { return Dim.floorDividing(a, by: divisor) }
-        let (quotient, overflow) = value.dividedReportingOverflow(by: divisor)
-        return overflow ? nil : .fixed(quotient)
-    }
-
-    /// The remainder with the divisor's sign, as ONNX's Mod without fmod.
-    private static func modulus(_ a: Dim, _ b: Dim) -> Dim? {
-        guard let x = a.value, let y = b.value else { return nil }
-        let (remainder, overflow) = x.remainderReportingOverflow(dividingBy: y)
-        if overflow { return nil }
-        return .fixed(remainder != 0 && (remainder < 0) != (y < 0) ? remainder + y : remainder)
+    private static func either(_ a: Dim, _ b: Dim) -> Dim? {
+        guard let both = Dim.multiplying(a, b) else { return nil }
+        return Dim.adding(a, b).flatMap { Dim.subtracting($0, both) }
     }
 
     /// Whether `value` is representable in integer type `dtype`.
     static func fits(_ dim: Dim, _ dtype: DataType) -> Bool {
-        guard let value = dim.value else { return true }
+        guard let value = dim.value else {
+            // Of a symbol only the sign is known.
+            return dtype == .bool ? dim.isTruth : !dtype.isUnsignedInteger || dim.isNonNegative
+        }
         return switch dtype {
         case .int8: Int8(exactly: value) != nil
         case .int16: Int16(exactly: value) != nil
@@ -113,14 +108,39 @@ enum ArithmeticFolding {
                 default: return nil
                 }
             }
-            node.ignore("fmod")
-            if node.proto.opType == "Mod", try node.int("fmod", 0) != 0 { return nil }
             return [result]
         }
     }
 
+    /// The remainder with the divisor's sign; with `fmod`, that of the dividend.
+    private static let modulus: HostFolding.Fold = { node, inputs in
+        let isTruncated = try node.int("fmod", 0) != 0
+        let fold = binary({ isTruncated ? Dim.truncatedRemainder($0, by: $1) : Dim.floorRemainder($0, by: $1) }) {
+            _, _ in nil
+        }
+        return try fold(node, inputs)
+    }
+
+    /// Bounds that are left out do not bind.
+    private static let clip: HostFolding.Fold = { node, inputs in
+        guard node.opset >= 11, var x = inputs.first ?? nil, x.dims != nil else { return nil }
+        for index in 1..<3 where inputs.indices.contains(index) {
+            guard let bound = inputs[index] else { continue }
+            let isLower = index == 1
+            let fold = binary({ isLower ? Dim.maximum($0, $1) : Dim.minimum($0, $1) }) { _, _ in nil }
+            guard let next = try fold(node, [x, bound])?.first else { return nil }
+            x = next
+        }
+        return [x]
+    }
+
+    /// An operator on truth values.
+    private static func logic(_ combine: @escaping @Sendable (Dim, Dim) -> Dim?) -> HostFolding.Fold {
+        binary({ a, b in a.isTruth && b.isTruth ? combine(a, b) : nil }) { _, _ in nil }
+    }
+
     private static func comparison(
-        _ integers: @escaping @Sendable (Dim, Dim) -> Bool?, _ floats: @escaping @Sendable (Double, Double) -> Bool
+        _ integers: @escaping @Sendable (Dim, Dim) -> Dim?, _ floats: @escaping @Sendable (Double, Double) -> Bool
     ) -> HostFolding.Fold {
         { node, inputs in
             guard node.opset >= 7, inputs.count == 2, let a = inputs[0], let b = inputs[1], a.dtype == b.dtype,
@@ -129,14 +149,14 @@ enum ArithmeticFolding {
             var elements: [Dim] = []
             for index in 0..<broadcast.count {
                 let (i, j) = (broadcast.index(index, of: 0), broadcast.index(index, of: 1))
-                let answer: Bool?
+                let answer: Dim?
                 switch (a.elements, b.elements) {
                 case (.dims(let x), .dims(let y)): answer = integers(x[i], y[j])
-                case (.floats(let x), .floats(let y)): answer = floats(x[i], y[j])
+                case (.floats(let x), .floats(let y)): answer = floats(x[i], y[j]) ? 1 : 0
                 default: answer = nil
                 }
                 guard let answer else { return nil }
-                elements.append(answer ? 1 : 0)
+                elements.append(answer)
             }
             return [try HostTensor(.bool, broadcast.shape, .dims(elements))]
         }
@@ -172,7 +192,7 @@ enum ArithmeticFolding {
         switch x.elements {
         case .dims(let dims):
             let results: [Dim] =
-                dtype == .bool ? dims.compactMap { $0.value.map { .fixed($0 == 0 ? 0 : 1) } } : dims
+                dtype == .bool ? dims.compactMap { Dim.equal($0, 0).flatMap(Dim.not) } : dims
             guard results.count == dims.count, results.allSatisfy({ fits($0, dtype) }) else { return nil }
             return [try HostTensor(dtype, x.shape, .dims(results))]
         case .floats(let values):
@@ -186,20 +206,37 @@ enum ArithmeticFolding {
     }
 
     /// A reduction of integers over all of a vector, which is all that shape arithmetic needs.
+    ///
+    /// - Parameter start: what a reduction of nothing gives; nil for what has no such value.
     private static func reduce(
-        _ combine: @escaping @Sendable (Dim, Dim) -> Dim?, start: Dim
+        _ combine: @escaping @Sendable (Dim, Dim) -> Dim?, start: Dim? = nil
     ) -> HostFolding.Fold {
         { node, inputs in
-            guard let x = inputs.first ?? nil, let dims = x.dims, x.shape.count <= 1 else { return nil }
+            guard let x = inputs.first ?? nil, let dims = x.dims, x.shape.count <= 1, x.dtype != .bool else { return nil }
             let axes = inputs.count > 1 ? inputs[1]?.ints : try node.ints("axes")
             guard (axes ?? [0]).allSatisfy({ $0 == 0 || $0 == -1 }), (axes ?? [0]).count == 1 else { return nil }
             if try node.bool("noop_with_empty_axes", false) { return nil }
-            var total = start
-            for dim in dims {
+            guard var total = start ?? dims.first else { return nil }
+            for dim in start == nil ? dims.dropFirst() : dims[...] {
                 guard let next = combine(total, dim), fits(next, x.dtype) else { return nil }
                 total = next
             }
-            return [try HostTensor(x.dtype, try node.bool("keepdims", true) ? [1] : [], .dims([total]))]
+            let keeps = try node.bool("keepdims", true) && !x.shape.isEmpty
+            return [try HostTensor(x.dtype, keeps ? [1] : [], .dims([total]))]
         }
+    }
+
+    /// Sums of a vector's first elements.
+    private static let cumulative: HostFolding.Fold = { node, inputs in
+        guard inputs.count == 2, let x = inputs[0], let dims = x.dims, x.shape.count == 1,
+            let axis = inputs[1]?.ints?.first, axis == 0 || axis == -1,
+            try !node.bool("exclusive", false), try !node.bool("reverse", false)
+        else { return nil }
+        var sums: [Dim] = []
+        for dim in dims {
+            guard let next = Dim.adding(sums.last ?? 0, dim), fits(next, x.dtype) else { return nil }
+            sums.append(next)
+        }
+        return [try HostTensor(x.dtype, x.shape, .dims(sums))]
     }
 }

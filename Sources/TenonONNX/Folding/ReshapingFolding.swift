@@ -12,17 +12,11 @@ enum ReshapingFolding {
         "ConstantOfShape": constantOfShape,
         "Expand": expand,
         "Transpose": transpose,
+        "Tile": tile,
     ]
 
     /// The product, or nil on overflow.
-    static func product(_ dims: [Dim]) -> Dim? {
-        var result: Dim = 1
-        for dim in dims {
-            guard let next = Dim.multiplying(result, dim) else { return nil }
-            result = next
-        }
-        return result
-    }
+    static func product(_ dims: [Dim]) -> Dim? { Dim.product(dims) }
 
     private static let unsqueeze: HostFolding.Fold = { node, inputs in
         guard let x = inputs.first ?? nil, let axes = try axes(node, inputs) else { return nil }
@@ -127,6 +121,17 @@ enum ReshapingFolding {
             let broadcast = HostBroadcast([x.shape, target])
         else { return nil }
         return [try x.selecting((0..<broadcast.count).map { broadcast.index($0, of: 0) }, shape: broadcast.shape)]
+    }
+
+    /// A vector or a number some times over.
+    private static let tile: HostFolding.Fold = { node, inputs in
+        guard node.opset >= 6, inputs.count == 2, let x = inputs[0], let repeats = inputs[1]?.ints, x.shape.count == 1,
+            repeats.count == 1, repeats[0] >= 0, repeats[0] <= Int64(HostTensor.maximumCount)
+        else { return nil }
+        let count = x.elements.count
+        let (total, overflow) = count.multipliedReportingOverflow(by: Int(repeats[0]))
+        guard !overflow, total <= HostTensor.maximumCount else { return nil }
+        return [try x.selecting((0..<total).map { $0 % count }, shape: [Int64(total)])]
     }
 
     private static let transpose: HostFolding.Fold = { node, inputs in

@@ -99,22 +99,24 @@ enum SelectionFolding {
     }
 
     private static let select: HostFolding.Fold = { node, inputs in
-        guard inputs.count == 3, let condition = inputs[0]?.ints, let a = inputs[1], let b = inputs[2],
+        guard inputs.count == 3, let condition = inputs[0]?.dims, let a = inputs[1], let b = inputs[2],
             a.dtype == b.dtype,
             let broadcast = HostBroadcast([inputs[0]?.shape ?? [], a.shape, b.shape])
         else { return nil }
-        if let x = a.dims, let y = b.dims {
-            let elements = (0..<broadcast.count).map { index in
-                condition[broadcast.index(index, of: 0)] != 0
-                    ? x[broadcast.index(index, of: 1)] : y[broadcast.index(index, of: 2)]
+        var dims: [Dim] = []
+        var doubles: [Double] = []
+        for index in 0..<broadcast.count {
+            let flag = condition[broadcast.index(index, of: 0)]
+            let (i, j) = (broadcast.index(index, of: 1), broadcast.index(index, of: 2))
+            if let x = a.dims, let y = b.dims {
+                guard flag.isTruth, let chosen = Dim.select(flag, x[i], y[j]) else { return nil }
+                dims.append(chosen)
+            } else if let x = a.doubles, let y = b.doubles, let flag = flag.value {
+                doubles.append(flag != 0 ? x[i] : y[j])
+            } else {
+                return nil
             }
-            return [try HostTensor(a.dtype, broadcast.shape, .dims(elements))]
         }
-        guard let x = a.doubles, let y = b.doubles else { return nil }
-        let elements = (0..<broadcast.count).map { index in
-            condition[broadcast.index(index, of: 0)] != 0
-                ? x[broadcast.index(index, of: 1)] : y[broadcast.index(index, of: 2)]
-        }
-        return [try HostTensor(a.dtype, broadcast.shape, .floats(elements))]
+        return [try HostTensor(a.dtype, broadcast.shape, a.dims == nil ? .floats(doubles) : .dims(dims))]
     }
 }

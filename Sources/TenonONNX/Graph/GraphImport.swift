@@ -91,8 +91,7 @@ final class GraphImport {
     func operand(_ host: HostTensor, name: String, at level: Int? = nil) throws -> Operand {
         let level = level ?? levels.count - 1
         if let constant = try host.constant() { return .constant(constant) }
-        guard let dims = host.dims, dims.count <= options.limits.rank, host.dtype == .int64 || host.dtype == .int32
-        else {
+        guard let dims = host.dims, dims.count <= HostTensor.maximumCount else {
             throw TenonError(
                 .unsupported,
                 "\(quoted(name)): \(host.dtype.name) values computed from symbolic dimensions, used as data")

@@ -6,39 +6,81 @@ extension Node {
     /// A list of integers that an input gives.
     enum Integers {
         case known([Int64])
-        /// A vector of so many integers.
-        case computed(Operand, count: Int)
+        /// Known from shapes, so that the run knows them before it computes anything.
+        case sizes([Dim])
+        /// A vector of so many integers; nil where not even their number is known.
+        case computed(Operand, count: Int?)
 
-        var count: Int {
+        var count: Int? {
             switch self {
             case .known(let values): values.count
+            case .sizes(let dims): dims.count
             case .computed(_, let count): count
+            }
+        }
+
+        /// The integers where they are known while importing, with symbols.
+        var dims: [Dim]? {
+            switch self {
+            case .known(let values): values.map { .fixed($0) }
+            case .sizes(let dims): dims
+            case .computed: nil
             }
         }
     }
 
     /// Input `index` as integers, known while importing or computed.
-    ///
-    /// - Throws: when not even their number is known.
     func integers(_ index: Int) throws -> Integers {
-        if let values = try host(index)?.ints { return .known(values) }
+        let host = try host(index)
+        if let values = host?.ints { return .known(values) }
         let type = try type(index)
         guard type.dtype?.isInteger ?? true, type.rank ?? 1 <= 1 else {
             throw error(.invalidType, "input \(index) expects a list of integers, found \(type)")
         }
+        if let dims = host?.dims { return .sizes(dims) }
         guard let count = type.elementCount, count <= HostTensor.maximumCount else {
-            throw unsupported("the number of values of input \(index), \(quoted(proto.input[index])), is not known")
+            return .computed(try operand(index), count: nil)
         }
         // None is known after all.
         return count == 0 ? .known([]) : .computed(try operand(index), count: count)
     }
 
+    /// As above, where the operator says how many there are.
+    func integers(_ index: Int, count: Int) throws -> Integers {
+        let given = try integers(index)
+        guard let found = given.count else {
+            if case .computed(let operand, _) = given { return .computed(operand, count: count) }
+            return given
+        }
+        guard found == count else {
+            throw error(.invalidShape, "input \(index) expects \(count) integers, found \(found)")
+        }
+        return given
+    }
+
     /// Integers as a vector of int64.
     func vector(_ integers: Integers) throws -> Operand {
         switch integers {
-        case .known(let values): try list(values)
-        case .computed(let operand, let count): try reshape(try cast(operand, .int64), [.fixed(Int64(count))])
+        case .known(let values): return try list(values)
+        case .sizes(let dims): return try sizes(of: dims)
+        case .computed(let operand, let count):
+            return try reshape(try cast(operand, .int64), [count.map { .fixed(Int64($0)) } ?? -1])
         }
+    }
+
+    /// The dimensions of input `index` as a vector of int64, also where not even their number is known.
+    func sizes(_ index: Int) throws -> Operand {
+        if let shape = try type(index).shape { return try sizes(of: shape) }
+        return try call("shape_to_tensor", [try call("shape_of", [try operand(index)])])
+    }
+
+    /// A vector of int64 as a shape of which nothing is known.
+    func unknownShape(_ vector: Operand) throws -> Operand { try call("tensor_to_shape", [vector]) }
+
+    /// `operand` as a tensor of which only the element type is known, and perhaps the rank.
+    func unsized(_ operand: Operand, _ dtype: DataType?, rank: Int? = nil) throws -> Operand {
+        if let rank { return try freshlySized(operand, dtype, rank: rank) }
+        return try sized(operand, TensorType(dtype: dtype, rank: nil))
     }
 
     /// `operand` in another element type, without a call where it has that type already.

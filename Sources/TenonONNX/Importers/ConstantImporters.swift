@@ -53,10 +53,16 @@ enum ConstantImporters {
     private static func constantOfShape(_ node: Node) throws -> [ImportedValue] {
         try node.requireInputs(1...1)
         let value = try node.tensor("value")
-        guard let shape = try node.host(0)?.ints else {
-            let vector = try node.integers(0)
-            let target = try node.shape(try node.vector(vector), count: vector.count)
-            return try node.result("full", [target, .constant(try value ?? Constant.floats([], [0]))])
+        if let value, value.count != 1 {
+            throw node.error(.invalidShape, "value expects one number, found \(value.type)")
+        }
+        let fill = Operand.constant(try value ?? Constant.floats([], [0]))
+        let given = try node.integers(0)
+        guard case .known(let shape) = given else {
+            if let dims = given.dims { return try node.result("full", [.shape(dims), fill]) }
+            let vector = try node.vector(given)
+            let target = try given.count.map { try node.shape(vector, count: $0) } ?? node.unknownShape(vector)
+            return try node.result("full", [target, fill])
         }
         guard let count = checkedElementCount(shape), shape.count <= node.graph.options.limits.rank,
             count <= node.graph.options.limits.structureBytes / 8

@@ -29,6 +29,10 @@ enum DataDependentImporters {
         // Known ones are folded.
         "Range": OperatorImporter(since: 11) { node in
             try node.requireInputs(3...3)
+            let sizes = try (0..<3).compactMap { try node.host($0)?.dims?.first }
+            if sizes.count == 3, let dtype = try node.type(0).dtype {
+                return try node.result("arange", sizes.map { .shape([$0]) }, ["dtype": .dtype(dtype)])
+            }
             let numbers = try (0..<3).map { try node.reshape(try node.operand($0), []) }
             let result = try node.call("arange", numbers)
             return [.operand(try node.freshlySized(result, try node.type(0).dtype, rank: 1))]

@@ -9,12 +9,25 @@ enum ManipulationImporters {
         "Concat": OperatorImporter(since: 4, concat),
         "Squeeze": OperatorImporter { node in
             guard let axes = try axes(node) else { return try node.result("squeeze", [try node.operand(0)]) }
-            return try along(node, axes, "squeeze", rank: try node.rank(0) - axes.count)
+            let rank = try node.type(0).rank.flatMap { rank in axes.count.map { rank - $0 } }
+            return try along(node, axes, "squeeze", rank: rank)
         },
         "Unsqueeze": OperatorImporter { node in
             guard let axes = try axes(node) else { throw node.error(.invalidArgument, "axes are missing") }
-            return try along(node, axes, "expand_dims", rank: try node.rank(0) + axes.count)
+            let rank = try node.type(0).rank.flatMap { rank in axes.count.map { rank + $0 } }
+            return try along(node, axes, "expand_dims", rank: rank)
         },
+        // Where the shape is known, the values are; this is for tensors whose rank only a run knows.
+        "Shape": OperatorImporter { node in
+            try node.requireInputs(1...1)
+            let (start, end) = (try node.int("start", 0), try node.int("end"))
+            let sizes = try node.sizes(0)
+            guard start != 0 || end != nil else { return [.operand(sizes)] }
+            return try node.result(
+                "strided_slice",
+                [sizes, .tuple([.int(0)]), .tuple([.int(start)]), .tuple([.int(end ?? Int64(Int32.max))])])
+        },
+        "Size": OperatorImporter { node in try node.result("size", [try ArithmeticImporters.single(node)]) },
         "CastLike": OperatorImporter(since: 15) { node in
             try node.requireInputs(2...2)
             node.ignore("saturate", "round_mode")
@@ -47,20 +60,17 @@ enum ManipulationImporters {
         return node.has(1) ? try node.integers(1) : nil
     }
 
+    /// - Parameter rank: dimensions of the result; nil where that is not known.
     private static func along(
-        _ node: Node, _ axes: Node.Integers, _ op: String, rank: Int
+        _ node: Node, _ axes: Node.Integers, _ op: String, rank: Int?
     ) throws -> [ImportedValue] {
         let x = try node.operand(0)
-        switch axes {
-        case .known(let axes): return try node.result(op, [x], ["axis": .ints(axes)])
-        case .computed(let axes, _):
-            guard rank >= 0, rank <= node.graph.options.limits.rank else {
-                throw node.error(.invalidShape, "a result of \(rank) dimensions")
-            }
-            return [
-                .operand(try node.freshlySized(try node.dynamic(op, [x], [axes]), try node.type(0).dtype, rank: rank))
-            ]
+        if case .known(let axes) = axes { return try node.result(op, [x], ["axis": .ints(axes)]) }
+        if let rank, rank < 0 || rank > node.graph.options.limits.rank {
+            throw node.error(.invalidShape, "a result of \(rank) dimensions")
         }
+        let result = try node.dynamic(op, [x], [try node.vector(axes)])
+        return [.operand(try node.unsized(result, try node.type(0).dtype, rank: rank))]
     }
 
     private static func reshape(_ node: Node) throws -> [ImportedValue] {
@@ -79,7 +89,7 @@ enum ManipulationImporters {
         }
         var target = wanted
         for (index, dim) in wanted.enumerated() where dim.value == 0 && copiesZero {
-            let shape = try node.shape(0)
+            guard let shape = try node.type(0).shape else { return try computedReshape(node, x) }
             guard index < shape.count else {
                 throw node.error(.invalidShape, "shape \(wanted) copies dimension \(index) of \(try node.type(0))")
             }
@@ -93,19 +103,29 @@ enum ManipulationImporters {
         let given = try node.integers(1)
         var target = try node.vector(given)
         if try !node.bool("allowzero", false) {
-            let own = (try node.shape(0) + [Dim](repeating: 0, count: given.count)).prefix(given.count)
+            // As many of the input's own sizes as the target has entries.
+            var own = try node.sizes(0)
+            if let count = given.count, let shape = try node.type(0).shape {
+                own = try node.sizes(
+                    of: Array((shape + [Dim](repeating: 0, count: count)).prefix(count)))
+            } else {
+                let padding = try node.list([Int64](repeating: 0, count: node.graph.options.limits.rank))
+                let padded = try node.call("concat", [.tuple([own, padding])], ["axis": 0])
+                let count = try node.reshape(try node.call("size", [target]), [1])
+                own = try node.call("strided_slice", [padded, try node.list([0]), try node.list([0]), count])
+            }
             let isZero = try node.call("equal", [target, try node.list([0])])
-            target = try node.call("where", [isZero, try node.sizes(of: Array(own)), target])
+            target = try node.call("where", [isZero, own, target])
         }
-        let result = try node.call("reshape", [x, try node.call("tensor_to_shape", [target])])
-        return [.operand(try node.freshlySized(result, try node.type(0).dtype, rank: given.count))]
+        let result = try node.call("reshape", [x, try node.unknownShape(target)])
+        return [.operand(try node.unsized(result, try node.type(0).dtype, rank: given.count))]
     }
 
     /// Two dimensions: what stands before `axis` and what stands from it on.
     private static func flatten(_ node: Node) throws -> [ImportedValue] {
         let x = try ArithmeticImporters.single(node)
-        let shape = try node.shape(0)
         let axis = try node.int("axis", 1)
+        guard let shape = try node.type(0).shape else { return try computedFlatten(node, x, axis) }
         guard axis >= -Int64(shape.count), axis <= Int64(shape.count) else {
             throw node.error(.invalidArgument, "axis \(axis) is out of range for rank \(shape.count)")
         }
@@ -114,6 +134,18 @@ enum ManipulationImporters {
             let columns = ReshapingFolding.product(Array(shape[place...]))
         else { throw node.error(.invalidShape, "the product of dimensions of \(try node.type(0)) does not fit") }
         return try node.result("reshape", [x, .shape([rows, columns])])
+    }
+
+    /// Of a tensor whose sizes only a run knows.
+    private static func computedFlatten(_ node: Node, _ x: Operand, _ axis: Int64) throws -> [ImportedValue] {
+        let sizes = try node.sizes(0)
+        let front = try node.call("strided_slice", [sizes, .tuple([.int(0)]), .tuple([.int(0)]), .tuple([.int(axis)])])
+        let back = try node.call(
+            "strided_slice", [sizes, .tuple([.int(0)]), .tuple([.int(axis)]), .tuple([.int(Int64(Int32.max))])])
+        let products = try [front, back].map { try node.call("prod", [$0], ["keepdims": true]) }
+        let target = try node.call("concat", [.tuple(products)], ["axis": 0])
+        let result = try node.call("reshape", [x, try node.unknownShape(target)])
+        return [.operand(try node.unsized(result, try node.type(0).dtype, rank: 2))]
     }
 
     private static func transpose(_ node: Node) throws -> [ImportedValue] {

@@ -121,10 +121,7 @@ enum PoolingImporters {
 
     /// `x` with zeros at the end of each axis, up to the sizes that input 2 gives.
     private static func enlarged(_ node: Node, _ x: Operand, _ shape: [Dim], _ dtype: DataType) throws -> Operand {
-        let given = try node.integers(2)
-        guard given.count == shape.count else {
-            throw node.error(.invalidShape, "output_shape expects \(shape.count) numbers, found \(given.count)")
-        }
+        let given = try node.integers(2, count: shape.count)
         if case .known(let sizes) = given, sizes == shape.map(\.value) { return x }
         let missing = try node.call("subtract", [try node.vector(given), try node.sizes(of: shape)])
         let rows = try node.reshape(missing, [.fixed(Int64(shape.count)), 1])

@@ -58,14 +58,17 @@ enum ReductionImporters {
             if takesInput {
                 let skipsEmpty = try node.bool("noop_with_empty_axes", false)
                 if node.has(1) {
-                    switch try node.integers(1) {
-                    case .known(let values): axes = values
-                    case .computed(let operand, let count):
+                    let given = try node.integers(1)
+                    guard case .known(let values) = given else {
                         let result = try node.dynamic(
-                            truth ?? op, [try node.operand(0)], [operand], ["keepdims": .bool(keepsDims)])
-                        let rank = try node.rank(0) - (keepsDims ? 0 : count)
-                        return [.operand(try node.freshlySized(result, try node.type(0).dtype, rank: max(rank, 0)))]
+                            truth ?? op, [try node.operand(0)], [try node.vector(given)], ["keepdims": .bool(keepsDims)])
+                        let own = try node.type(0)
+                        let rank = own.rank.flatMap { rank in
+                            keepsDims ? rank : given.count.map { max(rank - $0, 0) }
+                        }
+                        return [.operand(try node.unsized(result, own.dtype, rank: rank))]
                     }
+                    axes = values
                 }
                 if axes?.isEmpty ?? true {
                     // No axes: all of them, or, when the node says so, none: then only what is done per element is left.

@@ -8,15 +8,15 @@ enum RegroupingImporters {
         "Tile": OperatorImporter(since: 6) { node in
             try node.requireInputs(2...2)
             let x = try node.operand(0)
-            switch try node.integers(1) {
-            case .known(let repeats): return try node.result("tile", [x], ["repeats": .ints(repeats)])
-            case .computed(let repeats, let count):
-                let result = try node.dynamic("tile", [x], [repeats])
-                return [
-                    .operand(
-                        try node.freshlySized(result, try node.type(0).dtype, rank: max(count, try node.rank(0))))
-                ]
+            let type = try node.type(0)
+            let repeats = try type.rank.map { try node.integers(1, count: $0) } ?? node.integers(1)
+            if case .known(let repeats) = repeats { return try node.result("tile", [x], ["repeats": .ints(repeats)]) }
+            let result = try node.dynamic("tile", [x], [try node.vector(repeats)])
+            guard let shape = type.shape, let times = repeats.dims else {
+                return [.operand(try node.unsized(result, type.dtype, rank: type.rank ?? repeats.count))]
             }
+            let known = zip(shape, times).map { Dim.multiplying($0, $1) }
+            return [.operand(try node.freshlySized(result, type.dtype, rank: shape.count, known: known))]
         },
         "Pad": OperatorImporter(since: 2, pad),
         "DepthToSpace": OperatorImporter { node in
@@ -80,9 +80,8 @@ enum RegroupingImporters {
                 })
             count = sizes.count
         } else {
-            guard !node.has(1), try node.ints("split") == nil else {
-                throw node.unsupported("given sizes of a symbolic dimension")
-            }
+            let listed = try node.opset < 13 ? node.ints("split") : node.has(1) ? node.host(1)?.ints : nil
+            if let listed { return try split(node, shape, axis: axis, sizes: listed) }
             count = node.proto.output.count
             attributes["sections"] = .int(try node.int("num_outputs", Int64(count)))
         }
@@ -92,20 +91,40 @@ enum RegroupingImporters {
         }
     }
 
+    /// Into parts of known sizes, of an axis whose size only a run knows: it must be their sum.
+    private static func split(_ node: Node, _ shape: [Dim], axis: Int, sizes: [Int64]) throws -> [ImportedValue] {
+        var ends: [Int64] = []
+        for size in sizes {
+            let (end, overflow) = (ends.last ?? 0).addingReportingOverflow(size)
+            guard size >= 0, !overflow else { throw node.error(.invalidArgument, "the parts are \(sizes)") }
+            ends.append(end)
+        }
+        guard let total = ends.last else { throw node.error(.invalidArgument, "expected at least one part") }
+        var whole = shape
+        whole[axis] = .fixed(total)
+        let x = try node.sized(try node.operand(0), TensorType(try node.type(0).dtype, whole))
+        let parts = try node.call(
+            "split", [x], ["axis": .int(Int64(axis)), "indices": .ints(Array(ends.dropLast()))])
+        return try sizes.indices.map { index in
+            node.wants(index) ? .operand(try node.item(index, of: parts)) : .unsupported
+        }
+    }
+
     /// Into parts whose sizes the run computes, and which fill the axis.
     private static func computedSplit(_ node: Node, _ shape: [Dim], axis: Int) throws -> [ImportedValue] {
-        let given = try node.integers(1)
+        let given = try node.integers(1, count: node.proto.output.count)
+        let count = given.count ?? 0
         let sizes = try node.vector(given)
         let ends = try node.call("cumsum", [sizes])
-        let last = Int64(given.count) - 1
+        let last = Int64(count) - 1
         guard last >= 0 else { throw node.error(.invalidArgument, "expected at least one part") }
         let bounds = try node.call(
             "strided_slice", [ends, .tuple([.int(0)]), .tuple([.int(0)]), .tuple([.int(last)])])
         let parts = try node.dynamic("split", [try node.operand(0)], [bounds], ["axis": .int(Int64(axis))])
         // The run fails when the last part is not what is left.
-        let lengths = try node.shape(sizes, count: given.count)
+        let lengths = try given.dims.map { Operand.shape($0) } ?? node.shape(sizes, count: count)
         guard case .shape(let dims?) = node.graph.builder.type(of: lengths) else { return [] }
-        return try (0..<given.count).map { index in
+        return try (0..<count).map { index in
             guard node.wants(index) else { return .unsupported }
             var part = shape
             part[axis] = dims[index]
@@ -116,8 +135,9 @@ enum RegroupingImporters {
     /// Both shapes broadcast; only the input's elements move.
     private static func expand(_ node: Node) throws -> [ImportedValue] {
         try node.requireInputs(2...2)
-        let shape = try node.shape(0)
-        guard let target = try node.host(1)?.dims else { return try computedExpand(node, shape) }
+        guard let shape = try node.type(0).shape, let target = try node.host(1)?.dims else {
+            return try computedExpand(node)
+        }
         guard target.count <= node.graph.options.limits.rank, let common = Broadcast.shape(shape, target) else {
             throw node.error(.invalidShape, "\(try node.type(0)) does not broadcast with \(target)")
         }
@@ -126,16 +146,24 @@ enum RegroupingImporters {
     }
 
     /// To a shape that the run computes.
-    private static func computedExpand(_ node: Node, _ shape: [Dim]) throws -> [ImportedValue] {
+    private static func computedExpand(_ node: Node) throws -> [ImportedValue] {
         let given = try node.integers(1)
-        let rank = max(shape.count, given.count)
+        let type = try node.type(0)
+        guard let shape = type.shape, let count = given.count else {
+            // A condition of that shape that always holds makes the rank the larger one.
+            let yes = Operand.constant(try Constant.filled(.bool, [], 1))
+            let all = try node.call("full", [try node.unknownShape(try node.vector(given)), yes])
+            let x = try node.operand(0)
+            return [.operand(try node.unsized(try node.call("where", [all, x, x]), type.dtype))]
+        }
+        let rank = max(shape.count, count)
         func filled(_ vector: Operand, _ count: Int) throws -> Operand {
             if count == rank { return vector }
             let ones = try node.list([Int64](repeating: 1, count: rank - count))
             return try node.call("concat", [.tuple([ones, vector])], ["axis": 0])
         }
         let own = try filled(try node.sizes(of: shape), shape.count)
-        let target = try filled(try node.vector(given), given.count)
+        let target = try filled(try node.vector(given), count)
         let isOne = try node.call("equal", [target, try node.list([1])])
         let common = try node.call("where", [isOne, own, target])
         return try node.result("broadcast_to", [try node.operand(0), try node.shape(common, count: rank)])
@@ -178,25 +206,33 @@ enum RegroupingImporters {
 
     /// By widths, of a value or along axes that the run computes.
     private static func computedPad(_ node: Node, rank: Int, mode: String) throws -> [ImportedValue] {
-        let pads = try node.integers(1)
-        let count = pads.count / 2
         let axes = try node.has(3) ? node.integers(3) : .known((0..<Int64(rank)).map { $0 })
-        guard pads.count == count * 2, axes.count == count else {
-            throw node.error(.invalidArgument, "pads expects \(axes.count * 2) numbers, found \(pads.count)")
-        }
+        let given = try node.integers(1)
+        let pads = try axes.count.map { try node.integers(1, count: $0 * 2) } ?? given
         // All widths before, then all after; the operator takes them axis by axis.
-        let rows = try node.reshape(try node.vector(pads), [2, .fixed(Int64(count))])
+        let rows = try node.reshape(try node.vector(pads), [2, -1])
         var widths = try node.call("permute_dims", [rows])
         if node.has(3) {
             let wrapped = try node.call("floor_mod", [try node.vector(axes), try node.list([Int64(rank)])])
             let zeros = Operand.constant(try Constant.filled(.int64, [Int64(rank), 2], 0))
-            let places = try node.reshape(wrapped, [.fixed(Int64(count)), 1])
+            let places = try node.reshape(wrapped, [-1, 1])
             widths = try node.call("scatter_nd", [zeros, places, widths])
         }
         let value = node.has(2) ? try node.reshape(try node.operand(2), []) : .constant(try Constant.floats([], [0]))
         let result = try node.dynamic(
             "nn.pad", [try node.operand(0)], [try node.reshape(widths, [.fixed(Int64(rank) * 2)]), value],
             ["pad_mode": .string(mode)])
-        return [.operand(try node.freshlySized(result, try node.type(0).dtype, rank: rank))]
+        let type = try node.type(0)
+        var known = [Dim?](repeating: nil, count: rank)
+        if let shape = type.shape, let sizes = pads.dims, case .known(let listed) = axes {
+            known = shape
+            for (index, axis) in listed.enumerated() {
+                let place = try node.axis(axis, rank: rank, what: "axes")
+                known[place] = Dim.adding(sizes[index], sizes[index + listed.count]).flatMap {
+                    Dim.adding(shape[place], $0)
+                }
+            }
+        }
+        return [.operand(try node.freshlySized(result, type.dtype, rank: rank, known: known))]
     }
 }

@@ -6,7 +6,11 @@ enum SelectionImporters {
         "Slice": OperatorImporter(slice),
         "Gather": OperatorImporter { node in
             try node.requireInputs(2...2)
-            let axis = try node.axis(try node.int("axis", 0), rank: try node.rank(0))
+            let given = try node.int("axis", 0)
+            guard let rank = try node.type(0).rank else {
+                return try node.result("take", [try node.operand(0), try node.operand(1)], ["axis": .int(given)])
+            }
+            let axis = try node.axis(given, rank: rank)
             return try node.result("take", [try node.operand(0), try node.operand(1)], ["axis": .int(Int64(axis))])
         },
         "GatherElements": OperatorImporter(since: 11) { node in
@@ -40,7 +44,7 @@ enum SelectionImporters {
     /// Positions that are known, or symbolic, as what `strided_slice` takes.
     private static func slice(_ node: Node) throws -> [ImportedValue] {
         let x = try node.operand(0)
-        let rank = try node.rank(0)
+        guard let rank = try node.type(0).rank else { return try computedSlice(node, x, rank: nil) }
         if let ranges = try SliceRanges(node, rank: rank) {
             func numbers(_ value: (SliceRanges.Entry) -> Int64) -> Operand {
                 .tuple(ranges.entries.map { .int(value($0)) })
@@ -67,21 +71,38 @@ enum SelectionImporters {
     }
 
     /// From positions that the run computes.
-    private static func computedSlice(_ node: Node, _ x: Operand, rank: Int) throws -> [ImportedValue] {
-        let starts = try node.integers(1)
-        let axes = try node.has(3) ? node.integers(3) : .known((0..<Int64(starts.count)).map { $0 })
-        let steps = try node.has(4) ? node.integers(4) : .known([Int64](repeating: 1, count: starts.count))
-        let positions = [axes, starts, try node.integers(2), steps]
-        guard positions.allSatisfy({ $0.count == starts.count }) else {
+    private static func computedSlice(_ node: Node, _ x: Operand, rank: Int?) throws -> [ImportedValue] {
+        guard node.opset >= 10 else { throw node.unsupported("an input whose rank is not known") }
+        try node.requireInputs(3...5)
+        let given = try [1, 2, 3, 4].map { node.has($0) ? try node.integers($0) : nil }
+        let counts = Set(given.compactMap { $0?.count })
+        guard counts.count <= 1 else {
             throw node.error(.invalidArgument, "starts, ends, axes and steps expect one number of values")
         }
+        let (starts, ends) = (try node.vector(given[0] ?? .known([])), try node.vector(given[1] ?? .known([])))
+        let axes: Operand
+        let steps: Operand
+        if let count = counts.first {
+            axes = try node.vector(given[2] ?? .known((0..<Int64(count)).map { $0 }))
+            steps = try node.vector(given[3] ?? .known([Int64](repeating: 1, count: count)))
+        } else {
+            // As many as there are starts.
+            let count = try node.call("size", [starts])
+            func number(_ value: Int64) throws -> Operand { .constant(try Constant.ints([], [value])) }
+            axes = try given[2].map { try node.vector($0) }
+                ?? node.call("arange", [try number(0), count, try number(1)])
+            steps = try given[3].map { try node.vector($0) } ?? node.call("ones_like", [starts])
+        }
         // Axes that are known leave the other ones as they are.
-        var known = [Dim?](repeating: nil, count: rank)
-        if case .known(let listed) = axes {
-            known = try node.shape(0)
+        let listed: [Int64]? = given[2].map { if case .known(let values) = $0 { values } else { nil } }
+            ?? counts.first.map { (0..<Int64($0)).map { $0 } }
+        var known = [Dim?](repeating: nil, count: rank ?? 0)
+        if let rank, let listed, let shape = try node.type(0).shape {
+            known = shape
             for axis in listed { known[try node.axis(axis, rank: rank, what: "axes")] = nil }
         }
-        let result = try node.call("strided_slice", [x] + positions.map { try node.vector($0) })
+        let result = try node.call("strided_slice", [x, axes, starts, ends, steps])
+        guard let rank else { return [.operand(try node.unsized(result, try node.type(0).dtype))] }
         return [.operand(try node.freshlySized(result, try node.type(0).dtype, rank: rank, known: known))]
     }
 
@@ -114,7 +135,7 @@ enum SelectionImporters {
         if try node.opset >= 10 && node.constant(1) == nil {
             let both = try node.dynamic("topk", [x], [try node.operand(1)], attributes)
             var known = shape.map { Optional($0) }
-            known[axis] = node.freshSize("k")
+            known[axis] = try node.host(1)?.dims?.first ?? node.freshSize("k")
             return try [node.type(0).dtype, .int64].enumerated().map { index, dtype in
                 let item = try node.item(index, of: both)
                 return .operand(try node.freshlySized(item, dtype, rank: shape.count, known: known))
@@ -156,7 +177,7 @@ enum SelectionImporters {
         }
         let result = try node.dynamic("one_hot", [chosen, on, off], [depth], attributes)
         var sizes = shape.map { Optional($0) }
-        sizes.insert(nil, at: axis)
+        sizes.insert(try node.host(1)?.dims?.first, at: axis)
         return [.operand(try node.freshlySized(result, dtype, rank: sizes.count, known: sizes))]
     }
 }

@@ -24,6 +24,7 @@ extension Kernels {
         TopKKernels.table,
         SortKernels.table,
         SequenceKernels.table,
+        RangeEvaluation.table,
         GridSampleKernels.table,
         RegionKernels.table,
         RecurrentKernels.table,

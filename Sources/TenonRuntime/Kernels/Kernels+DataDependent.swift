@@ -1,7 +1,7 @@
 import TenonIR
 
 /// Operators whose number of results depends on the data. They have no prepared kernel, since the memory of the result
-/// is not known before; they are evaluated at once.
+/// is not known before; they are evaluated at once. (`arange` has one too, for numbers that are known.)
 extension Kernels {
     private typealias Evaluate = @Sendable (KernelCall, [Constant]) throws -> [Constant]
 
