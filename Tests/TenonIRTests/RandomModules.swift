@@ -39,7 +39,10 @@ struct RandomModules {
         for _ in 0..<below(4) {
             let other: Dim = chance(50) ? .symbol(pick(Self.symbols)) : .fixed(Int64(below(9)) - 4)
             let result =
-                switch below(5) {
+                switch below(8) {
+                case 5: Dim.minimum(dim, other)
+                case 6: Dim.broadcasting(dim, other)
+                case 7: Dim.floorDividing(dim, by: other)
                 case 0: Dim.adding(dim, other)
                 case 1: Dim.subtracting(dim, other)
                 case 2: Dim.multiplying(dim, other)

@@ -55,8 +55,13 @@ enum SelectionImporters {
                 let isAll = entry.step > 0 && entry.end >= 1_000_000_000 && shape?[entry.axis].value == nil
                 return isAll ? Int64(Int32.max) : entry.end
             }
-            return try node.result(
-                "strided_slice", [x, numbers { Int64($0.axis) }, numbers(\.start), end, numbers(\.step)])
+            var starts = numbers(\.start)
+            if ranges.entries.contains(where: { $0.step < 0 && $0.start < 0 }) {
+                guard let shape else { return try computedSlice(node, x, rank: rank) }
+                starts = .shape(
+                    try ranges.entries.map { try first(node, .fixed($0.start), of: shape[$0.axis], step: $0.step) })
+            }
+            return try node.result("strided_slice", [x, numbers { Int64($0.axis) }, starts, end, numbers(\.step)])
         }
         guard let starts = try node.host(1)?.dims, let ends = try node.host(2)?.dims,
             let axes = try node.has(3) ? node.host(3)?.ints : (0..<Int64(starts.count)).map({ $0 }),
@@ -65,9 +70,27 @@ enum SelectionImporters {
         guard starts.count == ends.count, axes.count == starts.count, steps.count == starts.count else {
             throw node.error(.invalidArgument, "starts, ends, axes and steps expect one number of values")
         }
-        let positions = try axes.map { Operand.int(Int64(try node.axis($0, rank: rank, what: "axes"))) }
+        guard let shape = try node.type(0).shape else { return try computedSlice(node, x, rank: rank) }
+        let positions = try axes.map { try node.axis($0, rank: rank, what: "axes") }
+        let firsts = try starts.indices.map { index in
+            try first(node, starts[index], of: shape[positions[index]], step: steps[index])
+        }
         return try node.result(
-            "strided_slice", [x, .tuple(positions), .shape(starts), .shape(ends), .tuple(steps.map { .int($0) })])
+            "strided_slice",
+            [
+                x, .tuple(positions.map { .int(Int64($0)) }), .shape(firsts), .shape(ends),
+                .tuple(steps.map { .int($0) }),
+            ])
+    }
+
+    /// Where a slice starts. Backwards, ONNX has a start before the first element mean the first one, which for the operator
+    /// (as for NumPy) means none.
+    private static func first(_ node: Node, _ start: Dim, of size: Dim, step: Int64) throws -> Dim {
+        if step > 0 || start.isNonNegative { return start }
+        guard let moved = Dim.adding(start, size).flatMap({ Dim.maximum($0, 0) }),
+            let isNegative = Dim.less(start, 0), let first = Dim.select(isNegative, moved, start)
+        else { throw node.error(.invalidShape, "a start overflows") }
+        return first
     }
 
     /// From positions that the run computes.
@@ -79,7 +102,8 @@ enum SelectionImporters {
         guard counts.count <= 1 else {
             throw node.error(.invalidArgument, "starts, ends, axes and steps expect one number of values")
         }
-        let (starts, ends) = (try node.vector(given[0] ?? .known([])), try node.vector(given[1] ?? .known([])))
+        var starts = try node.vector(given[0] ?? .known([]))
+        let ends = try node.vector(given[1] ?? .known([]))
         let axes: Operand
         let steps: Operand
         if let count = counts.first {
@@ -92,6 +116,16 @@ enum SelectionImporters {
             axes = try given[2].map { try node.vector($0) }
                 ?? node.call("arange", [try number(0), count, try number(1)])
             steps = try given[3].map { try node.vector($0) } ?? node.call("ones_like", [starts])
+        }
+        // As `first`, above.
+        if case .known(let values)? = given[3] ?? .known([]), values.allSatisfy({ $0 > 0 }) {
+        } else {
+            let sizes = try node.sizes(0)
+            let wrapped = try node.call("floor_mod", [axes, try node.call("size", [sizes])])
+            let zero = try node.list([0])
+            let moved = try node.call("add", [starts, try node.call("take", [sizes, wrapped], ["axis": 0])])
+            let isNegative = try node.call("less", [starts, zero])
+            starts = try node.call("where", [isNegative, try node.call("maximum", [moved, zero]), starts])
         }
         // Axes that are known leave the other ones as they are.
         let listed: [Int64]? = given[2].map { if case .known(let values) = $0 { values } else { nil } }
