@@ -108,7 +108,9 @@ public struct DimExpression: Hashable, Sendable {
 
     /// The factor, when the expression is nothing else.
     var bareFactor: Factor? {
-        guard constant == 0, terms.count == 1, terms[0].coefficient == 1, terms[0].factors.count == 1 else { return nil }
+        guard constant == 0, terms.count == 1, terms[0].coefficient == 1, terms[0].factors.count == 1 else {
+            return nil
+        }
         return terms[0].factors[0]
     }
 }

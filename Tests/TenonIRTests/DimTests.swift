@@ -97,7 +97,9 @@ import Testing
         check(Dim.floorDividing(sum, by: n), "floordiv(m + n, n)")
         let square = try #require(Dim.multiplying(sum, sum))
         check(Dim.floorDividing(square, by: sum), "m + n")
-        check(Dim.truncatedDividing(try #require(Dim.subtracting(n, 5)), by: 2), "floordiv(max(0, n - 5), 2) - floordiv(max(0, -n + 5), 2)")
+        check(
+            Dim.truncatedDividing(try #require(Dim.subtracting(n, 5)), by: 2),
+            "floordiv(max(0, n - 5), 2) - floordiv(max(0, -n + 5), 2)")
     }
 
     @Test func whatOverflowsOrDividesByZeroHasNoValue() {

@@ -16,12 +16,14 @@ package enum Counting {
             if let count = tensor.elementCount, count != 1 { throw site.inputError(index, expects: "one number") }
             if let own = tensor.dtype {
                 if let dtype, dtype != own {
-                    throw site.inputError(index, .invalidType, expects: "the element type of the others (\(dtype.name))")
+                    throw site.inputError(
+                        index, .invalidType, expects: "the element type of the others (\(dtype.name))")
                 }
                 dtype = own
             }
             tensors += 1
-            if site.constants.indices.contains(index), let values = site.constants[index]?.intElements, values.count == 1,
+            if site.constants.indices.contains(index), let values = site.constants[index]?.intElements,
+                values.count == 1,
                 site.constants[index]?.dtype.isInteger ?? false
             {
                 numbers.append(.fixed(values[0]))
@@ -35,7 +37,9 @@ package enum Counting {
             throw site.attributeError("dtype", expects: dtype.name)
         }
         if result == .bool || result == .string { throw site.attributeError("dtype", expects: "a type of numbers") }
-        if let step = numbers.last, numbers.count == 3, step == 0 { throw site.inputError(2, expects: "a step other than 0") }
+        if let step = numbers.last, numbers.count == 3, step == 0 {
+            throw site.inputError(2, expects: "a step other than 0")
+        }
         guard numbers.count == 3, let count = count(from: numbers[0], to: numbers[1], step: numbers[2]) else {
             if let count = realCount(site) { return .tensor(TensorType(result, [.fixed(count)])) }
             return .tensor(TensorType(dtype: result, rank: 1))
@@ -46,7 +50,9 @@ package enum Counting {
 
     /// A shape of one size or a number; nil for what is a tensor.
     private static func literal(_ site: CallSite, _ index: Int) throws -> Dim? {
-        if site.arguments.indices.contains(index), case .int(let number) = site.arguments[index] { return .fixed(number) }
+        if site.arguments.indices.contains(index), case .int(let number) = site.arguments[index] {
+            return .fixed(number)
+        }
         guard site.types.indices.contains(index), case .shape(let dims) = site.types[index] else { return nil }
         guard let dims, dims.count == 1 else { throw site.inputError(index, expects: "a shape of one size") }
         return dims[0]

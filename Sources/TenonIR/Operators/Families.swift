@@ -7,6 +7,7 @@ extension Operators {
         LinearOperators.schemas,
         NormalizationOperators.schemas,
         AttentionOperators.schemas,
+        LinearAlgebraOperators.schemas,
         PoolingOperators.schemas,
         ComparisonOperators.schemas,
         ReductionOperators.schemas,

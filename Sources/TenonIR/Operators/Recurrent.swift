@@ -1,5 +1,6 @@
 /// Recurrent layers over sequences [steps, batch, inputs]. Gates stand in ONNX's order: input, output, forget, cell for
-/// LSTM; update, reset, hidden for GRU. The results are a tuple: every step [steps, directions, batch, hidden], then the
+/// LSTM; update, reset, hidden for GRU. With sequence_lens each sample ends after as many steps as it says: later steps are 0,
+/// the last states are those of its last step, and backwards it begins there. The results are a tuple: every step [steps, directions, batch, hidden], then the
 /// last hidden (and cell) state [directions, batch, hidden].
 enum RecurrentOperators {
     static let schemas: [OperatorSchema] = [
@@ -11,7 +12,7 @@ enum RecurrentOperators {
             """,
             inputs: [
                 .init("x"), .init("weight"), .init("recurrence"), .init("bias"), .init("initial_h"), .init("initial_c"),
-                .init("peephole"),
+                .init("peephole"), .init("sequence_lens", optional: true),
             ], attributes: attributes(3) + [.defaulted("input_forget", false)],
             infer: { try layer($0, gates: 4, states: 2) }),
         OperatorSchema(
@@ -20,17 +21,26 @@ enum RecurrentOperators {
             z, r = f1(x W' + h R' + b), n = f2(x W' + (r * h) R' + b), h = (1 - z) * n + z * h step by step; with \
             linear_before_reset r multiplies h R' + b instead of h.
             """,
-            inputs: [.init("x"), .init("weight"), .init("recurrence"), .init("bias"), .init("initial_h")],
+            inputs: recurrent,
             attributes: attributes(2) + [.defaulted("linear_before_reset", false)],
             infer: { try layer($0, gates: 3, states: 1) }),
         OperatorSchema(
             "nn.rnn", "h = f(x W' + h R' + b) step by step.",
-            inputs: [.init("x"), .init("weight"), .init("recurrence"), .init("bias"), .init("initial_h")],
+            inputs: recurrent,
             attributes: attributes(1), infer: { try layer($0, gates: 1, states: 1) }),
     ]
 
-    /// Functions per direction: f1, f2, f3.
-    static let activations = ["sigmoid", "tanh", "relu"]
+    private static let recurrent: [OperatorSchema.Input] = [
+        .init("x"), .init("weight"), .init("recurrence"), .init("bias"), .init("initial_h"),
+        .init("sequence_lens", optional: true),
+    ]
+
+    /// Functions per direction: f1, f2, f3. Some have one or two numbers, alpha and beta.
+    static let activations = [
+        "sigmoid", "tanh", "relu", "affine", "leakyrelu", "thresholdedrelu", "scaledtanh", "hardsigmoid", "elu",
+        "softsign",
+        "softplus",
+    ]
 
     private static func attributes(_ functions: Int) -> [OperatorSchema.Attribute] {
         [
@@ -38,7 +48,7 @@ enum RecurrentOperators {
             .defaulted(
                 "activations",
                 .strings(Array((functions == 1 ? ["tanh"] : ["sigmoid", "tanh", "tanh"]).prefix(functions)))),
-            .optional("clip", .float),
+            .optional("activation_alpha", .floats), .optional("activation_beta", .floats), .optional("clip", .float),
         ]
     }
 
@@ -46,13 +56,27 @@ enum RecurrentOperators {
         let x = try site.tensor(0, rank: 3)
         let (weight, recurrence) = (try site.tensor(1, rank: 3), try site.tensor(2, rank: 3))
         var dtype = x.dtype
-        for index in 1..<site.count { dtype = try site.sameDType(0, index) ?? dtype }
+        let lengths = 4 + states + (gates == 4 ? 1 : 0)
+        for index in 1..<min(site.count, lengths) { dtype = try site.sameDType(0, index) ?? dtype }
+        if site.has(lengths) {
+            try ComparisonOperators.require(site, lengths, "an integer tensor") { $0.isInteger }
+            if let count = try site.tensor(lengths, rank: 1).shape?[0].value, let batch = x.shape?[1].value,
+                count != batch
+            {
+                throw site.inputError(lengths, expects: "\(batch) numbers, one per sample")
+            }
+        }
         let directions: Int64 = site.attributes.string("direction") == "bidirectional" ? 2 : 1
         if case .strings(let names)? = site.attributes["activations"] {
             let count = (gates == 4 ? 3 : gates == 3 ? 2 : 1) * Int(directions)
             guard names.count == count || names.count * Int(directions) == count, names.allSatisfy(activations.contains)
             else {
                 throw site.attributeError("activations", expects: "\(count) of \(activations.joined(separator: ", "))")
+            }
+            for name in ["activation_alpha", "activation_beta"] {
+                if case .floats(let values)? = site.attributes[name], values.count != names.count {
+                    throw site.attributeError(name, expects: "a number for each of the \(names.count) activations")
+                }
             }
         }
         guard let hidden = recurrence.shape?[2].value, hidden > 0, hidden <= Int64(Int32.max) else {

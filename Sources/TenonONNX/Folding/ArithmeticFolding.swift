@@ -212,7 +212,9 @@ enum ArithmeticFolding {
         _ combine: @escaping @Sendable (Dim, Dim) -> Dim?, start: Dim? = nil
     ) -> HostFolding.Fold {
         { node, inputs in
-            guard let x = inputs.first ?? nil, let dims = x.dims, x.shape.count <= 1, x.dtype != .bool else { return nil }
+            guard let x = inputs.first ?? nil, let dims = x.dims, x.shape.count <= 1, x.dtype != .bool else {
+                return nil
+            }
             let axes = inputs.count > 1 ? inputs[1]?.ints : try node.ints("axes")
             guard (axes ?? [0]).allSatisfy({ $0 == 0 || $0 == -1 }), (axes ?? [0]).count == 1 else { return nil }
             if try node.bool("noop_with_empty_axes", false) { return nil }

@@ -25,6 +25,12 @@ final class Node {
         self.attributes = attributes
     }
 
+    /// The same node as if it were ONNX's operator of that name in operator set `opset`.
+    func asONNX(opset: Int64) throws -> Node {
+        for name in attributes.keys { readAttributes.insert(name) }
+        return try Node(proto, opset: opset, graph: graph)
+    }
+
     /// An error about this node: operator and name are put in front where it is caught.
     func error(_ status: Status, _ message: ErrorMessage) -> TenonError {
         TenonError(status, message, operatorName: proto.opType)

@@ -19,17 +19,24 @@ enum OperatorImporters {
         return table
     }()
 
-    /// One line per file of the folder Importers.
+    /// One line per table of the folder Importers.
     private static let families: [[String: OperatorImporter]] = [
         ActivationImporters.table,
         ArithmeticImporters.table,
         AttentionImporter.table,
+        BlockedImporters.table,
         ComparisonImporters.table,
+        ContribActivations.table,
+        ContribAttention.table,
+        ContribImages.table,
+        ContribNormalizations.table,
+        ContribProducts.table,
         ControlFlowImporters.table,
         ConvolutionImporters.table,
         DataDependentImporters.table,
         EinsumImporter.table,
         FlexAttentionImporter.table,
+        GroupQueryAttention.table,
         LinearImporters.table,
         LossImporters.table,
         ManipulationImporters.table,

@@ -3,12 +3,15 @@ import TenonIR
 /// Conv. A bias becomes reshape and add, so that every frontend gives the same sequence to match.
 enum ConvolutionImporters {
     static let table: [String: OperatorImporter] = [
-        "Conv": OperatorImporter(conv),
+        "Conv": OperatorImporter { node in
+            try node.requireInputs(2...3)
+            return [.operand(try convolution(node))]
+        },
         "ConvTranspose": OperatorImporter(convTranspose),
     ]
 
-    private static func conv(_ node: Node) throws -> [ImportedValue] {
-        try node.requireInputs(2...3)
+    /// Of inputs 0 to 2, without anything fused to it.
+    static func convolution(_ node: Node) throws -> Operand {
         let weight = try node.shape(1)
         let spatial = weight.count - 2
         guard (1...3).contains(spatial) else {
@@ -26,7 +29,7 @@ enum ConvolutionImporters {
                 "strides": .ints(window.strides), "padding": .ints(window.pads), "dilation": .ints(window.dilations),
                 "groups": .int(try node.int("group", 1)),
             ])
-        return [.operand(try addBias(node, to: result, channels: weight[0], spatial: spatial))]
+        return try addBias(node, to: result, channels: weight[0], spatial: spatial)
     }
 
     /// Weight [channels, outputs / groups, kernel…].

@@ -3,7 +3,10 @@ import TenonIR
 /// Matrix products. Gemm becomes nn.dense or matmul, and add; what it scales or transposes is folded into constants.
 enum LinearImporters {
     static let table: [String: OperatorImporter] = [
-        "Gemm": OperatorImporter(since: 6, gemm),
+        "Gemm": OperatorImporter(since: 6) { node in [.operand(try product(node))] },
+        "Det": OperatorImporter(since: 11) { node in
+            try node.result("linalg.det", [try ArithmeticImporters.single(node)])
+        },
         "MatMul": OperatorImporter { node in
             try node.requireInputs(2...2)
             return try node.result("matmul", [try node.operand(0), try node.operand(1)])
@@ -11,7 +14,7 @@ enum LinearImporters {
     ]
 
     /// alpha × A' B' + beta × C with A' and B' transposed where the node says so.
-    private static func gemm(_ node: Node) throws -> [ImportedValue] {
+    static func product(_ node: Node) throws -> Operand {
         try node.requireInputs(2...3)
         // Said before opset 7 what is always so since.
         if node.opset < 7 { node.ignore("broadcast") }
@@ -38,7 +41,7 @@ enum LinearImporters {
                 throw node.error(.invalidShape, "C (\(try node.type(2))) does not broadcast to \(product)")
             }
         }
-        return [.operand(result)]
+        return result
     }
 
     private static func transposed(_ node: Node, _ operand: Operand, _ transpose: Bool) throws -> Operand {

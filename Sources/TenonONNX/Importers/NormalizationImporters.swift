@@ -7,7 +7,9 @@ enum NormalizationImporters {
         "Softmax": softmax("nn.softmax"),
         "InstanceNormalization": OperatorImporter(since: 6, instanceNormalization),
         "GroupNormalization": OperatorImporter(since: 18, groupNormalization),
-        "LayerNormalization": OperatorImporter(since: 17, layerNormalization),
+        // Files that ONNX Runtime saved have it in older operator sets too.
+        "LayerNormalization": OperatorImporter(layerNormalization),
+        "com.microsoft.LayerNormalization": OperatorImporter(layerNormalization),
         "RMSNormalization": OperatorImporter(since: 23, rmsNormalization),
         "LRN": OperatorImporter(lrn),
         "LpNormalization": OperatorImporter { node in

@@ -45,7 +45,6 @@ enum RecurrentImporters {
         guard let shape = try node.type(of: x).shape, shape.count == 3 else {
             throw node.unsupported("an input whose shape is not known: \(try node.type(0))")
         }
-        try checkLengths(node, steps: shape[0])
         let dtype = try node.type(of: x).dtype ?? .float32
         func zeros(_ dims: [Dim]) throws -> Operand {
             if let fixed = TensorType(dtype, dims).staticShape, let count = checkedElementCount(fixed), count <= 1 << 20
@@ -66,34 +65,56 @@ enum RecurrentImporters {
         for index in 0..<states { arguments.append(try given(5 + index, state, isState: true)) }
         if gates == 4 { arguments.append(try given(7, [.fixed(directions), .fixed(3 * hidden)], isState: false)) }
         var attributes: Attributes = ["direction": .string(direction)]
-        attributes["activations"] = .strings(try activations(node, functions: functions, directions: Int(directions)))
+        try addActivations(node, functions: functions, directions: Int(directions), to: &attributes)
+        if let lengths = try lengths(node, steps: shape[0]) { arguments.append(lengths) }
         if let clip = try node.optionalFloat("clip") { attributes["clip"] = .float(clip) }
         try extra(&attributes)
         let all = try node.call(op, arguments, attributes)
         return try results(node, all, states: states, batchFirst: batchFirst)
     }
 
-    /// Sequences of one length only.
-    private static func checkLengths(_ node: Node, steps: Dim) throws {
-        guard node.has(4) else { return }
-        guard let lengths = try node.host(4)?.dims, lengths.allSatisfy({ $0 == steps }) else {
-            throw node.unsupported("sequence_lens that differ or are not known while importing")
+    /// How many steps each sample has; nil where all have all of them.
+    private static func lengths(_ node: Node, steps: Dim) throws -> Operand? {
+        guard node.has(4) else { return nil }
+        if let lengths = try node.host(4)?.dims, lengths.allSatisfy({ $0 == steps }) { return nil }
+        if let rank = try node.type(4).rank, rank != 1 {
+            throw node.error(.invalidShape, "sequence_lens expects 1 dimension, found \(try node.type(4))")
         }
+        return try node.operand(4)
     }
 
-    private static func activations(_ node: Node, functions: Int, directions: Int) throws -> [String] {
+    /// Numbers of functions that have some, as ONNX gives them where a node does not.
+    private static let parameters: [String: (alpha: Double?, beta: Double?)] = [
+        "affine": (1, 0), "leakyrelu": (Double(Float(0.01)), nil), "thresholdedrelu": (1, nil), "scaledtanh": (1, 1),
+        "hardsigmoid": (Double(Float(0.2)), 0.5), "elu": (1, nil),
+    ]
+
+    private static func addActivations(
+        _ node: Node, functions: Int, directions: Int, to attributes: inout Attributes
+    ) throws {
         let usual = Array((functions == 1 ? ["tanh"] : ["sigmoid", "tanh", "tanh"]).prefix(functions))
+        var (alphas, betas) = (try node.floats("activation_alpha") ?? [], try node.floats("activation_beta") ?? [])
         guard let attribute = try node.attribute("activations", .strings), !attribute.strings.isEmpty else {
-            return usual
+            attributes["activations"] = .strings(usual)
+            return
         }
         let names = attribute.strings.map { String(decoding: $0, as: UTF8.self).lowercased() }
         guard names.count == functions * directions else {
             throw node.error(.invalidArgument, "expected \(functions * directions) activations, found \(names.count)")
         }
-        if let other = names.first(where: { !["sigmoid", "tanh", "relu"].contains($0) }) {
+        let known = ["sigmoid", "tanh", "relu", "softsign", "softplus"] + parameters.keys
+        if let other = names.first(where: { !known.contains($0) }) {
             throw node.unsupported("activation \(quoted(other))")
         }
-        return names
+        attributes["activations"] = .strings(names)
+        if names.allSatisfy({ parameters[$0] == nil }) { return }
+        // The node lists numbers only for those that have some.
+        func taken(_ fallback: Double?, _ values: inout [Double]) -> Double {
+            guard let fallback else { return 0 }
+            return values.isEmpty ? fallback : values.removeFirst()
+        }
+        attributes["activation_alpha"] = .floats(names.map { taken(parameters[$0]?.alpha, &alphas) })
+        attributes["activation_beta"] = .floats(names.map { taken(parameters[$0]?.beta, &betas) })
     }
 
     private static func results(

@@ -61,7 +61,8 @@ enum ReductionImporters {
                     let given = try node.integers(1)
                     guard case .known(let values) = given else {
                         let result = try node.dynamic(
-                            truth ?? op, [try node.operand(0)], [try node.vector(given)], ["keepdims": .bool(keepsDims)])
+                            truth ?? op, [try node.operand(0)], [try node.vector(given)], ["keepdims": .bool(keepsDims)]
+                        )
                         let own = try node.type(0)
                         let rank = own.rank.flatMap { rank in
                             keepsDims ? rank : given.count.map { max(rank - $0, 0) }

@@ -113,7 +113,8 @@ enum SelectionImporters {
             // As many as there are starts.
             let count = try node.call("size", [starts])
             func number(_ value: Int64) throws -> Operand { .constant(try Constant.ints([], [value])) }
-            axes = try given[2].map { try node.vector($0) }
+            axes =
+                try given[2].map { try node.vector($0) }
                 ?? node.call("arange", [try number(0), count, try number(1)])
             steps = try given[3].map { try node.vector($0) } ?? node.call("ones_like", [starts])
         }
@@ -128,7 +129,8 @@ enum SelectionImporters {
             starts = try node.call("where", [isNegative, try node.call("maximum", [moved, zero]), starts])
         }
         // Axes that are known leave the other ones as they are.
-        let listed: [Int64]? = given[2].map { if case .known(let values) = $0 { values } else { nil } }
+        let listed: [Int64]? =
+            given[2].map { if case .known(let values) = $0 { values } else { nil } }
             ?? counts.first.map { (0..<Int64($0)).map { $0 } }
         var known = [Dim?](repeating: nil, count: rank ?? 0)
         if let rank, let listed, let shape = try node.type(0).shape {

@@ -28,5 +28,6 @@ extension Kernels {
         GridSampleKernels.table,
         RegionKernels.table,
         RecurrentKernels.table,
+        LinearAlgebraKernels.table,
     ]
 }

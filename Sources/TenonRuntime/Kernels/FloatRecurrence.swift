@@ -273,6 +273,13 @@ extension RecurrentKernels.Activation {
         case .tanh: VectorMath.tanh(x)
         // NaN is not below 0 and stays.
         case .relu: VectorMath.select(x .< 0, .zero, x)
+        default: eachLane(x)
         }
+    }
+
+    private func eachLane(_ x: Vector) -> Vector {
+        var result = x
+        for lane in 0..<Vector.scalarCount { result[lane] = Float(general(Double(x[lane]))) }
+        return result
     }
 }

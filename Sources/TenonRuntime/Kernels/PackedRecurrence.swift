@@ -27,6 +27,7 @@ final class PackedRecurrence: @unchecked Sendable {
     static func prepare(_ layer: RecurrentKernels.Layer, _ call: KernelCall) throws -> PreparedKernel? {
         // Where everything is known the result is computed once, and packing would be most of the work.
         guard call.constants.count == call.inputs.count, call.constants[0] == nil, layer.steps > 0, layer.batch > 0,
+            layer.functions.allSatisfy({ $0.allSatisfy { $0.kernelFunction != nil } }),
             let packed = try PackedRecurrence(layer, call)
         else { return nil }
         var prepared = PreparedKernel(scratchBytes: packed.scratchPerDirection * layer.reverse.count * 4) { arguments in
@@ -53,7 +54,7 @@ final class PackedRecurrence: @unchecked Sendable {
         self.layer = layer
         kernels = layer.functions.map { functions in
             func number(_ index: Int) -> Int32 {
-                functions.indices.contains(index) ? functions[index].kernelFunction : 0
+                functions.indices.contains(index) ? functions[index].kernelFunction ?? 0 : 0
             }
             return tkernel_recurrent(
                 gates: Int64(layer.gates), inputs: Int64(layer.inputs), hidden: Int64(layer.hidden),
@@ -180,11 +181,13 @@ final class PackedRecurrence: @unchecked Sendable {
 }
 
 extension RecurrentKernels.Activation {
-    fileprivate var kernelFunction: Int32 {
+    /// Nil for what the kernel does not know.
+    fileprivate var kernelFunction: Int32? {
         switch self {
         case .sigmoid: Int32(TKERNEL_SIGMOID.rawValue)
         case .tanh: Int32(TKERNEL_TANH.rawValue)
         case .relu: Int32(TKERNEL_RELU.rawValue)
+        default: nil
         }
     }
 }

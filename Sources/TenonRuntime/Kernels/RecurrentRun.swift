@@ -20,8 +20,15 @@ struct RecurrentRun<S: Storage> where S.Value: RealNumber {
     /// [batch, gates, hidden], then [batch, hidden].
     private let scratch: UnsafeMutablePointer<Value>
 
-    init(_ layer: RecurrentKernels.Layer, _ direction: Int, _ arguments: borrowing KernelArguments) {
+    /// How many steps each sample has, where not all have all.
+    private let lengths: IndexList?
+
+    init(
+        _ layer: RecurrentKernels.Layer, _ direction: Int, _ arguments: borrowing KernelArguments,
+        _ lengths: IndexList? = nil
+    ) {
         self.layer = layer
+        self.lengths = lengths
         self.direction = direction
         functions = layer.functions[direction]
         isReverse = layer.reverse[direction]
@@ -43,24 +50,37 @@ struct RecurrentRun<S: Storage> where S.Value: RealNumber {
         }
     }
 
+    /// Where a sample's step stands in time; nil behind its end.
+    @inline(__always) private func moment(_ index: Int, _ sample: Int) -> Int? {
+        let length = lengths?[sample] ?? layer.steps
+        guard index < length else { return nil }
+        return isReverse ? length - 1 - index : index
+    }
+
     func step(_ index: Int, _ parallel: Parallel) {
-        let time = isReverse ? layer.steps - 1 - index : index
         let (units, batch) = (layer.hidden, layer.batch)
         let work = max(1, layer.gates * (layer.inputs + units))
         let grain = max(1, 16_384 / work)
         // All gates from the old hidden state, before any unit changes it.
         parallel.forEach(batch * units, grain: grain) { range in
-            for place in range { gates(place / units, place % units, time) }
+            for place in range {
+                if let time = moment(index, place / units) { gates(place / units, place % units, time) }
+            }
         }
         if layer.gates == 3 && !layer.linearBeforeReset {
             parallel.forEach(batch * units, grain: grain) { range in
-                for place in range { resetHidden(place / units, place % units, time) }
+                for place in range where moment(index, place / units) != nil {
+                    resetHidden(place / units, place % units)
+                }
             }
         }
         for place in 0..<batch * units {
             let (sample, unit) = (place / units, place % units)
-            let next = update(sample, unit)
-            h[place] = S(storing: next)
+            guard let time = moment(index, sample) else {
+                y[((index * layer.reverse.count + direction) * batch + sample) * units + unit] = S(storing: .zero)
+                continue
+            }
+            h[place] = S(storing: update(sample, unit))
             y[((time * layer.reverse.count + direction) * batch + sample) * units + unit] = h[place]
         }
     }
@@ -119,7 +139,7 @@ struct RecurrentRun<S: Storage> where S.Value: RealNumber {
     }
 
     /// GRU's hidden gate over the reset hidden state, which needs the reset gates of all units.
-    private func resetHidden(_ sample: Int, _ unit: Int, _ time: Int) {
+    private func resetHidden(_ sample: Int, _ unit: Int) {
         let units = layer.hidden
         let row = 2 * units + unit
         var sum: Value = 0

@@ -38,7 +38,8 @@ extension PlanBuilder {
             resultType = declared
         }
         if case .shape(let dims?) = resultType, dims.allSatisfy(\.isFixed) { return .literal(.shape(dims)) }
-        guard resultType.isConcrete, !Kernels.dependsOnData(op) || Kernels.isAvailable(op), op != Interpreter.loop else {
+        guard resultType.isConcrete, !Kernels.dependsOnData(op) || Kernels.isAvailable(op), op != Interpreter.loop
+        else {
             throw DependsOnData(reason: "the type of \(op.name) (\(resultType))")
         }
 

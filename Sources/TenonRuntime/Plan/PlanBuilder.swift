@@ -162,10 +162,15 @@ struct PlanBuilder {
             var isUsed = [Bool](repeating: false, count: function.values.count)
             func mark(_ id: ValueID) { if isUsed.indices.contains(id.int) { isUsed[id.int] = true } }
             function.body.result.forEachValue(mark)
+            let unbound = symbolsBoundInside(function)
             for block in function.body.blocks.reversed() {
                 for binding in block.bindings.reversed() where isUsed.indices.contains(binding.id.int) {
                     // What a shape must be is checked, whether or not something uses it.
-                    if case .matchCast(_, .shape) = binding.expression { mark(binding.id) }
+                    switch binding.expression {
+                    case .matchCast(_, .shape): mark(binding.id)
+                    case .matchCast(_, let type) where type.hasSymbol(of: unbound): mark(binding.id)
+                    default: break
+                    }
                     guard isUsed[binding.id.int] else { continue }
                     binding.expression.forEachValue(mark)
                     if case .conditional(_, let then, let other) = binding.expression {
@@ -176,6 +181,24 @@ struct PlanBuilder {
                 }
             }
             return isUsed
+        }
+
+        /// Symbols in shapes that calls take, and that no parameter binds: a cast does, whether or not its value is used.
+        private static func symbolsBoundInside(_ function: Function) -> Set<String> {
+            var symbols: Set<String> = []
+            func visit(_ operand: Operand) {
+                switch operand {
+                case .shape(let dims): for dim in dims { symbols.formUnion(dim.symbols) }
+                case .tuple(let fields): for field in fields { visit(field) }
+                default: break
+                }
+            }
+            function.forEachBinding { binding in
+                if case .call(let call) = binding.expression { for argument in call.arguments { visit(argument) } }
+            }
+            if symbols.isEmpty { return symbols }
+            for type in function.parameterTypes { symbols.subtract(type.bareSymbols) }
+            return symbols
         }
 
         func name(_ id: ValueID) -> String { function.info(id)?.name ?? "" }

@@ -30,9 +30,13 @@ struct SymbolTable {
             switch dim {
             case .fixed(let expected):
                 if expected != size { throw mismatch(name, declared, actual) }
-            case .symbolic(let expression):
-                guard dim == .symbol(dim.symbols.first ?? ""), expression.terms.count == 1 else { continue }
-                let symbol = dim.symbols[0]
+            case .symbolic:
+                guard let symbol = [dim].bareSymbols.first else { continue }
+                // What expressions are simplified to relies on it.
+                if size < 0 {
+                    throw TenonError(
+                        .invalidShape, "'\(name)' expects sizes from 0 in \(declared), found \(actual)", node: name)
+                }
                 if let before = values[symbol], before != size {
                     throw TenonError(
                         .invalidShape,
@@ -71,6 +75,20 @@ struct SymbolTable {
 }
 
 extension ValueType {
+    /// Symbols that stand alone as a dimension, so that a value of this type binds them.
+    var bareSymbols: [String] {
+        switch self {
+        case .tensor(let type): (type.shape ?? []).bareSymbols
+        case .shape(let dims): (dims ?? []).bareSymbols
+        case .tuple(let fields): fields.flatMap(\.bareSymbols)
+        default: []
+        }
+    }
+
+    func hasSymbol(of symbols: Set<String>) -> Bool {
+        !symbols.isEmpty && bareSymbols.contains { symbols.contains($0) }
+    }
+
     /// Whether every tensor in it has a known element type and sizes that are numbers.
     var isConcrete: Bool {
         switch self {
@@ -80,5 +98,11 @@ extension ValueType {
         case .scalar, .function: true
         case .object: false
         }
+    }
+}
+
+extension [Dim] {
+    fileprivate var bareSymbols: [String] {
+        compactMap { dim in dim.symbols.first.flatMap { dim == .symbol($0) ? $0 : nil } }
     }
 }
