@@ -137,11 +137,12 @@ struct ContribMask {
             let places = try node.call("arange", [.shape([0]), .shape([keys]), .shape([1])])
             let numbers = try node.cast(mask, .int64)
             func column(_ x: Operand) throws -> Operand { try node.reshape(x, [batch, 1, 1, 1]) }
-            if shape[0] == batch {
+            let double = Dim.multiplying(batch, 2)
+            guard shape[0] == double, shape[0] != batch else {
+                if let own = shape[0].value, let samples = batch.value, own != samples {
+                    throw node.unsupported("a mask of \(own) numbers for a batch of \(samples)")
+                }
                 return try node.call("less", [places, try column(numbers)])
-            }
-            guard let double = Dim.multiplying(batch, 2), shape[0] == double else {
-                throw node.unsupported("a mask of \(shape[0]) numbers for a batch of \(batch)")
             }
             // Where the keys of each sample end, then where they begin.
             let parts = try node.call("split", [numbers], ["sections": 2, "axis": 0])

@@ -65,6 +65,9 @@ enum ContribNormalizations {
         {
             throw node.error(.invalidShape, "skip (\(try node.type(1))) does not broadcast to \(try node.type(0))")
         }
+        // What is not known is the input's, and checked by the run.
+        let own = try node.type(of: x)
+        if try node.type(of: sum).shape != own.shape { sum = try node.sized(sum, own) }
         if node.has(bias) { sum = try node.call("add", [sum, try node.operand(bias)]) }
         let result = try normalised(sum, try epsilon(node))
         return [.operand(result), .unsupported, .unsupported, .operand(sum)]

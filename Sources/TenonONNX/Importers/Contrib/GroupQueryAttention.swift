@@ -105,7 +105,9 @@ enum GroupQueryAttention {
             total = known
         } else {
             let vector = try node.reshape(try node.cast(try node.operand(6), .int64), [1])
-            guard case .shape(let dims?) = node.graph.builder.type(of: try node.shape(vector, count: 1)) else {
+            // The builder is read after it has been told of the shape.
+            let shape = try node.shape(vector, count: 1)
+            guard case .shape(let dims?) = node.graph.builder.type(of: shape) else {
                 throw node.unsupported("total_sequence_length")
             }
             total = dims[0]
