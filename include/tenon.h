@@ -1209,6 +1209,13 @@ tenon_status tenon_executable_prepare(
     const tenon_executable *executable, const int64_t *const *shapes, const uint32_t *ranks, size_t count)
     TENON_CHECKED;
 
+/* As tenon_executable_prepare for every combination of sizes of the inputs' symbols: symbol i takes `first[i]`, first[i] + `step[i]`, … up
+ * to `last[i]`. Every symbol of the inputs is named once. Fails with TENON_ERROR_NOT_FOUND for a name that is none of them, and with
+ * TENON_ERROR_LIMIT_EXCEEDED for more than 65,536 combinations. */
+tenon_status tenon_executable_prepare_ranges(
+    const tenon_executable *executable, const char *const *symbols, const int64_t *first, const int64_t *last,
+    const int64_t *step, size_t count) TENON_CHECKED;
+
 /* What runs, step by step, with times of the last profiled run, as a text table. Transferred; tenon_string_release. */
 tenon_status tenon_executable_report(const tenon_executable *executable, char **text) TENON_CHECKED;
 

@@ -25,6 +25,16 @@ echo "== a region on a backend written in C"
 echo
 echo "== a pass, an instrument and a backend written in C++"
 "$examples/hosts-cpp"
+echo
+echo "== text from a small decoder with a cache, as numbers"
+read -ra tokens < "$root/Tests/Fixtures/decoder/tokens.txt"
+prompt=("${tokens[@]:1:${tokens[0]}}")
+"$examples/generate" "$root/Tests/Fixtures/decoder/decoder.onnx" "$((${#tokens[@]} - 1 - ${#prompt[@]}))" "${prompt[@]}" |
+    tee "$work/tokens"
+[ "$(cat "$work/tokens")" = "${tokens[*]:1}" ] || {
+    echo "demo: ONNX Runtime gives other tokens: ${tokens[*]:1}" >&2
+    exit 1
+}
 
 field() { awk -v key="$2" '$1 == key { print $2 }' "$work/$1"; }
 accuracy=$(field digits accuracy)

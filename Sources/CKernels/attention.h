@@ -21,10 +21,11 @@ static int64_t NAME(attention_scratch)(const tkernel_attention *a) {
     return KEYS * a->size + QUERIES * KEYS + QUERIES * value_width(a) + KEYS * PANEL + 2 * QUERIES;
 }
 
-// The scores of one query and `count` keys from `first`, masked; returns the largest.
+// The scores of one query and `count` keys from `first`, masked; returns the largest. Keys from `future` on score `mask_value`, those
+// before `begin` and from `end` on nothing.
 TINLINE float mask_scores(
-    const tkernel_attention *a, float *scores, int64_t count, int64_t first, int64_t begin, int64_t end, const float *added,
-    const uint8_t *allowed) {
+    const tkernel_attention *a, float *scores, int64_t count, int64_t first, int64_t begin, int64_t end, int64_t future,
+    const float *added, const uint8_t *allowed) {
     const float hidden = -__builtin_inff();
     if (a->softcap > 0) {
         const float inverse = 1 / a->softcap;
@@ -42,7 +43,8 @@ TINLINE float mask_scores(
     }
     if (allowed)
         for (int64_t j = 0; j < count; j++)
-            if (!allowed[(first + j) * a->mask_key]) scores[j] = hidden;
+            if (!allowed[(first + j) * a->mask_key]) scores[j] = a->mask_value;
+    for (int64_t j = future - first > 0 ? future - first : 0; j < count; j++) scores[j] = a->mask_value;
     for (int64_t j = 0; j < count && first + j < begin; j++) scores[j] = hidden;
     for (int64_t j = end - first > 0 ? end - first : 0; j < count; j++) scores[j] = hidden;
     // Up to the next whole vector nothing is there.
@@ -145,7 +147,9 @@ static int NAME(attention_run)(
         const int64_t past = lengths && a->follows_lengths ? length - a->queries : a->past;
         int64_t begin = 0, end = length < a->keys ? length : a->keys;
         if (a->left >= 0 && i0 + past - a->left > begin) begin = i0 + past - a->left;
-        if (a->is_causal && i1 + past < end) end = i1 + past;
+        // Keys that have a finite score count even where they are hidden.
+        const int is_bounded = a->is_causal && a->mask_value == -__builtin_inff();
+        if (is_bounded && i1 + past < end) end = i1 + past;
         if (a->right >= 0 && i1 + past + a->right < end) end = i1 + past + a->right;
         for (int64_t i = 0; i < rows; i++) s.most[i] = -__builtin_inff(), s.total[i] = 0;
         memset(s.sums, 0, (size_t)(rows * s.width) * sizeof(float));
@@ -174,12 +178,13 @@ static int NAME(attention_run)(
                 const int64_t own = i0 + i + past;
                 int64_t from = begin, to = end;
                 if (a->left >= 0 && own - a->left > from) from = own - a->left;
-                if (a->is_causal && own + 1 < to) to = own + 1;
+                const int64_t future = a->is_causal ? own + 1 : INT64_MAX;
                 if (a->right >= 0 && own + a->right + 1 < to) to = own + a->right + 1;
                 const int64_t place = offset + (i0 + i) * a->mask_query;
                 const float *added = a->mask == TKERNEL_MASK_ADDED ? (const float *)mask + place : 0;
                 const uint8_t *allowed = a->mask == TKERNEL_MASK_ALLOWED ? (const uint8_t *)mask + place : 0;
-                soften(&s, i, count, mask_scores(a, s.scores + i * KEYS, count, first, from, to, added, allowed));
+                soften(
+                    &s, i, count, mask_scores(a, s.scores + i * KEYS, count, first, from, to, future, added, allowed));
             }
             weigh_values(a, &s, rows, v + first * a->value.token, count);
         }

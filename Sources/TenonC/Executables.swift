@@ -170,3 +170,22 @@ public func tenon_executable_prepare(
             })
     }
 }
+
+@implementation @_cdecl("tenon_executable_prepare_ranges")
+public func tenon_executable_prepare_ranges(
+    _ executable: OpaquePointer!, _ symbols: UnsafePointer<UnsafePointer<CChar>?>!, _ first: UnsafePointer<Int64>!,
+    _ last: UnsafePointer<Int64>!, _ step: UnsafePointer<Int64>!, _ count: Int
+) -> tenon_status {
+    withStatus {
+        let handle = try Handle.object(executable, ExecutableHandle.self)
+        let names = try array(symbols, count, "symbols")
+        let (first, last) = (try array(first, count, "first"), try array(last, count, "last"))
+        let step = try array(step, count, "step")
+        try handle.executable.prepare(
+            ranges: try names.indices.map { index in
+                try Executable.SizeRange(
+                    symbol: try string(names[index], "symbols"), first: first[index], last: last[index],
+                    step: step[index])
+            })
+    }
+}

@@ -13,12 +13,14 @@ func fusionPass(_ rules: [FusionPattern], _ flags: UInt32) throws -> FuseOpsByPa
 
 /// What the pass would do, as text that the caller releases.
 func explanation(
-    _ module: Module, _ pass: FuseOpsByPattern, _ format: UInt32, _ context: PassContext
+    _ module: Module, _ pass: FuseOpsByPattern, _ format: UInt32, _ context: PassContext,
+    with more: [Explanation.NearMiss] = []
 ) throws -> UnsafeMutablePointer<CChar> {
     guard format <= TENON_EXPLAIN_JSON.rawValue else {
         throw invalid("format is \(format); expected one of tenon_explain_format")
     }
-    let explanation = try explain(module, pass, context)
+    var explanation = try explain(module, pass, context)
+    explanation.nearMisses += more
     return try transferred(format == TENON_EXPLAIN_JSON.rawValue ? explanation.json() : explanation.text())
 }
 
@@ -56,13 +58,15 @@ public func tenon_module_explain(
         let context = try context(options)
         var module = handle.module
         let pass: FuseOpsByPattern
+        var misses: [Explanation.NearMiss] = []
         if rules == nil {
             module = try Library.simplified(module, context)
+            misses = attentionMisses(module)
             pass = FuseOpsByPattern(try DNNLPatternTable.rules())
         } else {
             pass = FuseOpsByPattern(try FusionPattern.parseRules(try string(rules, "rules")))
         }
-        result.pointee = try explanation(module, pass, format, context)
+        result.pointee = try explanation(module, pass, format, context, with: misses)
     }
 }
 

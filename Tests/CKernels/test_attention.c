@@ -42,6 +42,7 @@ static problem make(int64_t queries, int64_t keys, int64_t size, int64_t value_s
         for (int64_t b = 0; b < a->batch; b++) p.lengths[b] = random_size(0, keys);
     }
     a->mask = (int32_t)random_size(0, 2);
+    a->mask_value = random_bits() % 3 ? -INFINITY : -100;
     int64_t step = 1;
     if (random_bits() % 4) a->mask_key = 1, step = keys;
     if (random_bits() % 4) a->mask_query = step, step *= queries;
@@ -92,8 +93,9 @@ static void check(const problem *p, const char *name) {
                     if (a->softcap > 0) x = a->softcap * tanh(x / a->softcap);
                     const int64_t m = b * a->mask_batch + h * a->mask_head + i * a->mask_query + j * a->mask_key;
                     if (a->mask == TKERNEL_MASK_ADDED) x = (float)(x + p->added[m]);
-                    int hidden = a->mask == TKERNEL_MASK_ALLOWED && !p->allowed[m];
-                    hidden |= j >= length || (a->is_causal && j > own);
+                    if (a->mask == TKERNEL_MASK_ALLOWED && !p->allowed[m]) x = a->mask_value;
+                    if (a->is_causal && j > own) x = a->mask_value;
+                    int hidden = j >= length;
                     hidden |= (a->left >= 0 && j < own - a->left) || (a->right >= 0 && j > own + a->right);
                     score[j] = hidden ? -INFINITY : x;
                     if (score[j] > most || isnan(score[j])) most = score[j];

@@ -342,3 +342,20 @@ def test_progress_ends_the_work(fixtures):
         tenon.load(path, progress=stop)
     with pytest.raises(KeyError, match="import"):
         tenon.Module.load_onnx(path.read_bytes(), progress=stop)
+
+
+def test_ranges_of_sizes_are_prepared():
+    run = tenon.compile(module("n", "m"))
+    run.prepare_ranges(n=range(2, 7, 2), m=3)
+    x = np.ones((4, 3), np.float32)
+    np.testing.assert_array_equal(run(x, x), np.zeros((4, 3), np.float32))
+    with pytest.raises(tenon.NotFoundError, match="'k'"):
+        run.prepare_ranges(n=1, m=1, k=1)
+    with pytest.raises(tenon.InvalidArgumentError, match="'m'"):
+        run.prepare_ranges(n=1)
+    with pytest.raises(tenon.InvalidArgumentError):
+        run.prepare_ranges(n=range(0), m=1)
+    with pytest.raises(tenon.InvalidArgumentError, match="'n'"):
+        run.prepare_ranges(n=range(-2, 2), m=1)
+    with pytest.raises(tenon.LimitExceededError):
+        run.prepare_ranges(n=range(1, 1 << 30), m=1)

@@ -284,6 +284,18 @@ class Executable(Handle):
         ranks = (ctypes.c_uint32 * max(len(arrays), 1))(*[len(shape) for shape in shapes])
         check(lib.tenon_executable_prepare(self._handle, pointers, ranks, len(shapes)))
 
+    def prepare_ranges(self, **sizes: range | int) -> None:
+        """Compiles for every combination of sizes of the inputs' symbols: ``prepare_ranges(batch=1, sequence=range(16, 513, 16))``."""
+        ranges = [range(size, size + 1) if isinstance(size, int) else size for size in sizes.values()]
+        if not all(ranges):
+            raise InvalidArgumentError("a range of sizes is empty")
+        count = max(len(ranges), 1)
+        names = (ctypes.c_char_p * count)(*[name.encode() for name in sizes])
+        first, last, step = (
+            (ctypes.c_int64 * count)(*numbers)
+            for numbers in zip(*[(r[0], r[-1], abs(r.step)) if r.step > 0 else (r[-1], r[0], -r.step) for r in ranges]))
+        check(lib.tenon_executable_prepare_ranges(self._handle, names, first, last, step, len(ranges)))
+
     # Looking
 
     @property

@@ -290,15 +290,17 @@ typedef struct tkernel_attention {
     int64_t batch, heads, kv_heads, queries, keys, size, value_size;
     tkernel_places query, key, value, result;
     float scale, softcap;
-    // Query i sees keys up to i + past, or, where `follows_lengths` is set, up to i + length of its sample - queries.
+    // Query i sees keys up to i + past, or, where `follows_lengths` is set, up to i + length of its sample - queries. Later ones score
+    // `mask_value`.
     int32_t is_causal, follows_lengths;
     int64_t past;
     // Keys further than this before or behind the query's own position (i + past) are hidden; negative for no bound.
     int64_t left, right;
     // What a query gives that sees no key: 0, or NaN with this set.
     int32_t hidden_is_nan;
-    // Floats to add, or bytes of which 0 hides a key. Steps in elements; 0 repeats. `mask_key` is 0 or 1.
+    // Floats to add, or bytes of which 0 gives a key the score `mask_value`. Steps in elements; 0 repeats. `mask_key` is 0 or 1.
     int32_t mask;
+    float mask_value;
     int64_t mask_batch, mask_head, mask_query, mask_key;
 } tkernel_attention;
 

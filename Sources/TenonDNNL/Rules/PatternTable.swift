@@ -47,7 +47,7 @@ public enum DefaultPipeline {
                 CanonicalizeBindings(), FoldConstant(), SimplifyExpressions(), RecomposeActivations(),
                 // A normalised axis that is moved may meet other movements.
                 RecomposeNormalization(), MoveNormalizedAxis(), SimplifyExpressions(), SqueezeConvolution(),
-                RecomposeEmbedding(),
+                RecomposeAttention(), RecomposeEmbedding(),
                 RecomposeGlobalPooling(), FoldPadding(), FoldBatchNorm(),
                 // Behind moved data stand more normalisations that can be folded.
                 DecomposeConvTranspose(), SinkDataMovement(), FoldBatchNorm(), FoldConstant(), EliminateDeadCode(),

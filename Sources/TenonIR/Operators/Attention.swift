@@ -11,7 +11,8 @@ enum AttentionOperators {
             the scaled products are c * tanh(x / c). The mask, which broadcasts to [batch, head, query, key], is added, or, as bool, \
             says which keys count; so do lengths, one int64 per sample. Query i sees key j with causal_mask 'TopLeft' if j <= i, with \
             'BottomRight' if j <= i + keys - queries, with 'Lengths' if j <= i + length - queries, and with windows if it is no \
-            further away than that. A query that sees no key gives hidden_value: zero, or NaN.
+            further away than that. What the mask or causality hides scores mask_value (default: minus infinity), the rest \
+            nothing. A query that sees no key gives hidden_value: zero, or NaN.
             """,
             inputs: [
                 .init("query"), .init("key"), .init("value"), .init("mask", optional: true),
@@ -20,7 +21,8 @@ enum AttentionOperators {
             attributes: [
                 .optional("scale", .float),
                 .optional("causal_mask", .string, allowed: ["TopLeft", "BottomRight", "Lengths"]),
-                .defaulted("softcap", 0.0), .defaulted("left_window", -1), .defaulted("right_window", -1),
+                .optional("mask_value", .float), .defaulted("softcap", 0.0), .defaulted("left_window", -1),
+                .defaulted("right_window", -1),
                 .defaulted("hidden_value", "zero", allowed: ["zero", "nan"]),
                 .defaulted("query_layout", "bthd", allowed: layouts),
                 .defaulted("key_layout", "bthd", allowed: layouts),

@@ -27,7 +27,7 @@ enum ExportRules {
         table.merge(others) { first, _ in first }
         for more in [
             ExportShapeRules.table, ExportArithmeticRules.table, ExportNormalizationRules.table, ExportIndexRules.table,
-            ExportImageRules.table, ExportRecurrentRules.table, ExportDynamicRules.table,
+            ExportImageRules.table, ExportRecurrentRules.table, ExportDynamicRules.table, ExportAttentionRules.table,
         ] { table.merge(more) { first, _ in first } }
         return table
     }()

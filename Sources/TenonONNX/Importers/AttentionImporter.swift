@@ -1,6 +1,7 @@
 import TenonIR
 
-/// Attention (opset 23 on) as the matrix products, masks and softmax that define it.
+/// Attention (opset 23 on) as `nn.attention`, or, where the scores are asked for, as the matrix products, masks and softmax that
+/// define it.
 enum AttentionImporter {
     static let table: [String: OperatorImporter] = ["Attention": OperatorImporter(since: 23, attention)]
 
@@ -15,6 +16,9 @@ enum AttentionImporter {
         }
         let queryHeads = try node.int("q_num_heads")
         let keyHeads = try node.int("kv_num_heads")
+        if let whole = try single(node, rank: rank, queryHeads, keyHeads, softcap: softcap, precision: precision) {
+            return whole
+        }
         let query = try heads(node, 0, rank: rank, count: queryHeads)
         var key = try heads(node, 1, rank: rank, count: keyHeads)
         var value = try heads(node, 2, rank: rank, count: keyHeads)

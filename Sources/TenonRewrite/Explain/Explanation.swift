@@ -90,7 +90,7 @@ extension Explanation {
 
 extension Function {
     /// The function with every value called what the printer calls it, so that names survive passes.
-    fileprivate func withPrintedNames() -> Function {
+    func withPrintedNames() -> Function {
         var names = ValueNames(count: values.count)
         var result = self
         func define(_ id: ValueID) {

@@ -21,6 +21,7 @@ public struct PassRegistry: Sendable {
         MergeCompositeFunctions(),
         MoveNormalizedAxis(),
         RecomposeActivations(),
+        RecomposeAttention(),
         RecomposeEmbedding(),
         RecomposeGlobalPooling(),
         RecomposeNormalization(),

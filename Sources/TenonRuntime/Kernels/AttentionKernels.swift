@@ -10,7 +10,9 @@ enum AttentionKernels {
         let hasLengths = call.inputs.count > 4
         guard call.inputs[0].dtype == .float32, tkernel_gemm_panel() > 0 else {
             return try call.dispatchReal(
-                call.inputs[0].dtype, AttentionLoops(call: call, problem: problem, mask: mask, hasLengths: hasLengths))
+                call.inputs[0].dtype,
+                AttentionLoops(
+                    call: call, problem: problem, mask: mask, hasLengths: hasLengths, scale: scale(call, problem.size)))
         }
         var attention = problem
         let scratch = Int(tkernel_attention_scratch(&attention))
@@ -42,6 +44,11 @@ enum AttentionKernels {
         }
         kernel.expectedNanoseconds = nanoseconds
         return kernel
+    }
+
+    /// One over the root of the heads' size where nothing else is said.
+    private static func scale(_ call: KernelCall, _ size: Int64) -> Double {
+        call.attributes.float("scale") ?? (size > 0 ? 1 / Double(size).squareRoot() : 1)
     }
 
     /// Lengths are data: they are checked in every build before anything is read.
@@ -77,7 +84,8 @@ enum AttentionKernels {
         (problem.queries, problem.keys) = (Int64(q[2]), Int64(k[2]))
         (problem.size, problem.value_size) = (Int64(q[3]), Int64(v[3]))
         (problem.query, problem.key, problem.value, problem.result) = (query, key, value, result)
-        problem.scale = Float(call.attributes.float("scale") ?? (q[3] > 0 ? 1 / Double(q[3]).squareRoot() : 1))
+        problem.scale = Float(scale(call, problem.size))
+        problem.mask_value = Float(call.attributes.float("mask_value") ?? -.infinity)
         problem.softcap = Float(call.attributes.float("softcap") ?? 0)
         (problem.left, problem.right) = (Int64(try call.int("left_window")), Int64(try call.int("right_window")))
         problem.hidden_is_nan = call.attributes.string("hidden_value") == "nan" ? 1 : 0

@@ -9,6 +9,8 @@ struct AttentionLoops: RealVisitor {
     /// The type of the mask, if there is one.
     let mask: DataType?
     let hasLengths: Bool
+    /// The factor of the products, as exactly as it is known.
+    let scale: Double
 
     func visit<S: Storage>(_: S.Type) throws -> PreparedKernel where S.Value: RealNumber {
         let (p, keys) = (problem, Int(problem.keys))
@@ -46,14 +48,18 @@ struct AttentionLoops: RealVisitor {
         for j in 0..<p.keys {
             var score = -Double.infinity
             let isSeen =
-                j < length && (p.is_causal == 0 || j <= own) && (p.left < 0 || j >= own - p.left)
+                j < length && (p.left < 0 || j >= own - p.left)
                 && (p.right < 0 || j <= own + p.right)
             let at = Int(b * p.mask_batch + h * p.mask_head + i * p.mask_query + j * p.mask_key)
-            if isSeen, mask != .bool || inputs[3].assumingMemoryBound(to: UInt8.self)[at] != 0 {
+            if isSeen, p.is_causal != 0, j > own {
+                score = Double(p.mask_value)
+            } else if isSeen, mask == .bool, inputs[3].assumingMemoryBound(to: UInt8.self)[at] == 0 {
+                score = Double(p.mask_value)
+            } else if isSeen {
                 let from = k + place(p.key, group, j)
                 score = 0
                 for d in 0..<Int(p.size) { score += q[d].value.double * from[d].value.double }
-                score *= Double(p.scale)
+                score *= scale
                 if p.softcap > 0 { score = Double(p.softcap) * tanh(score / Double(p.softcap)) }
                 if let mask, mask != .bool { score += inputs[3].assumingMemoryBound(to: S.self)[at].value.double }
             }

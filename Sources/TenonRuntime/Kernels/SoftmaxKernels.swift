@@ -13,6 +13,7 @@ enum SoftmaxKernels {
         try call.requireOutput(0, shape)
         guard call.outputs[0].dtype == call.inputs[0].dtype else { throw call.unsupported(call.outputs[0].dtype) }
         let axis = try call.axis(try call.int("axis"), rank: shape.count)
+        if let rows = RowKernels.softmax(call, axis: axis, isLog: isLog) { return rows }
         let slices = Slices(shape, axis: axis)
         return try call.dispatchReal(call.inputs[0].dtype, Visitor(slices: slices, isLog: isLog))
     }

@@ -39,6 +39,7 @@ enum UnaryKernels {
             { call in
                 let count = try check(call)
                 let function = try make(call)
+                if let kernel = RowKernels.function(call) { return kernel }
                 switch call.inputs[0].dtype {
                 case .float32: return RealLoop.single(count, function)
                 case .float16: return RealLoop.converted(count, function, Half.self)

@@ -17,6 +17,8 @@ def attention(g: Graph, query: Tensor, key: Tensor, value: Tensor, mask, p: floa
     if p > 0:
         raise UnsupportedError("attention with dropout draws random numbers; call eval() on the module first")
     dtype, rank = query.dtype, query.rank
+    if rank == 4 == key.rank == value.rank and dtype == torch.float32:
+        return _single(g, query, key, value, mask, causal, scale)
     keys, values = key.value, value.value
     if grouped and rank >= 3:
         keys, values = _repeated(g, query, key), _repeated(g, query, value)
@@ -44,6 +46,17 @@ def attention(g: Graph, query: Tensor, key: Tensor, value: Tensor, mask, p: floa
         most = g.call("max", mask, axis=[-1], keepdims=True)
         looks = g.call("not_equal", most, g.scalar(-math.inf, mask.dtype))
     return g.call("where", looks, result, g.scalar(0.0, dtype))
+
+
+def _single(g: Graph, query: Tensor, key: Tensor, value: Tensor, mask, causal: bool, scale):
+    """One operator, whose rows without any key give 0, as PyTorch's do."""
+    layout = dict.fromkeys(["query_layout", "key_layout", "value_layout", "out_layout"], "bhtd")
+    if scale is not None:
+        layout["scale"] = float(scale)
+    if causal:
+        layout["causal_mask"] = "TopLeft"
+    masks = [] if mask is None else [mask if mask.dtype == torch.bool else g.as_type(mask, query.dtype)]
+    return g.call("nn.attention", query, key, value, *masks, **layout)
 
 
 def _repeated(g: Graph, query: Tensor, operand: Tensor):
