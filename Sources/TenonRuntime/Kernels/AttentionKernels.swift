@@ -32,14 +32,10 @@ enum AttentionKernels {
             let bias = mask == nil ? nil : arguments.inputs[3]
             let result = arguments.output(0, Float.self)
             let own = arguments.scratch.assumingMemoryBound(to: Float.self)
-            let count = GemmKernels.threads(nanoseconds: nanoseconds, arguments.parallel)
-            arguments.parallel.forEach(count) { range in
+            GemmKernels.share(nanoseconds, arguments.parallel) { shares, share, place in
                 var attention = problem
-                for thread in range {
-                    _ = tkernel_attention_run(
-                        &attention, Int64(count), Int64(thread), q, k, v, bias, lengths, result,
-                        own + thread * scratch, nil)
-                }
+                _ = tkernel_attention_run(
+                    &attention, Int64(shares), Int64(share), q, k, v, bias, lengths, result, own + place * scratch, nil)
             }
         }
         kernel.expectedNanoseconds = nanoseconds

@@ -27,6 +27,21 @@ enum GemmKernels {
         nanoseconds < 8000 ? 1 : max(1, min(parallel.threads, Int(min(nanoseconds / 4000, 1024)), Pieces.most))
     }
 
+    /// Calls `body` with a number of shares, one of them, and scratch memory that no share has at the same time. With limits, long work
+    /// is cut into rounds of some milliseconds, and what is left is left out when they are over.
+    static func share(
+        _ nanoseconds: Double, _ parallel: Parallel, _ body: (_ shares: Int, _ share: Int, _ scratch: Int) -> Void
+    ) {
+        let count = threads(nanoseconds: nanoseconds, parallel)
+        let rounds = parallel.limits == nil ? 1 : max(1, Int(min(nanoseconds / Double(count) / 4e6, 1e6)))
+        for round in 0..<rounds {
+            if round > 0, let limits = parallel.limits, limits.isOver { return }
+            parallel.forEach(count) { range in
+                for thread in range { body(count * rounds, round * count + thread, thread) }
+            }
+        }
+    }
+
     private static func packed(
         _ call: KernelCall, _ geometry: Geometry, _ weights: Constant, _ steps: KernelSteps
     ) throws -> PreparedKernel? {
@@ -43,14 +58,12 @@ enum GemmKernels {
             let (a, c) = (arguments.input(0, Float.self), arguments.output(0, Float.self))
             let packed = UnsafePointer(memory.base.assumingMemoryBound(to: Float.self))
             let own = arguments.scratch.assumingMemoryBound(to: Float.self)
-            let count = threads(nanoseconds: nanoseconds, arguments.parallel)
+            let parallel = arguments.parallel
             steps.withOperands(arguments) { operands in
-                arguments.parallel.forEach(count) { range in
-                    for thread in range {
-                        _ = tkernel_gemm_run(
-                            &problem.base.pointee.gemm, Int64(count), Int64(thread), a, packed, c, operands,
-                            own + thread * scratch, nil)
-                    }
+                share(nanoseconds, parallel) { shares, share, place in
+                    _ = tkernel_gemm_run(
+                        &problem.base.pointee.gemm, Int64(shares), Int64(share), a, packed, c, operands,
+                        own + place * scratch, nil)
                 }
             }
         }
@@ -86,13 +99,11 @@ enum GemmKernels {
             let (a, b) = (arguments.input(0, Float.self), arguments.input(1, Float.self))
             let c = arguments.output(0, Float.self)
             let own = arguments.scratch.assumingMemoryBound(to: Float.self)
-            let count = threads(nanoseconds: nanoseconds, arguments.parallel)
+            let parallel = arguments.parallel
             steps.withOperands(arguments) { operands in
-                arguments.parallel.forEach(count) { range in
-                    for thread in range {
-                        _ = tkernel_products_run(
-                            problem.base, Int64(count), Int64(thread), a, b, c, operands, own + thread * scratch, nil)
-                    }
+                share(nanoseconds, parallel) { shares, share, place in
+                    _ = tkernel_products_run(
+                        problem.base, Int64(shares), Int64(share), a, b, c, operands, own + place * scratch, nil)
                 }
             }
         }
