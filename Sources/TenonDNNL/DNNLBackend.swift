@@ -11,6 +11,8 @@ public final class DNNLBackend: Backend {
 
     public var version: String { DNNLLibrary.machine }
 
+    public var allowsPartition: Bool { true }
+
     public init() {}
 
     /// Version of the loaded oneDNN, as "2.6.3".

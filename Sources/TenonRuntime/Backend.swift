@@ -9,6 +9,8 @@ public protocol Backend: AnyObject, Sendable {
     var name: String { get }
     /// What decides how regions are rounded, as its version and the processor; part of a plan's digest.
     var version: String { get }
+    /// Whether a region may be run composite by composite, on other kernels too, where one program serves all sizes.
+    var allowsPartition: Bool { get }
 
     /// Called on the thread that will run the region, so that thread-local settings (OpenMP's thread count) agree.
     func compile(_ region: Function, name: String, options: CompileOptions) throws -> any CompiledRegion
@@ -16,6 +18,7 @@ public protocol Backend: AnyObject, Sendable {
 
 extension Backend {
     public var version: String { "" }
+    public var allowsPartition: Bool { false }
 }
 
 /// A region made ready: immutable, shared by all contexts and threads.

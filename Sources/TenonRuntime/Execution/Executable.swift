@@ -48,6 +48,8 @@ public final class Executable: Sendable {
     /// What is needed to plan further shapes or to interpret; nil when the only plan is made.
     private let module: Module?
     private let fixed: CachedPlan?
+    /// What runs where sizes or branches depend on data; nil when the interpreter has to.
+    private let programs: ProgramBox?
 
     /// Compiles `main`. Functions with `Codegen` go to the backend of that name; all other operators run on Swift kernels.
     /// With symbolic sizes the plan of a shape is made when the shape first comes, or by `prepare`.
@@ -85,6 +87,15 @@ public final class Executable: Sendable {
         self.fixed = fixed
         // Weights that a backend has packed are not kept twice.
         self.module = fixed == nil ? module : nil
+        programs =
+            fixed == nil && !options.usesReferenceKernels
+            ? ProgramBox(module, signature, backends: self.backends, options: self.options, account: state.account)
+            : nil
+        if let programs, state.planning == .shapes,
+            ProgramBuilder.servesAllSizes(module, ProgramBox.allowances(self.backends)), programs.isAvailable
+        {
+            state.planning = .none
+        }
     }
 
     // MARK: - Running
@@ -101,8 +112,19 @@ public final class Executable: Sendable {
         var environment = self.environment(runOptions)
         try environment.check()
         let found = foundPlan(for: inputs)
-        try state.perform(environment, onCaller: found?.plan.threads == 1) {
+        let isAlone = found.map { $0.plan.threads == 1 } ?? (state.planning == .none && programs?.runsOnCaller == true)
+        if found == nil, isAlone { environment.parallel = .serial }
+        try state.perform(environment, onCaller: isAlone) {
             guard let cached = try found ?? plan(for: inputs) else {
+                let isDone = try programs?.run { program in
+                    try program.run(
+                        inputs, into: outputs, isProfiled: runOptions.isProfiled, environment: environment)
+                    return true
+                }
+                if isDone == true {
+                    if runOptions.isProfiled { state.lastProfile = programs?.lastProfile }
+                    return
+                }
                 return try interpret(inputs, into: outputs, environment)
             }
             if fixed == nil { try check(inputs, outputs, cached.plan) }
@@ -125,12 +147,21 @@ public final class Executable: Sendable {
         inputs: UnsafeBufferPointer<TensorView>, options runOptions: RunOptions = RunOptions()
     ) throws -> [Constant] {
         try TensorCheck.count(inputs.count, signature.inputs, "input")
-        let environment = self.environment(runOptions)
+        var environment = self.environment(runOptions)
         let specs =
             try foundPlan(for: inputs)?.plan.outputs
-            ?? state.perform(environment) { try plan(for: inputs)?.plan.outputs }
+            ?? (state.planning == .none
+                ? nil : state.perform(environment) { try plan(for: inputs)?.plan.outputs })
         guard let specs else {
-            return try state.perform(environment) { try interpret(inputs, environment) }
+            let isAlone = programs?.runsOnCaller == true
+            if isAlone { environment.parallel = .serial }
+            return try state.perform(environment, onCaller: isAlone) {
+                let results = try programs?.run {
+                    try $0.run(inputs, isProfiled: runOptions.isProfiled, environment: environment)
+                }
+                if runOptions.isProfiled { state.lastProfile = programs?.lastProfile }
+                return try results ?? interpret(inputs, environment)
+            }
         }
         let memory = try specs.map { try AlignedBytes($0.byteCount) }
         let shapes = specs.map { $0.shape.map { Int64($0) } }
@@ -257,30 +288,8 @@ public final class Executable: Sendable {
         return alone.expectedNanoseconds <= shared.expectedNanoseconds + handover ? alone : shared
     }
 
-    /// The types of the caller's inputs, checked against the signature and its symbols.
     private func specs(of inputs: UnsafeBufferPointer<TensorView>) throws -> [TensorSpec] {
-        var symbols = SymbolTable()
-        var types: [ValueType] = []
-        for (view, port) in zip(inputs, signature.inputs) {
-            guard view.rank >= 0, view.rank == 0 || view.shape != nil else {
-                throw TensorCheck.error(.invalidArgument, port, "input", "has rank \(view.rank) and no shape")
-            }
-            if let rank = port.type.rank, rank != view.rank {
-                throw TensorCheck.error(.invalidShape, port, "input", "expects \(port.type), found \(view.text)")
-            }
-            let type = ValueType.tensor(view.dtype, (0..<view.rank).map { view.dim($0) })
-            try symbols.bind(.tensor(port.type), to: type, port.name)
-            types.append(type)
-        }
-        var specs: [TensorSpec] = []
-        for (type, port) in zip(types, signature.inputs) {
-            try symbols.check(.tensor(port.type), against: type, port.name)
-            guard let tensor = type.asTensor, let spec = TensorSpec(tensor), spec.dtype != .string else {
-                throw TensorCheck.error(.invalidShape, port, "input", "has sizes below 0 or too large: \(type)")
-            }
-            specs.append(spec)
-        }
-        return specs
+        try TensorCheck.specs(inputs, signature.inputs)
     }
 
     /// Makes the plan for inputs of these shapes now, and keeps it when others are dropped from the cache. Returns the
@@ -305,7 +314,10 @@ public final class Executable: Sendable {
                 return fixed.plan.outputs
             }
             return try state.perform(.current) {
-                guard let cached = try plan(for: views) else { return nil }
+                guard let cached = try plan(for: views) else {
+                    guard state.planning == .none else { return nil }
+                    return try programs?.run { try $0.prepare(views) } ?? nil
+                }
                 state.pin(cached)
                 return cached.plan.outputs
             }
@@ -360,12 +372,13 @@ public final class Executable: Sendable {
             statement.arena = max(statement.arena, plan.arenaBytes)
             statement.scratch = max(statement.scratch, plan.scratchBytes)
         }
+        programs?.add(to: &statement)
         statement.inUse = state.account.bytes
         return statement
     }
 
     /// What runs, step by step, in the plan used last; empty when there is none yet.
-    public var steps: [StepDescription] { state.cachedPlans.first?.descriptions ?? [] }
+    public var steps: [StepDescription] { state.cachedPlans.first?.descriptions ?? programs?.steps ?? [] }
 
     /// Threads of the cached plans, the one used last first: 1 where the caller's thread does the work alone.
     package var planThreads: [Int] { state.cachedPlans.map(\.threads) }
@@ -373,7 +386,7 @@ public final class Executable: Sendable {
     /// A number for the plan used last: equal for equal steps, implementations, layouts, threads and backends; 0 when there is
     /// no plan yet.
     public var digest: UInt64 {
-        guard !state.cachedPlans.isEmpty else { return 0 }
+        guard !state.cachedPlans.isEmpty || programs?.steps.isEmpty == false else { return 0 }
         return PlanDigest(steps, threads: options.threads, backends: Array(backends.values)).value
     }
 
@@ -386,5 +399,8 @@ public final class Executable: Sendable {
     }
 
     /// Gives memory back that no run uses now: idle arenas and plans of shapes that `prepare` did not ask for.
-    public func trim() { state.trim() }
+    public func trim() {
+        state.trim()
+        programs?.trim()
+    }
 }

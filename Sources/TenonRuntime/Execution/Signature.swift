@@ -65,6 +65,34 @@ enum TensorCheck {
         }
     }
 
+    /// The types of the caller's inputs, checked against the signature and its symbols.
+    static func specs(
+        _ inputs: UnsafeBufferPointer<TensorView>, _ ports: [Signature.Port]
+    ) throws -> [TensorSpec] {
+        var symbols = SymbolTable()
+        var types: [ValueType] = []
+        for (view, port) in zip(inputs, ports) {
+            guard view.rank >= 0, view.rank == 0 || view.shape != nil else {
+                throw error(.invalidArgument, port, "input", "has rank \(view.rank) and no shape")
+            }
+            if let rank = port.type.rank, rank != view.rank {
+                throw error(.invalidShape, port, "input", "expects \(port.type), found \(view.text)")
+            }
+            let type = ValueType.tensor(view.dtype, (0..<view.rank).map { view.dim($0) })
+            try symbols.bind(.tensor(port.type), to: type, port.name)
+            types.append(type)
+        }
+        var specs: [TensorSpec] = []
+        for (type, port) in zip(types, ports) {
+            try symbols.check(.tensor(port.type), against: type, port.name)
+            guard let tensor = type.asTensor, let spec = TensorSpec(tensor), spec.dtype != .string else {
+                throw error(.invalidShape, port, "input", "has sizes below 0 or too large: \(type)")
+            }
+            specs.append(spec)
+        }
+        return specs
+    }
+
     static func fits(_ view: TensorView, _ spec: TensorSpec) -> Bool {
         guard view.dtype == spec.dtype, view.rank == spec.shape.count else { return false }
         for (axis, size) in spec.shape.enumerated() where view.dim(axis) != Int64(size) { return false }

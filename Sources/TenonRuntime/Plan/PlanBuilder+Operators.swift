@@ -19,7 +19,10 @@ extension PlanBuilder {
         ].contains { Substring(schema.name).contains($0) }
     }
 
-    private static let cast = Operators.named("astype")
+    static let cast = Operators.named("astype")
+
+    /// Whether the operator may give the same bytes under another type.
+    static func isView(_ op: OperatorID) -> Bool { views[Int(op.index)] || op == cast }
 
     mutating func lower(
         _ op: OperatorID, _ attributes: Attributes, _ arguments: [Lowered], _ id: ValueID, _ scope: Scope
@@ -75,9 +78,17 @@ extension PlanBuilder {
             DraftStep(
                 work: .kernel(kernel), inputs: read, outputs: tensors.map(\.buffer),
                 workspace: kernel.scratchBytes, descriptions: [description], node: scope.name(id),
-                nanoseconds: kernel.expectedNanoseconds
-                    ?? (PlanBuilder.computes[Int(op.index)] ? .infinity : 300 + Double(moved) / 4)))
+                nanoseconds: PlanBuilder.nanoseconds(op, kernel, moved: moved)))
         return result
+    }
+
+    /// Roughly how long a kernel takes on one thread; infinite when nobody knows.
+    static func nanoseconds(_ op: OperatorID, _ kernel: PreparedKernel, _ specs: [TensorSpec]) -> Double {
+        nanoseconds(op, kernel, moved: specs.reduce(0) { $0 &+ $1.byteCount })
+    }
+
+    private static func nanoseconds(_ op: OperatorID, _ kernel: PreparedKernel, moved: Int) -> Double {
+        kernel.expectedNanoseconds ?? (computes[Int(op.index)] ? .infinity : 300 + Double(moved) / 4)
     }
 
     /// The tensors of an argument from left to right; literals, which may stand in tuples (`axes = (1, 2)`), are not inputs.

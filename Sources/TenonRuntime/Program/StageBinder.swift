@@ -1,0 +1,300 @@
+import TenonIR
+
+/// Makes a stage ready for the sizes in a table: kernels prepared, regions compiled, memory laid out.
+struct StageBinder {
+    private let program: Program
+    private let module: Module
+    private let backends: [String: any Backend]
+    private let options: CompileOptions
+    private let table: UnsafePointer<Int64>
+
+    private var steps: [StagePlan.Step] = []
+    private var work: [(node: Int, inputs: [Int], outputs: [Int])] = []
+    private var regions: [any CompiledRegion] = []
+    private var descriptions: [StepDescription] = []
+    private var nanoseconds = 0.0
+
+    static func bind(
+        _ number: Int, _ program: Program, _ table: UnsafePointer<Int64>, module: Module,
+        backends: [String: any Backend], options: CompileOptions, outputs: Set<Int>
+    ) throws -> StagePlan {
+        var binder = StageBinder(
+            program: program, module: module, backends: backends, options: options, table: table)
+        let stage = program.stages[number]
+        for (index, node) in stage.nodes.enumerated() {
+            do {
+                try binder.add(node, index)
+            } catch let error as TenonError {
+                throw error.located(at: node.name)
+            }
+        }
+        return try binder.finish(stage, number, outputs)
+    }
+
+    private init(
+        program: Program, module: Module, backends: [String: any Backend], options: CompileOptions,
+        table: UnsafePointer<Int64>
+    ) {
+        self.program = program
+        self.module = module
+        self.backends = backends
+        self.options = options
+        self.table = table
+    }
+
+    // MARK: - Sizes
+
+    static func spec(_ tensor: Program.Tensor, _ table: UnsafePointer<Int64>) throws -> TensorSpec {
+        guard let dtype = tensor.dtype, let dims = tensor.dims else {
+            throw TenonError(.internal, "'\(tensor.name)' has no size")
+        }
+        var shape: [Int] = []
+        shape.reserveCapacity(dims.count)
+        var bytes = dtype.byteCount
+        var isEmpty = false
+        for dim in dims {
+            let size = SizeProgram.value(dim, table)
+            guard size >= 0, let size = Int(exactly: size) else {
+                throw TenonError(.invalidShape, "'\(tensor.name)' has a negative size, \(size)", node: tensor.name)
+            }
+            shape.append(size)
+            if size == 0 { isEmpty = true }
+            let (product, overflow) = bytes.multipliedReportingOverflow(by: max(size, 1))
+            guard !overflow else {
+                throw TenonError(
+                    .invalidShape, "'\(tensor.name)' has sizes \(shape), too many for memory", node: tensor.name)
+            }
+            bytes = product
+        }
+        _ = isEmpty
+        return TensorSpec(dtype, shape)
+    }
+
+    private func spec(_ tensor: Int) throws -> TensorSpec { try StageBinder.spec(program.tensors[tensor], table) }
+
+    static func operand(
+        _ argument: Program.Argument, _ program: Program, _ table: UnsafePointer<Int64>
+    ) -> Operand {
+        switch argument {
+        case .tensor(let tensor), .shapeTensor(let tensor):
+            guard let constant = program.constant(tensor) else { return .value(ValueID(tensor)) }
+            return .constant(reshaped(constant, program.tensors[tensor]))
+        case .literal(let literal): return literal
+        case .shape(let sizes): return .shape(sizes.map { .fixed(SizeProgram.value($0, table)) })
+        case .tuple(let fields): return .tuple(fields.map { operand($0, program, table) })
+        }
+    }
+
+    /// A constant under the shape of one of its views.
+    static func reshaped(_ constant: Constant, _ tensor: Program.Tensor) -> Constant {
+        let shape = (tensor.dims ?? []).compactMap { if case .fixed(let size) = $0 { size } else { nil } }
+        if shape == constant.shape { return constant }
+        return (try? Constant(dtype: constant.dtype, shape: shape, borrowing: constant.bytes, owner: constant))
+            ?? constant
+    }
+
+    private func constant(_ tensor: Int) -> Constant? {
+        program.constant(tensor).map { StageBinder.reshaped($0, program.tensors[tensor]) }
+    }
+
+    // MARK: - Nodes
+
+    private mutating func add(_ node: Program.Node, _ index: Int) throws {
+        switch node.work {
+        case .operation(let operation): try add(operation, node, index)
+        case .region(let region): try add(region, node, index)
+        case .chain(let chain): try add(chain, node, index)
+        case .sizes(let sizes):
+            append(
+                .sizes(sizes), node, index, workspace: 0,
+                [
+                    StepDescription(
+                        binding: node.name, composite: node.composite, implementation: "tenon:sizes",
+                        bytes: sizes.count * 8)
+                ], nanoseconds: 100)
+        }
+    }
+
+    private mutating func append(
+        _ work: StagePlan.Work, _ node: Program.Node, _ index: Int, workspace: Int, _ described: [StepDescription],
+        nanoseconds: Double, inputs: [Int]? = nil
+    ) {
+        steps.append(
+            StagePlan.Step(
+                work: work, inputs: 0, outputs: 0, end: 0, workspace: workspace, description: descriptions.count,
+                name: node.name))
+        self.work.append((index, inputs ?? node.inputs, node.outputs))
+        descriptions += described
+        self.nanoseconds += nanoseconds
+    }
+
+    private mutating func add(_ operation: Program.Operation, _ node: Program.Node, _ index: Int) throws {
+        let inputs = try node.inputs.map { try spec($0) }
+        let outputs = try node.outputs.map { try spec($0) }
+        let kernel = try Kernels.prepare(
+            KernelCall(
+                op: operation.op, inputs: inputs, constants: node.inputs.map { constant($0) }, outputs: outputs,
+                attributes: operation.attributes,
+                arguments: operation.arguments.map { StageBinder.operand($0, program, table) }))
+        add(kernel, node, index, inputs + outputs, PlanBuilder.nanoseconds(operation.op, kernel, inputs + outputs))
+    }
+
+    private mutating func add(
+        _ kernel: PreparedKernel, _ node: Program.Node, _ index: Int, _ specs: [TensorSpec], _ time: Double,
+        implementation: String? = nil
+    ) {
+        let moved = specs.reduce(0) { $0 &+ $1.byteCount }
+        var name = implementation ?? "tenon"
+        if implementation == nil, case .operation(let operation) = node.work { name = "tenon:\(operation.op.name)" }
+        append(
+            .kernel(kernel), node, index, workspace: kernel.scratchBytes,
+            [
+                StepDescription(
+                    binding: node.name, composite: node.composite, implementation: name, bytes: moved)
+            ], nanoseconds: time)
+    }
+
+    private mutating func add(_ chain: Program.Chain, _ node: Program.Node, _ index: Int) throws {
+        let inputs = try node.inputs.map { try spec($0) }
+        let outputs = try node.outputs.map { try spec($0) }
+        guard let output = outputs.first else { throw TenonError(.internal, "a chain without a result") }
+        let constants = node.inputs.map { constant($0) }
+        let anchor = KernelCall(
+            op: chain.anchor.op, inputs: Array(inputs.prefix(chain.anchorInputs)),
+            constants: Array(constants.prefix(chain.anchorInputs)), outputs: outputs,
+            attributes: chain.anchor.attributes,
+            arguments: chain.anchor.arguments.map { StageBinder.operand($0, program, table) })
+        let kernel = try ChainKernels.prepare(
+            ChainCall(
+                anchor: anchor,
+                steps: chain.steps.map {
+                    ChainStep(
+                        op: $0.op, attributes: $0.attributes, arguments: $0.arguments, operand: $0.operand,
+                        isLeft: $0.isLeft)
+                }, operands: Array(inputs.dropFirst(chain.anchorInputs)),
+                constants: Array(constants.dropFirst(chain.anchorInputs)), output: output))
+        add(
+            kernel, node, index, inputs + outputs, PlanBuilder.nanoseconds(chain.anchor.op, kernel, inputs + outputs),
+            implementation: "tenon:\(chain.anchor.op.name)+\(chain.steps.count)")
+    }
+
+    private mutating func add(_ region: Program.Region, _ node: Program.Node, _ index: Int) throws {
+        guard let backend = backends[region.codegen] else {
+            throw TenonError(.notFound, "region '\(region.name)': no backend '\(region.codegen)'")
+        }
+        let given = try region.arguments.map { argument in
+            let type = try self.type(of: argument)
+            let known = StageBinder.operand(argument, program, table)
+            return Specialiser.Argument(type: type, known: Specialiser.isKnown(known) ? known : nil)
+        }
+        let special = try Specialiser(module: module).specialise(region.function, given, depth: 0)
+        let ready: any CompiledRegion
+        do {
+            ready = try backend.compile(special, name: region.name, options: options)
+        } catch let error as TenonError where error.status == .unsupported {
+            throw RegionRefused(name: region.name)
+        }
+        regions.append(ready)
+        append(
+            .region(regions.count - 1), node, index, workspace: ready.workspaceBytes,
+            ready.steps.map { step in
+                var step = step
+                step.region = region.name
+                return step
+            }, nanoseconds: ready.expectedNanoseconds)
+    }
+
+    private func type(of argument: Program.Argument) throws -> ValueType {
+        switch argument {
+        case .tensor(let tensor), .shapeTensor(let tensor):
+            let spec = try spec(tensor)
+            return .tensor(spec.dtype, spec.shape.map { Int64($0) })
+        case .shape(let sizes): return .shape(sizes.map { .fixed(SizeProgram.value($0, table)) })
+        case .literal(.int): return .scalar(.int64)
+        case .literal(.float): return .scalar(.float64)
+        case .literal(.string): return .scalar(.string)
+        case .literal: return .object
+        case .tuple(let fields): return .tuple(try fields.map { try type(of: $0) })
+        }
+    }
+
+    // MARK: - Memory
+
+    /// Gives every root of the stage its place in one block.
+    private mutating func finish(
+        _ stage: Program.Stage, _ number: Int, _ outputs: Set<Int>
+    ) throws -> StagePlan {
+        var requests: [ArenaRequest] = []
+        var request: [Int: Int] = [:]
+        for (position, entry) in work.enumerated() {
+            for tensor in entry.inputs + entry.outputs {
+                let root = program.tensors[tensor].root
+                guard case .node(number) = program.roots[root], !outputs.contains(root) else { continue }
+                let bytes = try spec(tensor).byteCount
+                if let index = request[root] {
+                    requests[index].last = max(requests[index].last, position)
+                    requests[index].bytes = max(requests[index].bytes, bytes)
+                } else {
+                    request[root] = requests.count
+                    requests.append(ArenaRequest(bytes: bytes, first: position, last: position))
+                }
+            }
+        }
+        for root in stage.escaping { if let index = request[root] { requests[index].last = steps.count } }
+        let firstScratch = requests.count
+        for (position, step) in steps.enumerated() {
+            requests.append(ArenaRequest(bytes: step.workspace, first: position, last: position))
+        }
+        guard let arena = ArenaPlanner.plan(requests) else {
+            throw TenonError(.limitExceeded, "main: intermediates need more bytes than can be addressed")
+        }
+        try StageMemory.verify(requests, arena.offsets, arena.bytes)
+        var places: [StagePlan.Place] = []
+        for (position, entry) in work.enumerated() {
+            steps[position].inputs = Int32(places.count)
+            for tensor in entry.inputs { places.append(place(tensor, request, arena.offsets)) }
+            steps[position].outputs = Int32(places.count)
+            for tensor in entry.outputs { places.append(place(tensor, request, arena.offsets)) }
+            steps[position].end = Int32(places.count)
+            steps[position].workspace = arena.offsets[firstScratch + position]
+        }
+        var escaping: [(root: Int, offset: Int)] = []
+        for root in stage.escaping { if let index = request[root] { escaping.append((root, arena.offsets[index])) } }
+        return StagePlan(
+            key: stage.slots.map { table[Int($0)] }, threads: options.threads, steps: steps, places: places,
+            escaping: escaping, regions: regions, descriptions: descriptions, bytes: arena.bytes,
+            scratchBytes: requests[firstScratch...].reduce(0) { max($0, $1.bytes) }, expectedNanoseconds: nanoseconds)
+    }
+
+    private func place(_ tensor: Int, _ request: [Int: Int], _ offsets: [Int]) -> StagePlan.Place {
+        let root = program.tensors[tensor].root
+        if let index = request[root] { return StagePlan.Place(root: -1, offset: offsets[index]) }
+        return StagePlan.Place(root: Int32(root), offset: 0)
+    }
+}
+
+/// Checks a layout of memory without regard to what made it.
+enum StageMemory {
+    /// That pieces alive at the same time do not overlap and lie inside the block.
+    static func verify(_ requests: [ArenaRequest], _ offsets: [Int], _ bytes: Int) throws {
+        guard requests.count == offsets.count else { throw fault("a piece without a place") }
+        let order = requests.indices.filter { requests[$0].bytes > 0 }.sorted {
+            requests[$0].first < requests[$1].first
+        }
+        var alive: [Int] = []
+        for index in order {
+            let request = requests[index]
+            let (end, overflow) = offsets[index].addingReportingOverflow(request.bytes)
+            guard !overflow, offsets[index] >= 0, end <= bytes, request.first <= request.last else {
+                throw fault("a piece lies outside")
+            }
+            alive.removeAll { requests[$0].last < request.first }
+            for other in alive where offsets[other] < end && offsets[index] < offsets[other] + requests[other].bytes {
+                throw fault("pieces \(other) and \(index) overlap while both are used")
+            }
+            alive.append(index)
+        }
+    }
+
+    private static func fault(_ text: String) -> TenonError { TenonError(.internal, "memory plan: \(text)") }
+}
