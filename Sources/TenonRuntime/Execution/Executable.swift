@@ -50,6 +50,7 @@ public final class Executable: Sendable {
     private let fixed: CachedPlan?
     /// What runs where sizes or branches depend on data; nil when the interpreter has to.
     private let programs: ProgramBox?
+    private let programRegistration: ForkRegistration?
 
     /// Compiles `main`. Functions with `Codegen` go to the backend of that name; all other operators run on Swift kernels.
     /// With symbolic sizes the plan of a shape is made when the shape first comes, or by `prepare`.
@@ -91,6 +92,7 @@ public final class Executable: Sendable {
             fixed == nil && !options.usesReferenceKernels
             ? ProgramBox(module, signature, backends: self.backends, options: self.options, account: state.account)
             : nil
+        programRegistration = programs.map { ForkRegistration($0) }
         if let programs, state.planning == .shapes,
             ProgramBuilder.servesAllSizes(module, ProgramBox.allowances(self.backends)), programs.isAvailable
         {
@@ -113,7 +115,7 @@ public final class Executable: Sendable {
         try environment.check()
         let found = foundPlan(for: inputs)
         let isAlone = found.map { $0.plan.threads == 1 } ?? (state.planning == .none && programs?.runsOnCaller == true)
-        if found == nil, isAlone { environment.parallel = .serial }
+        if found == nil, isAlone { environment.parallel = environment.parallel.serially }
         try state.perform(environment, onCaller: isAlone) {
             guard let cached = try found ?? plan(for: inputs) else {
                 let isDone = try programs?.run { program in
@@ -154,7 +156,7 @@ public final class Executable: Sendable {
                 ? nil : state.perform(environment) { try plan(for: inputs)?.plan.outputs })
         guard let specs else {
             let isAlone = programs?.runsOnCaller == true
-            if isAlone { environment.parallel = .serial }
+            if isAlone { environment.parallel = environment.parallel.serially }
             return try state.perform(environment, onCaller: isAlone) {
                 let results = try programs?.run {
                     try $0.run(inputs, isProfiled: runOptions.isProfiled, environment: environment)

@@ -1,13 +1,15 @@
 import TenonIR
 
 /// The program of a module, made when it is first needed. When a backend refuses a region, it is made again without it.
-final class ProgramBox: @unchecked Sendable {
+final class ProgramBox: ForkParticipant, @unchecked Sendable {
     private let module: Module
     private let signature: Signature
     private let backends: [String: any Backend]
     private let options: CompileOptions
     private let account: MemoryAccount
     private let lock = Lock()
+    /// Held while a program is made.
+    private let buildLock = Lock()
     private var runner: ProgramRunner?
     private var refused: Set<String> = []
     private var cannotLower = false
@@ -49,22 +51,37 @@ final class ProgramBox: @unchecked Sendable {
     }
 
     private func program() throws -> ProgramRunner? {
-        try lock.locked {
-            if let runner { return runner }
-            if cannotLower { return nil }
+        if let runner = lock.locked({ runner }) { return runner }
+        return try buildLock.locked {
+            lock.lock()
+            let (known, without, isOver) = (runner, refused, cannotLower)
+            lock.unlock()
+            if let known { return known }
+            if isOver { return nil }
             do {
                 let program = try ProgramBuilder.build(
-                    module, backends: ProgramBox.allowances(backends), refused: refused, options: options)
+                    module, backends: ProgramBox.allowances(backends), refused: without, options: options)
                 let made = ProgramRunner(
                     ProgramState(program, module: module, backends: backends, options: options, account: account),
                     signature, options)
-                runner = made
+                lock.locked { runner = made }
                 return made
             } catch is CannotLower {
-                cannotLower = true
+                lock.locked { cannotLower = true }
                 return nil
             }
         }
+    }
+
+    // MARK: - Fork
+
+    func lockForFork() { lock.lock() }
+
+    func unlockAfterFork() { lock.unlock() }
+
+    func resetInChild() {
+        lock.reinitialise()
+        buildLock.reinitialise()
     }
 
     // MARK: - Reports

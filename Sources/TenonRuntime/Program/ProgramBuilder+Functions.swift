@@ -50,6 +50,13 @@ extension ProgramBuilder {
                     throw TenonError(.invalidGraph, "value \(binding.id.index) is not in the table of its function")
                 }
                 guard scope.isUsed[binding.id.int] else { continue }
+                loweredBindings += 1
+                guard loweredBindings <= PlanBuilder.bindingLimit else {
+                    throw TenonError(
+                        .limitExceeded,
+                        "main: more than \(PlanBuilder.bindingLimit) operators when calls are written out")
+                }
+                try TenonIR.Work.check()
                 do {
                     scope.values[binding.id.int] = try lower(binding, &scope)
                 } catch let error as TenonError {

@@ -31,6 +31,7 @@ struct ProgramBuilder {
     /// The block being filled, and its open stage.
     var block = Program.main
     var open = Program.Stage(sizes: 0..<0)
+    var loweredBindings = 0
     private var freshNames = 0
 
     /// Calls nest at most so deep; a module whose functions call themselves is refused.

@@ -4,6 +4,7 @@ import TenonIR
 /// Runs a program for callers: sizes from their tensors, results into their memory or into new tensors.
 final class ProgramRunner: Sendable {
     let state: ProgramState
+    private let registration: ForkRegistration
     private let signature: Signature
     /// Nanoseconds that the last run took, without waiting.
     private let lastTime = Atomic<UInt64>(.max)
@@ -13,6 +14,7 @@ final class ProgramRunner: Sendable {
 
     init(_ state: ProgramState, _ signature: Signature, _ options: CompileOptions) {
         self.state = state
+        registration = ForkRegistration(state)
         self.signature = signature
         threads = options.threads
         mayChangeThreads = options.threads > 1 && !options.isReproducible
@@ -103,6 +105,7 @@ final class ProgramRunner: Sendable {
         context.threads = environment.parallel.threads
         let start = MonotonicClock.now
         try context.run(Program.main, environment)
+        try environment.limits?.checkCut()
         let time = MonotonicClock.now &- start
         learn(time, wasSolo: context.threads == 1)
         if isProfiled { state.setProfile(context, total: time) }

@@ -53,22 +53,13 @@ final class ProgramState: ForkParticipant, @unchecked Sendable {
         }
         self.direct = direct
         directRoots = Set(direct.keys)
-        ForkGuard.add(self)
     }
-
-    deinit { ForkGuard.remove(self) }
 
     // MARK: - Fork
 
-    func lockForFork() {
-        compileLock.lock()
-        lock.lock()
-    }
+    func lockForFork() { lock.lock() }
 
-    func unlockAfterFork() {
-        lock.unlock()
-        compileLock.unlock()
-    }
+    func unlockAfterFork() { lock.unlock() }
 
     func resetInChild() {
         lock.reinitialise()
