@@ -58,7 +58,10 @@ extension ProgramBuilder {
                 }
                 try TenonIR.Work.check()
                 do {
-                    scope.values[binding.id.int] = try lower(binding, &scope)
+                    let value = try lower(binding, &scope)
+                    scope.values[binding.id.int] = value
+                    // A declared type may name sizes that only here come to be known.
+                    match(scope.function.type(of: binding.id), type(of: value), &scope.symbols)
                 } catch let error as TenonError {
                     throw error.located(at: scope.name(binding.id))
                 }

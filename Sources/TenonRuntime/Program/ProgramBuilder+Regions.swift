@@ -53,7 +53,8 @@ extension ProgramBuilder {
         }
     }
 
-    private func match(_ declared: ValueType, _ actual: ValueType, _ symbols: inout [String: Dim]) {
+    /// Symbols of a declared type that stand alone and are new, in the program's.
+    func match(_ declared: ValueType, _ actual: ValueType, _ symbols: inout [String: Dim]) {
         func match(_ dims: [Dim]?, _ found: [Dim]?) {
             for (dim, size) in zip(dims ?? [], found ?? []) {
                 if let symbol = dim.symbols.first, dim == .symbol(symbol), symbols[symbol] == nil {
