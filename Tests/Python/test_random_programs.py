@@ -26,7 +26,10 @@ def check(seed):
     # The first size again at the end: what larger sizes left behind must not show.
     for n in [*sizes, sizes[0]]:
         x = make(n)
-        (expected,) = oracle.run(None, {"x": x})
+        try:
+            (expected,) = oracle.run(None, {"x": x})
+        except ValueError:  # No rows left, and -1 in a shape stands for anything.
+            continue
         for name, run in runs.items():
             found = np.asarray(run(x))
             assert found.shape == expected.shape, f"seed {seed}, {n} rows, {name}"

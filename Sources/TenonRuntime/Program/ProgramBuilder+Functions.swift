@@ -129,8 +129,8 @@ extension ProgramBuilder {
             return value
         case .constant(let constant): return .tensor(try add(constant))
         case .shape(let dims):
-            guard let replaced = dims.substituting(scope.symbols) else {
-                throw TenonError(.invalidShape, "a dimension of \(dims) overflows")
+            guard case .shape(let replaced?)? = known(.shape(dims), scope.symbols) else {
+                throw TenonError(.invalidShape, "a dimension of \(dims) overflows or has a symbol that nothing binds")
             }
             return .literal(.shape(replaced))
         case .tuple(let fields):
@@ -203,10 +203,7 @@ extension ProgramBuilder {
             }
         }
         for (dim, actual) in zip(declared, found) {
-            guard let expected = dim.substituting(symbols) else {
-                throw TenonError(.invalidShape, "'\(name)': a dimension of \(text) overflows", node: name)
-            }
-            guard expected != actual, allBound(expected) else { continue }
+            guard let expected = known(dim, symbols), expected != actual else { continue }
             guard try program.sizes.require(expected, equals: actual, "'\(name)' expects \(text)") else {
                 throw TenonError(
                     .invalidShape, "'\(name)' expects \(text), found \(actual) for \(dim)", node: name)
@@ -227,7 +224,7 @@ extension ProgramBuilder {
             (found[axis], dims[axis]) = (.bind(slot), fresh)
         }
         for (axis, dim) in declared.enumerated() where found[axis] == nil {
-            if let known = dim.substituting(symbols), allBound(known) {
+            if let known = known(dim, symbols) {
                 (found[axis], dims[axis]) = (.check(try program.sizes.size(known)), known)
             } else {
                 let (fresh, slot) = bindable("size")

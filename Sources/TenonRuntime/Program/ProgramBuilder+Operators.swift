@@ -52,7 +52,7 @@ extension ProgramBuilder {
     /// The inferred type, or the declared one where only that says the sizes.
     func resultType(_ inferred: ValueType, _ declared: ValueType, _ scope: Scope) -> ValueType {
         if isSized(inferred) { return inferred }
-        guard let known = declared.substituting(scope.symbols), isSized(known) else { return inferred }
+        guard let known = known(declared, scope.symbols), isSized(known) else { return inferred }
         return known
     }
 

@@ -16,7 +16,7 @@ extension ProgramBuilder {
         for (parameter, argument) in zip(function.parameters, arguments) {
             match(function.type(of: parameter), type(of: argument), &symbols)
         }
-        guard let result = function.resultType.substituting(symbols), isSized(result) else { return nil }
+        guard let result = known(function.resultType, symbols), isSized(result) else { return nil }
         // Types that say what the body checks: what they say of sizes must hold.
         for (parameter, argument) in zip(function.parameters, arguments) {
             let text = function.info(parameter)?.name ?? "parameter"

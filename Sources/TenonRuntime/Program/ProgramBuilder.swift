@@ -112,7 +112,7 @@ struct ProgramBuilder {
             (found[axis], result[axis]) = (.bind(slot), fresh)
         }
         for (axis, dim) in declared.enumerated() where found[axis] == nil {
-            if let dim, let known = dim.substituting(symbols), allBound(known) {
+            if let dim, let known = known(dim, symbols) {
                 (found[axis], result[axis]) = (.check(try program.sizes.size(known)), known)
             } else {
                 let (fresh, slot) = bindable("size")
@@ -121,6 +121,22 @@ struct ProgramBuilder {
         }
         let tensor = newTensor(type.dtype, result, root: root, name: name)
         return (tensor, found.compactMap { $0 })
+    }
+
+    /// A dimension of a function in the program's symbols; nil where a symbol of the function has no value yet. Names of a
+    /// function say nothing about equal names of the program.
+    func known(_ dim: Dim, _ symbols: [String: Dim]) -> Dim? {
+        guard dim.symbols.allSatisfy({ symbols[$0] != nil }), let known = dim.substituting(symbols), allBound(known)
+        else { return nil }
+        return known
+    }
+
+    /// The same for a type.
+    func known(_ type: ValueType, _ symbols: [String: Dim]) -> ValueType? {
+        var names: [String] = []
+        type.collectSymbols(into: &names)
+        guard names.allSatisfy({ symbols[$0] != nil }) else { return nil }
+        return type.substituting(symbols)
     }
 
     func allBound(_ dim: Dim) -> Bool { dim.symbols.allSatisfy { program.sizes.symbols[$0] != nil } }
