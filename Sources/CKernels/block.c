@@ -70,7 +70,7 @@ int64_t tkernel_block_pieces(const tkernel_block *b, int64_t threads) {
 
 #if defined(__x86_64__)
 int tkernel_block_is_supported(const tkernel_block *b) {
-    return __builtin_cpu_supports("avx512f") && (b->kernel == 3 || b->kernel == 5) && (b->stride == 1 || b->stride == 2)
+    return tkernel_isa() >= TKERNEL_ISA_AVX512 && (b->kernel == 3 || b->kernel == 5) && (b->stride == 1 || b->stride == 2)
         && b->pad_top >= 0 && b->pad_top < b->kernel && b->pad_left >= 0 && b->pad_left < b->kernel && b->inputs >= 0
         && b->channels > 0 && b->batch > 0 && b->width > 0 && b->height > 0 && b->out_width > 0 && b->out_height > 0;
 }

@@ -4,7 +4,7 @@
 #if defined(__x86_64__)
 
 int tkernel_eltwise_is_supported(const tkernel_activation *a) {
-    return __builtin_cpu_supports("avx512f") && a->function > TKERNEL_IDENTITY && a->function <= TKERNEL_MISH;
+    return tkernel_isa() >= TKERNEL_ISA_AVX512 && a->function > TKERNEL_IDENTITY && a->function <= TKERNEL_MISH;
 }
 
 // Four vectors at a time, so that one's multiplications fill the waiting of another's.
@@ -48,7 +48,7 @@ WIDE void tkernel_eltwise_run(
 #undef CASE
 }
 
-int tkernel_scale_is_supported(void) { return __builtin_cpu_supports("avx512f"); }
+int tkernel_scale_is_supported(void) { return tkernel_isa() >= TKERNEL_ISA_AVX512; }
 
 WIDE void tkernel_scale_run(
     int64_t groups, int64_t size, const int32_t *channels, const float *source, const float *scale, float *target) {

@@ -63,7 +63,7 @@ void tkernel_recurrent_pack(
 #if defined(__x86_64__)
 
 int tkernel_recurrent_is_supported(const tkernel_recurrent *r) {
-    return __builtin_cpu_supports("avx512f") && (r->gates == 4 || r->gates == 3 || r->gates == 1) && r->inputs > 0
+    return tkernel_isa() >= TKERNEL_ISA_AVX512 && (r->gates == 4 || r->gates == 3 || r->gates == 1) && r->inputs > 0
         && r->hidden > 0 && tkernel_recurrent_weights(r) > 0;
 }
 

@@ -45,7 +45,7 @@ void tkernel_squeeze_pack(
 #if defined(__x86_64__)
 
 int tkernel_squeeze_is_supported(const tkernel_squeeze *s) {
-    return __builtin_cpu_supports("avx512f") && s->batch > 0 && s->channels > 0 && s->hidden > 0 && s->pixels > 0;
+    return tkernel_isa() >= TKERNEL_ISA_AVX512 && s->batch > 0 && s->channels > 0 && s->hidden > 0 && s->pixels > 0;
 }
 
 // What `pixels` pixels add to the means of the channels of `count` blocks side by side, each with chains of sums of its own.

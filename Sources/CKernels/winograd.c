@@ -130,7 +130,7 @@ int64_t tkernel_winograd_scratch(const tkernel_winograd *c, int64_t threads) {
 #if defined(__x86_64__)
 
 int tkernel_winograd_is_supported(const tkernel_winograd *c) {
-    return __builtin_cpu_supports("avx512f") && c->batch > 0 && c->inputs > 0 && c->outputs > 0 && c->height > 0 && c->width > 0
+    return tkernel_isa() >= TKERNEL_ISA_AVX512 && c->batch > 0 && c->inputs > 0 && c->outputs > 0 && c->height > 0 && c->width > 0
         && c->out_height > 0 && c->out_width > 0 && c->pad_top >= 0 && c->pad_top <= 2 && c->pad_left >= 0
         && c->pad_left <= 2 && c->out_height <= c->height + c->pad_top && c->out_width <= c->width + c->pad_left;
 }

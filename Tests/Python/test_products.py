@@ -49,3 +49,24 @@ def test_both_sides_are_data(rng, left, right):
     run = tenon.compile(b.finish(b.call("matmul", x, y)))
     p, q = (rng.normal(size=shape).astype(np.float32) for shape in (left, right))
     np.testing.assert_allclose(run(p, q), p.astype(np.float64) @ q.astype(np.float64), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("isa, packs", [("base", False), ("avx2", True)])
+def test_instruction_sets_can_be_bounded(isa, packs):
+    import os
+    import subprocess
+    import sys
+
+    if packs and "avx2" not in open("/proc/cpuinfo").read():
+        pytest.skip("this machine has no AVX2")
+    program = (
+        "import numpy as np, tenon\n"
+        "b = tenon.Builder()\n"
+        "x, w = b.parameter('x', ('n', 33)), np.arange(330, dtype=np.float32).reshape(10, 33) / 100\n"
+        "run = tenon.compile(b.finish(b.call('nn.dense', x, b.constant(w))))\n"
+        "a = np.linspace(-1, 1, 66, dtype=np.float32).reshape(2, 33)\n"
+        "np.testing.assert_allclose(run(a), a @ w.T, rtol=1e-5, atol=1e-5)\n"
+        "print(run.memory.packed_weights > 0)\n")
+    found = subprocess.run(
+        [sys.executable, "-c", program], env=os.environ | {"TENON_MAX_CPU_ISA": isa}, capture_output=True, text=True, check=True)
+    assert found.stdout.split() == [str(packs)]
