@@ -415,7 +415,7 @@ def test_decoder_masked_multi_head_attention(shared, bias):
 # Images
 
 
-@pytest.mark.parametrize("mode", ["bilinear"])
+@pytest.mark.parametrize("mode", ["bilinear", "nearest"])
 @pytest.mark.parametrize("size", [[3, 4], [1, 5]])
 def test_crop_and_resize(mode, size):
     rois = np.array([[0.1, 0.2, 0.7, 0.9], [0, 0, 1, 1], [-0.2, 0.3, 1.3, 0.4]], "f4")

@@ -47,7 +47,15 @@ extension GraphImport {
             if host.ints != nil || host.dims == nil { return value }
             guard let tensor = try? self.operand(host, name: "sizes", at: level) else { return .unsupported }
             operand = tensor
-        case .unsupported, .sequence: return value
+        case .unsupported, .sequence, .absent: return value
+        case .slices(let slices):
+            guard case .operand(let inner) = captured(.operand(slices.tensor), from: level), slices.count.isFixed else {
+                return .unsupported
+            }
+            return .slices(
+                SliceSequence(
+                    tensor: inner, axis: slices.axis, size: slices.size, keepsAxis: slices.keepsAxis,
+                    count: slices.count))
         }
         for inner in (level + 1)..<levels.count {
             let type = levels[inner - 1].builder.type(of: operand)
@@ -215,7 +223,8 @@ extension GraphImport {
             case .operand(let operand): operands.append(operand)
             case .host(let host):
                 operands.append(try operand(host, name: hint(names.indices.contains(index) ? names[index] : "")))
-            case .sequence: throw TenonError(.unsupported, "a branch or body that gives a sequence")
+            case .sequence, .slices: throw TenonError(.unsupported, "a branch or body that gives a sequence")
+            case .absent: throw TenonError(.unsupported, "a branch or body that gives an optional")
             case .unsupported: return nil
             }
         }

@@ -176,8 +176,10 @@ final class GraphImport {
             switch value(named: output.name) {
             case .operand(let operand)?: results.append(operand)
             case .host(let host)?: results.append(try operand(host, name: hint(output.name)))
-            case .sequence?:
+            case .sequence?, .slices?:
                 throw TenonError(.unsupported, "ONNX: output \(quoted(output.name)) is a sequence")
+            case .absent?:
+                throw TenonError(.unsupported, "ONNX: output \(quoted(output.name)) is an optional")
             case .unsupported?, nil:
                 throw TenonError.malformedONNX("output \(quoted(output.name)) is not defined")
             }

@@ -122,6 +122,22 @@ enum ImportedValue {
     case host(HostTensor)
     /// A sequence whose length is known while importing; it leaves nothing behind but its tensors.
     case sequence([Operand])
+    /// The slices of a tensor along an axis, whose number only a run knows.
+    case slices(SliceSequence)
+    /// An optional that holds nothing.
+    case absent
     /// The result of a node that could not be imported; what depends on it is skipped and not reported again.
     case unsupported
+}
+
+/// A sequence that a tensor is cut into.
+struct SliceSequence {
+    let tensor: Operand
+    let axis: Int
+    /// How much of the axis an element has; the last one may have less.
+    let size: Int64
+    /// Whether elements, of size 1 then, keep the axis.
+    let keepsAxis: Bool
+    /// How many elements there are.
+    let count: Dim
 }

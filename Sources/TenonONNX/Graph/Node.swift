@@ -73,12 +73,22 @@ final class Node {
         return items
     }
 
+    /// Input `index` as a tensor cut into slices, or nil when it is none.
+    func slices(_ index: Int) throws -> SliceSequence? {
+        if case .slices(let slices) = try value(index) { return slices }
+        return nil
+    }
+
+    /// Input `index` as it is, whatever it is.
+    func imported(_ index: Int) throws -> ImportedValue { try value(index) }
+
     /// Input `index` as an operand of a call.
     func operand(_ index: Int) throws -> Operand {
         switch try value(index) {
         case .operand(let operand): return operand
         case .unsupported: throw unsupported("input \(index) was not imported")
-        case .sequence: throw unsupported("a sequence as input \(index)")
+        case .sequence, .slices: throw unsupported("a sequence as input \(index)")
+        case .absent: throw error(.invalidType, "input \(index) is an optional that holds nothing")
         case .host(let host):
             return try graph.operand(host, name: graph.hint(proto.input[index]))
         }
@@ -89,7 +99,7 @@ final class Node {
         switch try value(index) {
         case .operand(let operand): return try type(of: operand)
         case .host(let host): return TensorType(host.dtype, host.shape.map { .fixed($0) })
-        case .unsupported, .sequence: return TensorType(dtype: nil, rank: nil)
+        case .unsupported, .sequence, .slices, .absent: return TensorType(dtype: nil, rank: nil)
         }
     }
 

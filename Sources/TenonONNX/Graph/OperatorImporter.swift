@@ -36,6 +36,7 @@ enum OperatorImporters {
         DataDependentImporters.table,
         EinsumImporter.table,
         FlexAttentionImporter.table,
+        GeometryImporters.table,
         GroupQueryAttention.table,
         LinearImporters.table,
         LossImporters.table,

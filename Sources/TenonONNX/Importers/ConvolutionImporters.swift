@@ -24,7 +24,7 @@ enum ConvolutionImporters {
         let kernel = try kernelSize(node, weight)
         let window = try WindowAttributes(node, kernel: kernel, input: data.shape.map { Array($0.dropFirst(2)) })
         let result = try node.call(
-            "nn.conv\(spatial)d", [try node.operand(0), try node.operand(1)],
+            "nn.conv\(spatial)d", [try window.padded(node, try node.operand(0)), try node.operand(1)],
             [
                 "strides": .ints(window.strides), "padding": .ints(window.pads), "dilation": .ints(window.dilations),
                 "groups": .int(try node.int("group", 1)),

@@ -15,7 +15,7 @@ enum EinsumImporter {
         let (inputs, output) = try parse(node, equation)
         var terms: [Term] = []
         for (index, labels) in inputs.enumerated() {
-            terms.append(Term(operand: try node.operand(index), labels: labels))
+            terms.append(try diagonal(node, Term(operand: try node.operand(index), labels: labels)))
         }
         // From the left, two at a time; a label goes when neither the result nor a later term has it.
         var result = terms.removeFirst()
@@ -52,7 +52,6 @@ enum EinsumImporter {
                 found.append(first)
                 rest = rest.dropFirst()
             }
-            guard Set(found).count == found.count else { throw node.unsupported("a label twice in one term") }
             return found
         }
         var inputs: [[Character]] = []
@@ -70,6 +69,7 @@ enum EinsumImporter {
             let output = try labels(sides[1].dropFirst(), dots: mostDots)
             let known = Set(inputs.joined())
             guard output.allSatisfy(known.contains) else { throw invalid("the result has a label that no term has") }
+            guard Set(output).count == output.count else { throw invalid("the result has a label twice") }
             return (inputs, output)
         }
         // Without '->': dots first, then the letters that occur once, in order.
@@ -77,6 +77,33 @@ enum EinsumImporter {
         for label in inputs.joined() { counts[label, default: 0] += 1 }
         let dots = (0..<mostDots).reversed().map { Character("\($0)") }
         return (inputs, dots + counts.filter { $0.value == 1 && $0.key.isLetter }.map(\.key).sorted())
+    }
+
+    /// A label that stands twice takes the elements whose places along both dimensions are the same.
+    private static func diagonal(_ node: Node, _ term: Term) throws -> Term {
+        var term = term
+        while let second = term.labels.indices.first(where: { term.labels[..<$0].contains(term.labels[$0]) }),
+            let first = term.labels[..<second].firstIndex(of: term.labels[second])
+        {
+            guard let shape = try node.type(of: term.operand).shape else {
+                throw node.unsupported("an operand whose shape is not known")
+            }
+            if let a = shape[first].value, let b = shape[second].value, a != b {
+                throw node.error(.invalidShape, "label \(term.labels[first]) has the sizes \(a) and \(b)")
+            }
+            // Both to the end, and of each row of the square the one element.
+            let others = shape.indices.filter { $0 != first && $0 != second }
+            let order = (others + [first, second]).map { Int64($0) }
+            let moved = try node.call("permute_dims", [term.operand], ["axes": .ints(order)])
+            let size = shape[first]
+            let places = try node.call("arange", [.shape([0]), .shape([size]), .shape([1])])
+            let index = try node.call(
+                "broadcast_to", [try node.reshape(places, [size, 1]), .shape(others.map { shape[$0] } + [size, 1])])
+            let picked = try node.call("gather_elements", [moved, index], ["axis": -1])
+            let squeezed = try node.call("squeeze", [picked], ["axis": .ints([-1])])
+            term = Term(operand: squeezed, labels: others.map { term.labels[$0] } + [term.labels[first]])
+        }
+        return term
     }
 
     private static func summed(_ node: Node, _ term: Term, keeping: Set<Character>) throws -> Term {
@@ -102,30 +129,42 @@ enum EinsumImporter {
         let rows = a.labels.filter { !inB.contains($0) }
         let columns = b.labels.filter { !inA.contains($0) }
         var sizes: [Character: Dim] = [:]
-        for term in [a, b] {
+        func shape(_ term: Term) throws -> [Dim] {
             guard let shape = try node.type(of: term.operand).shape, shape.count == term.labels.count else {
                 throw node.unsupported("an operand whose shape is not known")
             }
-            for (label, size) in zip(term.labels, shape) {
-                if let known = sizes[label], known.isFixed, size.isFixed, known != size {
-                    throw node.error(.invalidShape, "label \(label) has the sizes \(known) and \(size)")
+            return shape
+        }
+        for term in [a, b] {
+            for (label, size) in zip(term.labels, try shape(term)) {
+                let before = sizes[label] ?? size
+                guard let common = Dim.broadcasting(before, size) else {
+                    throw node.error(.invalidShape, "label \(label) has the sizes \(before) and \(size)")
                 }
-                sizes[label] = sizes[label]?.isFixed == true ? sizes[label] : size
+                sizes[label] = common
             }
         }
+        /// With a size of 1 spread to that of the other term.
+        func spread(_ term: Term) throws -> Term {
+            let own = try shape(term)
+            let wanted = term.labels.map { sizes[$0] ?? 1 }
+            if own == wanted { return term }
+            return Term(operand: try node.call("broadcast_to", [term.operand, .shape(wanted)]), labels: term.labels)
+        }
+        let (left, right) = (try spread(a), try spread(b))
         func size(_ labels: [Character]) throws -> Dim {
             guard let product = ReshapingFolding.product(labels.compactMap { sizes[$0] }) else {
                 throw node.error(.invalidShape, "a product of sizes does not fit")
             }
             return product
         }
-        let left = try node.reshape(
-            try permuted(node, a, to: batch + rows + contracted),
+        let first = try node.reshape(
+            try permuted(node, left, to: batch + rows + contracted),
             [try size(batch), try size(rows), try size(contracted)])
-        let right = try node.reshape(
-            try permuted(node, b, to: batch + contracted + columns),
+        let second = try node.reshape(
+            try permuted(node, right, to: batch + contracted + columns),
             [try size(batch), try size(contracted), try size(columns)])
-        let product = try node.call("matmul", [left, right])
+        let product = try node.call("matmul", [first, second])
         let labels = batch + rows + columns
         return Term(operand: try node.reshape(product, labels.compactMap { sizes[$0] }), labels: labels)
     }

@@ -59,7 +59,37 @@ enum PoolingImporters {
         attributes["padding"] = .ints(window.pads)
         attributes["dilation"] = .ints(window.dilations)
         attributes["ceil_mode"] = .bool(try node.bool("ceil_mode", false))
+        guard window.computedPads == nil else {
+            guard suffix.isEmpty else {
+                throw node.unsupported("indices with auto_pad SAME over a size that is not known")
+            }
+            return try paddedPool(node, kind, window, attributes, of: operand, spatial: kernel.count)
+        }
         return try node.call("nn.\(kind)_pool\(kernel.count)d\(suffix)", [operand], attributes)
+    }
+
+    /// With padding that only a run knows put around the input.
+    private static func paddedPool(
+        _ node: Node, _ kind: String, _ window: WindowAttributes, _ attributes: Attributes, of x: Operand, spatial: Int
+    ) throws -> Operand {
+        let op = "nn.\(kind)_pool\(spatial)d"
+        if kind == "max" {
+            let dtype = try node.type(of: x).dtype ?? .float32
+            let least =
+                dtype.isFloatingPoint ? -Double.infinity : dtype.isUnsignedInteger ? 0 : dtype == .int8 ? -128 : nil
+            guard let least else {
+                throw node.unsupported("auto_pad SAME of \(dtype.name) over a size that is not known")
+            }
+            return try node.call(op, [try window.padded(node, x, with: least)], attributes)
+        }
+        var attributes = attributes
+        let countsPadding = attributes.bool("count_include_pad") ?? false
+        attributes["count_include_pad"] = true
+        let mean = try node.call(op, [try window.padded(node, x)], attributes)
+        if countsPadding { return mean }
+        // The mean over all places, over the part of them that the input fills.
+        let filled = try node.call(op, [try window.padded(node, try node.call("ones_like", [x]))], attributes)
+        return try node.call("divide", [mean, filled])
     }
 
     private static func power(_ node: Node, _ x: Operand, _ p: Int64) throws -> Operand {
@@ -97,6 +127,7 @@ enum PoolingImporters {
             throw node.error(.invalidArgument, "kernel_shape expects \(x.count - 2) numbers")
         }
         let window = try WindowAttributes(node, kernel: kernel, input: Array(x.dropFirst(2)))
+        guard window.computedPads == nil else { throw node.unsupported("auto_pad SAME over a size that is not known") }
         var shape = Array(x.prefix(2))
         for axis in kernel.indices {
             let pads = window.pads[axis] + window.pads[axis + kernel.count]

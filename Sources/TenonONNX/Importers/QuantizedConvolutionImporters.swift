@@ -62,7 +62,7 @@ enum QuantizedConvolutionImporters {
             w = try node.call("subtract", [w, try QuantizationImporters.converted(node, offset, .int32)])
         }
         return try node.call(
-            "nn.conv\(spatial)d", [x, w],
+            "nn.conv\(spatial)d", [try window.padded(node, x), w],
             [
                 "strides": .ints(window.strides), "padding": .ints(window.pads), "dilation": .ints(window.dilations),
                 "groups": .int(try node.int("group", 1)),

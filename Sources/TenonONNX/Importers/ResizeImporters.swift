@@ -99,38 +99,62 @@ enum ResizeImporters {
         _ node: Node, axes: [Int], scales: [Double]?, sizes: [Dim]?, roi: [Double]?, _ attributes: Attributes
     ) throws -> [ImportedValue] {
         let shape = try node.shape(0)
-        let spatial = shape.count - 2
-        guard (1...3).contains(spatial) else {
-            throw node.unsupported("an input of \(shape.count) dimensions, expected 3 to 5")
-        }
         let count = (scales?.count ?? sizes?.count) ?? 0
         guard count == axes.count, Set(axes).count == count, roi == nil || roi?.count == count * 2 else {
             throw node.error(.invalidArgument, "expected \(axes.count) scales or sizes, found \(count)")
         }
-        var size = Array(shape[2...])
-        var factors = [Double](repeating: 1, count: spatial)
-        var region = [Double](repeating: 0, count: spatial) + [Double](repeating: 1, count: spatial)
+        var target = shape
+        var factors = [Double](repeating: 1, count: shape.count)
+        var region = [Double](repeating: 0, count: shape.count) + [Double](repeating: 1, count: shape.count)
         for (index, axis) in axes.enumerated() {
-            guard axis >= 2 else {
-                let stays = scales.map { $0[index] == 1 } ?? (sizes.map { $0[index] == shape[axis] } ?? true)
-                guard stays else { throw node.unsupported("a resize of dimension \(axis)") }
-                continue
-            }
             if let scales {
-                factors[axis - 2] = scales[index]
-                size[axis - 2] = try scaled(node, shape[axis], by: scales[index])
+                factors[axis] = scales[index]
+                if scales[index] != 1 { target[axis] = try scaled(node, shape[axis], by: scales[index]) }
             } else if let sizes {
-                size[axis - 2] = sizes[index]
+                target[axis] = sizes[index]
             }
             if let roi {
-                region[axis - 2] = roi[index]
-                region[axis - 2 + spatial] = roi[index + count]
+                region[axis] = roi[index]
+                region[axis + shape.count] = roi[index + count]
             }
         }
+        // Axes that stay come first, and the operator's are the others. A size that is asked for of one that only a run knows
+        // is taken to be that one where it is the batch, and checked.
+        var x = try node.operand(0)
+        var changed = shape.indices.filter { target[$0] != shape[$0] }
+        if shape.count > 2, target[0].isFixed, !shape[0].isFixed {
+            changed.removeAll { $0 == 0 }
+            var known = shape
+            known[0] = target[0]
+            x = try node.sized(x, TensorType(try node.type(of: x).dtype, known))
+        }
+        if roi != nil { changed = Array(min(2, shape.count - 1)..<shape.count) }
+        let isUsual = (3...5).contains(shape.count) && changed.allSatisfy { $0 >= 2 }
+        let moving = isUsual ? Array(2..<shape.count) : changed
+        guard (1...3).contains(moving.count) else {
+            if moving.isEmpty { return [.operand(x)] }
+            throw node.unsupported("a resize of \(moving.count) dimensions, expected 1 to 3")
+        }
+        let spatial = moving.count
         var attributes = attributes
-        if scales != nil { attributes["scales"] = .floats(factors) }
-        if roi != nil { attributes["roi"] = .floats(region) }
-        return try node.result("image.resize\(spatial)d", [try node.operand(0), .shape(size)], attributes)
+        if scales != nil { attributes["scales"] = .floats(moving.map { factors[$0] }) }
+        if roi != nil {
+            attributes["roi"] = .floats(moving.map { region[$0] } + moving.map { region[$0 + shape.count] })
+        }
+        let size = moving.map { target[$0] }
+        if isUsual { return try node.result("image.resize\(spatial)d", [x, .shape(size)], attributes) }
+        // What stays goes into the batch, with one channel.
+        let staying = shape.indices.filter { !moving.contains($0) }
+        guard let current = try node.type(of: x).shape, let batch = Dim.product(staying.map { current[$0] }) else {
+            throw node.error(.invalidShape, "a product of sizes does not fit")
+        }
+        let order = staying + moving
+        let apart = try node.call("permute_dims", [x], ["axes": .ints(order.map { Int64($0) })])
+        let flat = try node.reshape(apart, [batch, 1] + moving.map { current[$0] })
+        let resized = try node.call("image.resize\(spatial)d", [flat, .shape(size)], attributes)
+        let whole = try node.reshape(resized, staying.map { current[$0] } + size)
+        let back = shape.indices.map { axis in Int64(order.firstIndex(of: axis) ?? axis) }
+        return try node.result("permute_dims", [whole], ["axes": .ints(back)])
     }
 
     /// ⌊size × scale⌋, with f32 numbers as ONNX has them; a symbolic size needs a scale that is a simple fraction.

@@ -8,6 +8,7 @@ enum SignalImporters {
         "HammingWindow": window([25.0 / 46, -21.0 / 46]),
         "BlackmanWindow": window([0.42, -0.5, 0.08]),
         "DFT": OperatorImporter(since: 17, transform),
+        "STFT": OperatorImporter(since: 17, shortTimeTransform),
     ]
 
     // MARK: - Windows
@@ -102,6 +103,48 @@ enum SignalImporters {
         var order = [Int64](repeating: Int64(rank - 1), count: rank)
         for (place, source) in moved.enumerated() { order[source] = Int64(place) }
         return try node.result("permute_dims", [all], ["axes": .ints(order)])
+    }
+
+    /// Frames of a signal, each multiplied by a window and transformed: a convolution with the rows of the transform.
+    private static func shortTimeTransform(_ node: Node) throws -> [ImportedValue] {
+        try node.requireInputs(2...4)
+        let shape = try node.shape(0)
+        guard shape.count == 3 || shape.count == 2, shape.count == 2 || shape[2].value == 1 else {
+            throw node.unsupported("a signal of \(try node.type(0)), expected real numbers [batch, length, 1]")
+        }
+        let step = try node.constantInts(1).first ?? 0
+        var length = node.has(3) ? try node.constantInts(3).first : nil
+        if node.has(2) {
+            guard let own = try node.type(2).elementCount.map(Int64.init) else {
+                throw node.unsupported("a window of unknown length")
+            }
+            if let length, length != own {
+                throw node.error(.invalidShape, "window expects \(length) numbers, found \(own)")
+            }
+            length = own
+        }
+        guard let length, length > 0, length <= longest, step > 0, step <= Int64(Int32.max) else {
+            throw node.error(.invalidArgument, "frame_step and frame_length expect numbers from 1 to \(longest)")
+        }
+        let bins = try node.bool("onesided", true) ? length / 2 + 1 : length
+        let dtype = try node.type(0).dtype ?? .float32
+        let matrices = try Matrices(
+            rows: length, columns: bins, length: length, isInverse: false, isReal: false, dtype)
+        // [bins × 2, 1, length].
+        let rows = try [matrices.cosine, matrices.sine].map {
+            Operand.constant(try ConstantTransform.transposed($0))
+        }
+        var kernel = try node.reshape(
+            try node.call("concat", [.tuple(rows)], ["axis": 0]), [.fixed(bins * 2), 1, .fixed(length)])
+        if node.has(2) {
+            let window = try node.cast(try node.operand(2), dtype)
+            kernel = try node.call("multiply", [kernel, try node.reshape(window, [1, 1, .fixed(length)])])
+        }
+        let signal = try node.reshape(try node.operand(0), [shape[0], 1, shape[1]])
+        let frames = try node.call("nn.conv1d", [signal, kernel], ["strides": .ints([step])])
+        guard let found = try node.type(of: frames).shape else { throw node.unsupported("an unknown shape") }
+        let apart = try node.reshape(frames, [shape[0], 2, .fixed(bins), found[2]])
+        return try node.result("permute_dims", [apart], ["axes": .ints([0, 3, 2, 1])])
     }
 
     /// cos and ±sin of 2π r c / length, divided by length for an inverse.

@@ -6,6 +6,8 @@ struct WindowAttributes {
     let dilations: [Int64]
     /// All begins, then all ends.
     let pads: [Int64]
+    /// Padding that depends on sizes which only a run knows, as begins and ends; `pads` are 0 then.
+    let computedPads: [Dim]?
     /// Positions after the end that only the bias reaches, beyond `output_padding`: where `output_shape` asks for more.
     let excess: [Int64]
 
@@ -17,14 +19,45 @@ struct WindowAttributes {
         excess = [Int64](repeating: 0, count: kernel.count)
         guard lists.mode.hasPrefix("SAME") else {
             pads = lists.pads
+            computedPads = nil
             return
         }
-        pads = lists.split(
-            try kernel.indices.map { axis in
-                try WindowAttributes.same(
-                    node, size: input?[axis], extent: lists.extent(axis), stride: lists.strides[axis])
-            })
+        let totals = try kernel.indices.map { axis in
+            try WindowAttributes.same(
+                node, size: input?[axis], extent: lists.extent(axis), stride: lists.strides[axis])
+        }
+        let numbers = totals.compactMap(\.value)
+        if numbers.count == totals.count {
+            pads = lists.split(numbers)
+            computedPads = nil
+        } else {
+            pads = [Int64](repeating: 0, count: kernel.count * 2)
+            computedPads = try lists.split(node, totals)
+        }
     }
+
+    /// The input with the padding around it that the operator cannot be told of as numbers.
+    func padded(_ node: Node, _ x: Operand, with value: Double = 0) throws -> Operand {
+        guard let computedPads else { return x }
+        guard let shape = try node.type(of: x).shape, shape.count == kernelRank + 2 else {
+            throw node.unsupported("auto_pad SAME over an input of unknown rank")
+        }
+        var widths: [Dim] = [0, 0, 0, 0]
+        var result = Array(shape.prefix(2))
+        for axis in 0..<kernelRank {
+            let (before, after) = (computedPads[axis], computedPads[axis + kernelRank])
+            widths += [before, after]
+            guard let size = Dim.adding(before, after).flatMap({ Dim.adding($0, shape[axis + 2]) }) else {
+                throw node.error(.invalidShape, "a padded size overflows")
+            }
+            result.append(size)
+        }
+        let padded = try node.dynamic(
+            "nn.pad", [x], [try node.sizes(of: widths), try node.scalar(value, like: x)], ["pad_mode": "constant"])
+        return try node.sized(padded, TensorType(try node.type(of: x).dtype, result))
+    }
+
+    private var kernelRank: Int { strides.count }
 
     /// As above for a transposed convolution, where `output_shape` or SAME decide the size of the output.
     ///
@@ -36,6 +69,7 @@ struct WindowAttributes {
         var beyond = [Int64](repeating: 0, count: kernel.count)
         var wanted = try node.ints("output_shape")
         if let shape = wanted, shape.count == kernel.count + 2 { wanted = Array(shape.dropFirst(2)) }
+        computedPads = nil
         guard wanted != nil || lists.mode.hasPrefix("SAME") else {
             pads = lists.pads
             excess = beyond
@@ -59,14 +93,22 @@ struct WindowAttributes {
     }
 
     /// Padding such that the output has ⌈size / stride⌉ positions.
-    private static func same(_ node: Node, size: Dim?, extent: Int64, stride: Int64) throws -> Int64 {
+    private static func same(_ node: Node, size: Dim?, extent: Int64, stride: Int64) throws -> Dim {
         // With stride 1 the size does not matter.
-        if stride == 1 { return extent - 1 }
-        guard let size = size?.value, size <= Int64(Int32.max) else {
-            throw node.unsupported("auto_pad SAME with stride \(stride) over a size that is not known")
+        if stride == 1 { return .fixed(extent - 1) }
+        guard let size else {
+            throw node.unsupported("auto_pad SAME with stride \(stride) over an input of unknown rank")
         }
-        let outputs = (size + stride - 1) / stride
-        return max((outputs - 1) * stride + extent - size, 0)
+        if let number = size.value, number < 0 || number > Int64(Int32.max) {
+            throw node.error(.invalidShape, "a size of \(number)")
+        }
+        guard
+            let outputs = Dim.adding(size, .fixed(stride - 1)).flatMap({ Dim.floorDividing($0, by: stride) }),
+            let covered = Dim.adding(outputs, -1).flatMap({ Dim.multiplying($0, .fixed(stride)) }),
+            let total = Dim.adding(covered, .fixed(extent)).flatMap({ Dim.subtracting($0, size) }),
+            let padding = Dim.maximum(total, 0)
+        else { throw node.error(.invalidShape, "a padded size overflows") }
+        return padding
     }
 }
 
@@ -107,5 +149,21 @@ private struct Lists {
     func split(_ totals: [Int64]) -> [Int64] {
         let halves = totals.map { mode == "SAME_UPPER" ? $0 / 2 : $0 - $0 / 2 }
         return halves + zip(totals, halves).map { $0 - $1 }
+    }
+
+    /// As above, of sizes that only a run knows.
+    func split(_ node: Node, _ totals: [Dim]) throws -> [Dim] {
+        let halves = try totals.map { total -> Dim in
+            let rounded = mode == "SAME_UPPER" ? total : Dim.adding(total, 1)
+            guard let half = rounded.flatMap({ Dim.floorDividing($0, by: Int64(2)) }) else {
+                throw node.error(.invalidShape, "a padded size overflows")
+            }
+            return half
+        }
+        let rest = try zip(totals, halves).map { total, half -> Dim in
+            guard let rest = Dim.subtracting(total, half) else { throw node.error(.invalidShape, "a size overflows") }
+            return rest
+        }
+        return halves + rest
     }
 }

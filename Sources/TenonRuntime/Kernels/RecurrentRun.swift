@@ -48,6 +48,14 @@ struct RecurrentRun<S: Storage> where S.Value: RealNumber {
         if let c {
             for index in 0..<count { c[index] = arguments.input(5, S.self)[state + index] }
         }
+        // A sample without any step has no last state: zero, as ONNX Runtime gives.
+        guard let lengths else { return }
+        for sample in 0..<layer.batch where lengths[sample] == 0 {
+            for place in sample * units..<(sample + 1) * units {
+                h[place] = S(storing: .zero)
+                c?[place] = S(storing: .zero)
+            }
+        }
     }
 
     /// Where a sample's step stands in time; nil behind its end.

@@ -1,3 +1,4 @@
+import Glibc
 import TenonIR
 
 /// Files that ONNX Runtime saved after choosing layouts for its own processor (domain com.microsoft.nchwc): tensors lie in
@@ -24,9 +25,11 @@ enum BlockedImporters {
     }()
 
     /// How many channels a block has: 16 where the processor that saved the file has vectors of 512 bits, else 8. A file does
-    /// not say; numbers of channels that 16 does not divide do.
-    private static func block(_ weight: [Int64], _ channels: Int64) -> Int64 {
-        weight[0] % 16 == 0 && (weight[1] < 16 || weight[1] % 16 == 0) && channels % 16 == 0 ? 16 : 8
+    /// not say. ONNX Runtime takes the block of the processor that loads the file, and so does this, save for numbers of channels
+    /// that 16 does not divide.
+    private static func block(_ shape: [Int64]) -> Int64 {
+        let fits = shape[0] % 16 == 0 && (shape[1] < 8 || shape[1] % 16 == 0)
+        return fits && ProcessorVectors.haveWideRegisters ? 16 : 8
     }
 
     private static func convolution(_ node: Node) throws -> [ImportedValue] {
@@ -36,7 +39,7 @@ enum BlockedImporters {
         }
         let groups = try node.int("group", 1)
         let shape = weight.shape
-        let block = block(shape, shape[0])
+        let block = block(shape)
         guard shape[0] % block == 0, groups > 0, shape[0] % groups == 0 else {
             throw node.error(.invalidShape, "a weight of \(weight.type) in \(groups) groups does not lie in blocks")
         }
@@ -51,7 +54,7 @@ enum BlockedImporters {
         let data = try node.type(0)
         let window = try WindowAttributes(node, kernel: kernel, input: data.shape.map { Array($0.dropFirst(2)) })
         var x = try node.call(
-            "nn.conv2d", [try node.operand(0), .constant(unpacked)],
+            "nn.conv2d", [try window.padded(node, try node.operand(0)), .constant(unpacked)],
             [
                 "strides": .ints(window.strides), "padding": .ints(window.pads), "dilation": .ints(window.dilations),
                 "groups": .int(groups),
@@ -124,24 +127,38 @@ enum BlockedWeights {
             throw TenonError(.unsupported, "a weight of \(weight.type) in blocks of \(block)")
         }
         let (inputs, area) = (sizes[1], sizes[2] * sizes[3])
-        let source = weight.bytes
-        let bytes = [UInt8](unsafeUninitializedCapacity: source.count) { target, count in
+        let values = [Float](unsafeUninitializedCapacity: weight.count) { target, count in
+            let source = weight.bytes.bindMemory(to: Float.self)
             var from = 0
             for outer in 0..<sizes[0] / block {
                 for inner in 0..<inputs / inputBlock {
                     for place in 0..<area {
                         for input in inner * inputBlock..<(inner + 1) * inputBlock {
                             for output in outer * block..<(outer + 1) * block {
-                                let to = ((output * inputs + input) * area + place) * 4
-                                for byte in 0..<4 { target[to + byte] = source[from + byte] }
-                                from += 4
+                                target[(output * inputs + input) * area + place] = source[from]
+                                from += 1
                             }
                         }
                     }
                 }
             }
-            count = source.count
+            count = weight.count
         }
-        return try bytes.withUnsafeBytes { try Constant(dtype: .float32, shape: weight.shape, copying: $0) }
+        return try Constant.floats(weight.shape, values)
     }
+}
+
+/// What the processor's vectors are.
+enum ProcessorVectors {
+    /// Whether there are registers of 512 bits that the system lets programs use.
+    static let haveWideRegisters: Bool = {
+        guard let file = fopen("/proc/cpuinfo", "r") else { return false }
+        defer { fclose(file) }
+        var line = [CChar](repeating: 0, count: 8192)
+        while fgets(&line, Int32(line.count), file) != nil {
+            let text = String(decoding: line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+            if text.hasPrefix("flags") { return text.split(separator: " ").contains("avx512f") }
+        }
+        return false
+    }()
 }

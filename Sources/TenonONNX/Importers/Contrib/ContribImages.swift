@@ -28,32 +28,43 @@ enum ContribImages {
                 "strided_slice",
                 [try node.operand(1), .tuple([.int(1)]), .tuple([.int(index)]), .tuple([.int(index + 1)])])
         }
-        /// Places along an axis as parts of the picture: 0 its first row of pixels, 1 its last.
-        func places(_ first: Int64, _ last: Int64, _ count: Dim) throws -> Operand {
-            let (begin, end) = (try corner(first), try corner(last))
-            let span = try node.call("subtract", [end, begin])
+        /// The last pixel along an axis.
+        func last(_ axis: Int) throws -> Operand {
+            guard let end = Dim.subtracting(shape[axis], 1) else { throw node.error(.invalidShape, "a size overflows") }
+            return try node.cast(try node.reshape(try node.sizes(of: [end]), []), dtype)
+        }
+        func times(_ a: Operand, _ b: Operand) throws -> Operand { try node.call("multiply", [a, b]) }
+        /// Places along an axis, in pixels.
+        func places(_ first: Int64, _ second: Int64, _ count: Dim, _ end: Operand) throws -> Operand {
+            let (begin, finish) = (try corner(first), try corner(second))
+            let span = try times(try node.call("subtract", [finish, begin]), end)
             if count == 1 {
                 // The middle.
-                let half = try node.call("multiply", [span, try node.scalar(0.5, like: span)])
-                return try node.call("add", [begin, half])
+                let sum = try node.call("add", [begin, finish])
+                return try times(try times(sum, end), try node.scalar(0.5, like: sum))
             }
             guard let steps = Dim.subtracting(count, 1) else { throw node.error(.invalidShape, "a size overflows") }
             let numbers = try node.cast(try node.call("arange", [.shape([0]), .shape([count]), .shape([1])]), dtype)
-            let total = try node.cast(try node.sizes(of: [steps]), dtype)
-            let part = try node.call("divide", [span, total])
+            let step = try node.call("divide", [span, try node.cast(try node.sizes(of: [steps]), dtype)])
             return try node.call(
-                "add", [begin, try node.call("multiply", [part, try node.reshape(numbers, [1, count])])])
+                "add", [try times(begin, end), try times(step, try node.reshape(numbers, [1, count]))])
         }
-        let one = try node.scalar(1, like: try node.operand(0))
-        let (rows, columns) = (try places(0, 2, crop[0]), try places(1, 3, crop[1]))
-        func outside(_ x: Operand) throws -> Operand {
+        let (bottom, right) = (try last(2), try last(3))
+        let (rows, columns) = (try places(0, 2, crop[0], bottom), try places(1, 3, crop[1], right))
+        func outside(_ x: Operand, _ end: Operand) throws -> Operand {
             try node.call(
                 "logical_or",
-                [try node.call("less", [x, try node.scalar(0, like: x)]), try node.call("greater", [x, one])])
+                [try node.call("less", [x, try node.scalar(0, like: x)]), try node.call("greater", [x, end])])
         }
-        // Positions from -1 to 1 over the centres of the first and last pixel.
-        func position(_ x: Operand, _ shape: [Dim]) throws -> Operand {
-            let doubled = try node.call("multiply", [x, try node.scalar(2, like: x)])
+        // Positions from -1 to 1 over the centres of the first and last pixel; of halves the nearest is the upper one.
+        func position(_ x: Operand, _ end: Operand, _ shape: [Dim]) throws -> Operand {
+            var pixel = x
+            if mode == "nearest" {
+                pixel = try node.call("floor", [try node.call("add", [x, try node.scalar(0.5, like: x)])])
+            }
+            let one = try node.scalar(1, like: x)
+            let whole = try node.call("maximum", [end, one])
+            let doubled = try node.call("divide", [try times(pixel, try node.scalar(2, like: x)), whole])
             let moved = try node.reshape(try node.call("subtract", [doubled, one]), shape)
             return try node.call("broadcast_to", [moved, .shape([rois[0], crop[0], crop[1], 1])])
         }
@@ -61,7 +72,8 @@ enum ContribImages {
             "concat",
             [
                 .tuple([
-                    try position(columns, [rois[0], 1, crop[1], 1]), try position(rows, [rois[0], crop[0], 1, 1]),
+                    try position(columns, right, [rois[0], 1, crop[1], 1]),
+                    try position(rows, bottom, [rois[0], crop[0], 1, 1]),
                 ])
             ], ["axis": 3])
         let sampled = try node.call(
@@ -70,8 +82,8 @@ enum ContribImages {
         let beyond = try node.call(
             "logical_or",
             [
-                try node.reshape(try outside(rows), [rois[0], 1, crop[0], 1]),
-                try node.reshape(try outside(columns), [rois[0], 1, 1, crop[1]]),
+                try node.reshape(try outside(rows, bottom), [rois[0], 1, crop[0], 1]),
+                try node.reshape(try outside(columns, right), [rois[0], 1, 1, crop[1]]),
             ])
         let value = try node.scalar(try node.float("extrapolation_value", 0), like: sampled)
         return try node.result("where", [beyond, value, sampled])
