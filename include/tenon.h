@@ -547,6 +547,9 @@ typedef enum tenon_value_kind {
     TENON_VALUE_VARIABLE = 14
 } tenon_value_kind;
 
+/* The value can be used outside the dataflow block that binds it, or is bound in none. */
+#define TENON_VALUE_LEAVES_BLOCK UINT32_C(1)
+
 /* What is known of a value. Pointers are borrowed until release of the function. */
 typedef struct tenon_value_info {
     uint32_t struct_size;
@@ -576,9 +579,13 @@ typedef struct tenon_value_info {
     size_t index;
     /* A literal in the text form; "" for others. */
     const char *text;
+    /* TENON_VALUE_… of what is bound; 0 for others. */
+    uint32_t flags;
+    /* Zero. */
+    uint32_t reserved;
 } tenon_value_info;
 
-#define TENON_VALUE_INFO_INIT {sizeof(tenon_value_info), 0, 0, 0, NULL, NULL, NULL, NULL, NULL, 0, NULL, NULL, 0, 0, NULL}
+#define TENON_VALUE_INFO_INIT {sizeof(tenon_value_info), 0, 0, 0, NULL, NULL, NULL, NULL, NULL, 0, NULL, NULL, 0, 0, NULL, 0, 0}
 void tenon_value_info_init(tenon_value_info *info, uint32_t struct_size);
 
 /* The function as it is now; later changes of the module do not show. Transferred; tenon_function_release. Fails with
@@ -756,9 +763,16 @@ typedef struct tenon_pass_options {
     uint64_t timeout_nanoseconds;
     /* Borrowed for the call; NULL for none. */
     tenon_cancel_token *cancel;
+    /* The functions, by name, that passes begin with or look at which ask for such: fusing by rules, "RunCodegen",
+     * "EliminateDeadCode", "LambdaLift" and so on, as docs/passes.md says. None: the pass's own choice. */
+    const char *const *entry_functions;
+    size_t entry_function_count;
+    /* Arguments of the pass that is applied, by name, as docs/passes.md lists them; NULL for none. Passes that take none, and
+     * names that a pass does not know, are errors. Ignored by pipelines. */
+    const tenon_attributes *arguments;
 } tenon_pass_options;
 
-#define TENON_PASS_OPTIONS_INIT {sizeof(tenon_pass_options), 0, NULL, 0, NULL, 0, NULL, 0, 0, 0, NULL, 0, NULL, 0, 0, NULL}
+#define TENON_PASS_OPTIONS_INIT {sizeof(tenon_pass_options), 0, NULL, 0, NULL, 0, NULL, 0, 0, 0, NULL, 0, NULL, 0, 0, NULL, NULL, 0, NULL}
 void tenon_pass_options_init(tenon_pass_options *options, uint32_t struct_size);
 
 /* How many passes the library knows. */
@@ -773,6 +787,17 @@ tenon_status tenon_module_apply(
 
 /* Applies the default pipeline: fuses what backends can run and collects it in regions. */
 tenon_status tenon_module_optimize(tenon_module *module, const tenon_pass_options *options) TENON_CHECKED;
+
+/* Replaces parameters of a function, by name, with tensors: what comes as a parameter becomes known, as weights do. The elements
+ * are copied; a symbol in a parameter's type takes the size met. `function` NULL is "main". Fails with TENON_ERROR_NOT_FOUND for an
+ * unknown function or parameter, and with TENON_ERROR_INVALID_TYPE for a tensor of another type. */
+tenon_status tenon_module_bind_parameters(
+    tenon_module *module, const char *function, const char *const *names, const tenon_tensor *tensors, size_t count) TENON_CHECKED;
+
+/* Replaces symbols of a function, by name, with sizes; `function` NULL is all functions. Fails with TENON_ERROR_NOT_FOUND for an
+ * unknown function, or a symbol that none of them has. */
+tenon_status tenon_module_bind_symbols(
+    tenon_module *module, const char *function, const char *const *names, const int64_t *values, size_t count) TENON_CHECKED;
 
 /* Changes the module that it gets, by any function of this header, or leaves it: a tenon_verdict. After TENON_REFUSE the module
  * is what it was; TENON_FAIL ends the whole call. The module is valid until the callback returns, which must not release
@@ -1001,6 +1026,10 @@ tenon_status tenon_match_get_bindings(
 tenon_status tenon_pattern_match(
     const tenon_pattern *pattern, const tenon_function *function, tenon_value value, tenon_match **match) TENON_CHECKED;
 
+/* As tenon_pattern_match, seeing through the name of this one value only: what its operands are bound to is not looked at. */
+tenon_status tenon_pattern_match_binding(
+    const tenon_pattern *pattern, const tenon_function *function, tenon_value value, tenon_match **match) TENON_CHECKED;
+
 /* Looks for all nodes of a context in one dataflow block, block after block. Sets `*match` to NULL when there is no such block.
  * Transferred; tenon_match_release. Fails with TENON_ERROR_LIMIT_EXCEEDED when the search takes too long. */
 tenon_status tenon_pattern_context_match(
@@ -1056,7 +1085,7 @@ tenon_status tenon_module_explain_rules(
     const tenon_module *module, const tenon_fusion_rule *rules, size_t count, uint32_t format,
     const tenon_pass_options *options, char **text) TENON_CHECKED;
 
-/* One of: `text` that holds the functions `before` and `after`, without `rewrite`; a pattern, as `text` or as `pattern`, with
+/* One of: `text` that holds the functions `before` and `after` and those that `after` calls, without `rewrite`; a pattern, as `text` or as `pattern`, with
  * `rewrite`, which is called for each binding that matches and replaces the root; `context` with `rewrite`, which is called
  * for each way to find all its nodes in one block, until it replaces nothing. */
 typedef struct tenon_rewrite_rule {
@@ -1072,9 +1101,11 @@ typedef struct tenon_rewrite_rule {
     tenon_check_function check;
     tenon_rewrite_function rewrite;
     void *user_data;
+    /* Only this function of the module is rewritten; NULL for all. */
+    const char *function;
 } tenon_rewrite_rule;
 
-#define TENON_REWRITE_RULE_INIT {sizeof(tenon_rewrite_rule), 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL}
+#define TENON_REWRITE_RULE_INIT {sizeof(tenon_rewrite_rule), 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL}
 void tenon_rewrite_rule_init(tenon_rewrite_rule *rule, uint32_t struct_size);
 
 /* Applies the rules one after the other, each until nothing changes, in place. Elements of the array all have the struct_size

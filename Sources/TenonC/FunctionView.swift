@@ -198,6 +198,7 @@ final class FunctionHandle: HandleObject {
             info.kind = (isParameter ? TENON_VALUE_PARAMETER : TENON_VALUE_VARIABLE).rawValue
             return
         }
+        if !known.isDataflow { info.flags = 1 }
         switch expression {
         case .call(let call):
             switch call.callee {

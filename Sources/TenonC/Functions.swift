@@ -100,7 +100,8 @@ public func tenon_function_get_value(
 ) -> tenon_status {
     withStatus {
         let found = try Handle.object(function, FunctionHandle.self).info(value)
-        try Sized.write(found, to: info, "tenon_value_info")
+        try Sized.write(
+            found, to: info, "tenon_value_info", first: MemoryLayout<tenon_value_info>.offset(of: \.flags))
     }
 }
 

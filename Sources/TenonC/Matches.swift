@@ -216,22 +216,38 @@ public func tenon_match_release(_ match: OpaquePointer!) {
     Handle.release(match, MatchHandle.self)
 }
 
-@implementation @_cdecl("tenon_pattern_match")
-public func tenon_pattern_match(
-    _ pattern: OpaquePointer!, _ function: OpaquePointer!, _ value: tenon_value,
-    _ match: UnsafeMutablePointer<OpaquePointer?>!
+private func match(
+    _ pattern: OpaquePointer?, _ function: OpaquePointer?, _ value: tenon_value,
+    _ match: UnsafeMutablePointer<OpaquePointer?>?, seesThrough: Bool
 ) -> tenon_status {
     withStatus {
         let result = try output(match, "match")
         let pattern = try Handle.object(pattern, PatternHandle.self).pattern
         let view = try Handle.object(function, FunctionHandle.self)
         let operand = try view.numbers.operand(value, "value")
-        guard let found = try pattern.match(operand, in: view.bindings) else { return }
+        var table = view.bindings
+        if !seesThrough {
+            table = BindingTable(opaque: view.bindings.function)
+            if case .value(let id) = operand { table = BindingTable(view.bindings.function, only: id) }
+        }
+        guard let found = try pattern.match(operand, in: table) else { return }
         result.pointee = try Handle.make(
             try MatchHandle(
                 view, root: operand, captures: found.captures, interior: Array(Set(found.interior)), isBorrowed: false))
     }
 }
+
+@implementation @_cdecl("tenon_pattern_match")
+public func tenon_pattern_match(
+    _ pattern: OpaquePointer!, _ function: OpaquePointer!, _ value: tenon_value,
+    _ found: UnsafeMutablePointer<OpaquePointer?>!
+) -> tenon_status { match(pattern, function, value, found, seesThrough: true) }
+
+@implementation @_cdecl("tenon_pattern_match_binding")
+public func tenon_pattern_match_binding(
+    _ pattern: OpaquePointer!, _ function: OpaquePointer!, _ value: tenon_value,
+    _ found: UnsafeMutablePointer<OpaquePointer?>!
+) -> tenon_status { match(pattern, function, value, found, seesThrough: false) }
 
 @implementation @_cdecl("tenon_pattern_context_match")
 public func tenon_pattern_context_match(

@@ -25,9 +25,11 @@ func passOptions(_ options: UnsafePointer<tenon_pass_options>?) throws -> tenon_
 
 /// A pass of the library by name; the one that runs code generators knows those of the host.
 private func libraryPass(_ name: String, _ options: UnsafePointer<tenon_pass_options>?) throws -> any ModulePass {
-    let found = try Library.passes.named(name)
-    guard found is RunCodegen else { return found }
     let given = try passOptions(options)
+    let arguments =
+        try given.arguments.map { try Handle.object($0, AttributesHandle.self).attributes } ?? Attributes()
+    let found = try Library.passes.named(name, arguments: arguments)
+    guard found is RunCodegen else { return found }
     return RunCodegen(backends: try HostBackend.all(given.backends, given.backend_count) + Library.backends)
 }
 
@@ -44,6 +46,7 @@ func context(_ options: UnsafePointer<tenon_pass_options>?) throws -> PassContex
         disabledRules: Set(try strings(given.disabled_rules, given.disabled_rule_count, "disabled_rules")),
         evaluate: Library.evaluate)
     context.verifies = given.flags & 1 != 0
+    context.entryFunctions = try strings(given.entry_functions, given.entry_function_count, "entry_functions")
     let instruments = try HostInstruments(given.instruments, given.instrument_count)
     if !instruments.isEmpty { context.instruments = [instruments] }
     if given.optimization_level > 0 { context.optimisationLevel = Int(given.optimization_level) }

@@ -165,7 +165,9 @@ public func tenon_pattern_has_attributes(
     _ inner: OpaquePointer!, _ attributes: OpaquePointer!, _ pattern: UnsafeMutablePointer<OpaquePointer?>!
 ) -> tenon_status {
     make(pattern) {
-        try node(inner).hasAttributes(try Handle.object(attributes, AttributesHandle.self).attributes)
+        let (inner, attributes) = (try node(inner), try Handle.object(attributes, AttributesHandle.self).attributes)
+        try inner.checkNames(attributes)
+        return inner.hasAttributes(attributes)
     }
 }
 

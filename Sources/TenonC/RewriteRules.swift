@@ -18,21 +18,26 @@ private struct HostRewriter: ModulePass {
     let subject: Subject
     let check: HostCallback<tenon_check_function>?
     let rewrite: HostCallback<tenon_rewrite_function>
+    let only: String?
 
     func run(on module: Module, _ context: PassContext) throws -> Module {
         if context.isDisabled(rule: name) { return module }
         var result = module
+        var changed = false
         for (functionName, function) in module.functions
-        where !function.isPrimitive && function.composite == nil && function.codegen == nil {
+        where (only ?? functionName) == functionName && !function.isPrimitive && function.composite == nil && function.codegen == nil {
             do {
-                result[functionName] = try rewritten(function)
+                let rewritten = try rewritten(function)
+                if rewritten == function { continue }
+                changed = true
+                result[functionName] = rewritten
             } catch let error as TenonError {
                 throw TenonError(
                     error.status, "rewrite: rule '\(name)' in @\(functionName): \(error)",
                     operatorName: error.operatorName, node: error.node)
             }
         }
-        return result
+        return changed ? result.removingUnreachable() : module
     }
 
     private func rewritten(_ function: Function) throws -> Function {
@@ -103,11 +108,13 @@ private func rewriter(_ rule: tenon_rewrite_rule, _ index: Int) throws -> any Mo
     let name = String(cString: named)
     guard rule.flags == 0 else { throw invalid("rule '\(name)': flags is \(rule.flags)") }
     let check = rule.check.map { HostCallback(function: $0, userData: rule.user_data) }
+    let only = rule.function.map { String(cString: $0) }
     guard let function = rule.rewrite else {
         guard rule.pattern == nil, rule.context == nil else {
             throw invalid("rule '\(name)': a pattern or context needs rewrite")
         }
         var result = try TextRewriter(name: name, text: try string(rule.text, "text"))
+        result.only = only
         if let check {
             result.check = { try ask(check, try MatchHandle($0)) }
             result.blockCheck = { try ask(check, try MatchHandle($0)) }
@@ -124,7 +131,7 @@ private func rewriter(_ rule: tenon_rewrite_rule, _ index: Int) throws -> any Mo
     } else {
         subject = .pattern(try pattern(rule.text, rule.pattern, "rule '\(name)'"))
     }
-    return HostRewriter(name: name, subject: subject, check: check, rewrite: rewrite)
+    return HostRewriter(name: name, subject: subject, check: check, rewrite: rewrite, only: only)
 }
 
 private func ask(_ check: HostCallback<tenon_check_function>, _ match: MatchHandle) throws -> Refusal? {
@@ -139,7 +146,8 @@ public func tenon_module_rewrite_rules(
 ) -> tenon_status {
     withStatus(limitedBy: options) {
         let handle = try Handle.object(module, ModuleHandle.self)
-        let rules = try Sized.array(rules, count, tenon_rewrite_rule(), "rules")
+        let rules = try Sized.array(
+            rules, count, tenon_rewrite_rule(), "rules", first: MemoryLayout<tenon_rewrite_rule>.offset(of: \.function))
         let passes = try rules.enumerated().map { try rewriter($1, $0) }
         try apply(Rewriting(passes: passes), to: handle, try context(options))
     }

@@ -7,7 +7,7 @@ import TenonRuntime
 ///
 /// What a backend refuses loses `Codegen` and runs on the library's kernels; an unknown or failing backend fails the pass. The
 /// module stays data: what backends made is let go, and made again when the module is compiled. With symbolic sizes only the
-/// names of the backends are checked.
+/// names of the backends are checked. `main` is compiled, or the context's entry functions.
 struct RunCodegen: ModulePass {
     let backends: [any Backend]
 
@@ -23,12 +23,19 @@ struct RunCodegen: ModulePass {
                 "RunCodegen: @\(name): no backend '\(codegen)'; known: \(known.sorted().joined(separator: ", "))",
                 node: name)
         }
-        guard module.main != nil else { return module }
-        do {
-            _ = try Executable(module: module, backends: recorders)
-        } catch let error as TenonError {
-            throw TenonError(
-                error.status, "RunCodegen: \(error)", operatorName: error.operatorName, node: error.node)
+        for entry in context.entryFunctions.isEmpty ? ["main"] : context.entryFunctions {
+            guard let function = module[entry] else {
+                if context.entryFunctions.isEmpty { return module }
+                throw TenonError(.notFound, "RunCodegen: entry function '\(entry)' is not in the module", node: entry)
+            }
+            var entered = module
+            entered["main"] = function
+            do {
+                _ = try Executable(module: entered, backends: recorders)
+            } catch let error as TenonError {
+                throw TenonError(
+                    error.status, "RunCodegen: \(error)", operatorName: error.operatorName, node: error.node)
+            }
         }
         var result = module
         for name in recorders.reduce(into: Set<String>(), { $0.formUnion($1.refused) }) {

@@ -36,13 +36,13 @@ enum Sized {
 
     /// An array of structures, all of the size of the first.
     static func array<T: BitwiseCopyable>(
-        _ pointer: UnsafePointer<T>?, _ count: Int, _ empty: T, _ name: StaticString
+        _ pointer: UnsafePointer<T>?, _ count: Int, _ empty: T, _ name: StaticString, first: Int? = nil
     ) throws -> [T] {
         guard count >= 0, count <= 1 << 24 else { throw invalid("the count of \(name) is out of range") }
         guard count > 0 else { return [] }
         guard let pointer else { throw invalid("\(name) is NULL, but its count is \(count)") }
         let base = UnsafeRawPointer(pointer)
-        let step = try size(of: base, known: MemoryLayout<T>.size, name)
+        let step = try size(of: base, known: first ?? MemoryLayout<T>.size, name)
         guard step % MemoryLayout<T>.alignment == 0 else { throw invalid("\(name) has struct_size \(step)") }
         var result: [T] = []
         for index in 0..<count {
@@ -50,7 +50,7 @@ enum Sized {
             guard Int(base.load(fromByteOffset: index * step, as: UInt32.self)) == step else {
                 throw invalid("\(name) \(index) has a struct_size that differs from the first's \(step)")
             }
-            result.append(try read(element, empty, name))
+            result.append(try read(element, empty, name, first: first))
         }
         return result
     }
@@ -67,10 +67,10 @@ enum Sized {
 
     /// Fills in a caller's structure as far as it reaches; the caller has set its size.
     static func write<T: BitwiseCopyable>(
-        _ value: T, to pointer: UnsafeMutablePointer<T>?, _ name: StaticString
+        _ value: T, to pointer: UnsafeMutablePointer<T>?, _ name: StaticString, first: Int? = nil
     ) throws {
         guard let pointer else { throw invalid("\(name) is NULL") }
-        let size = try size(of: UnsafeRawPointer(pointer), known: MemoryLayout<T>.size, name)
+        let size = try size(of: UnsafeRawPointer(pointer), known: first ?? MemoryLayout<T>.size, name)
         withUnsafeBytes(of: value) { source in
             let target = UnsafeMutableRawBufferPointer(start: pointer, count: size)
             for offset in 4..<size { target[offset] = offset < source.count ? source[offset] : 0 }

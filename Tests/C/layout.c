@@ -60,6 +60,9 @@ int main(void)
     FIELD(tenon_pass_options, instrument_count);
     FIELD(tenon_pass_options, backends);
     FIELD(tenon_pass_options, backend_count);
+    FIELD(tenon_pass_options, entry_functions);
+    FIELD(tenon_pass_options, entry_function_count);
+    FIELD(tenon_pass_options, arguments);
     STRUCT(tenon_executable_options);
     FIELD(tenon_executable_options, struct_size);
     FIELD(tenon_executable_options, flags);
@@ -130,6 +133,8 @@ int main(void)
     FIELD(tenon_value_info, byte_count);
     FIELD(tenon_value_info, index);
     FIELD(tenon_value_info, text);
+    FIELD(tenon_value_info, flags);
+    FIELD(tenon_value_info, reserved);
     STRUCT(tenon_fusion_rule);
     FIELD(tenon_fusion_rule, struct_size);
     FIELD(tenon_fusion_rule, flags);
@@ -149,6 +154,7 @@ int main(void)
     FIELD(tenon_rewrite_rule, check);
     FIELD(tenon_rewrite_rule, rewrite);
     FIELD(tenon_rewrite_rule, user_data);
+    FIELD(tenon_rewrite_rule, function);
     STRUCT(tenon_pass_event);
     FIELD(tenon_pass_event, struct_size);
     FIELD(tenon_pass_event, depth);

@@ -117,12 +117,6 @@ def test_what_is_no_ordinary_exception_passes_too(kind):
         transform.FuseOpsByPattern([("x.y", "nn.conv2d(*, *)", None, check)])(parse(CONV_RELU))
 
 
-@pytest.mark.parametrize("answer", [None, 1, "yes", [], object()])
-def test_garbage_from_a_check(answer):
-    with pytest.raises(tenon.InvalidTypeError, match="expected a bool or a Refusal"):
-        transform.FuseOpsByPattern([("x.y", "nn.conv2d(*, *)", None, lambda context: answer)])(parse(CONV_RELU))
-
-
 def test_a_bool_of_numpy_is_a_bool():
     fuse = transform.FuseOpsByPattern([("x.y", "nn.conv2d(*, *)", None, lambda context: np.bool_(True))])
     assert len(fuse(parse(CONV_RELU)).functions) == 2

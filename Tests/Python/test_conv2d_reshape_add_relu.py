@@ -1,7 +1,13 @@
 """The sequence that PyTorch's exporter leaves behind, fused into one composite: conv2d, reshape of the bias, add, relu."""
 
+import sys
+
 import numpy as np
 import pytest
+
+if __name__ == "__main__":
+    # As a program: pytest finds the library first, as for all tests.
+    sys.exit(pytest.main([__file__, "-q"]))
 
 import tenon
 
@@ -82,4 +88,42 @@ def test_a_residual_is_no_bias(rng):
     data, more = rng.standard_normal((1, 3, 8, 8), np.float32), rng.standard_normal(192, np.float32)
     expected = np.maximum(convolution(data, weight, np.zeros(3), padding=1) + more.reshape(1, 3, 8, 8), 0)
     found = tenon.compile(module.optimize())(data, more)
+    assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
+def grouped_convolution(x, weight, bias, groups):
+    """As ``convolution``, group by group."""
+    parts = zip(np.split(x, groups, 1), np.split(weight, groups, 0), np.split(bias, groups))
+    return np.concatenate([convolution(*part, padding=1) for part in parts], axis=1)
+
+
+@pytest.mark.parametrize("bias_as_parameter", [False, True], ids=["constant bias", "bias parameter"])
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_one_primitive_does_the_whole(rng, groups, layout, bias_as_parameter):
+    """The pass, MergeCompositeFunctions and RunCodegen, one after the other; what runs is one step, by the profile."""
+    weight = rng.standard_normal((8, 4 // groups, 3, 3), np.float32)
+    bias, x = rng.standard_normal(8, np.float32), rng.standard_normal((2, 4, 10, 10), np.float32)
+    last = layout == "NHWC"
+    b = tenon.Builder()
+    data = b.parameter("x", (2, 10, 10, 4) if last else (2, 4, 10, 10))
+    given = b.parameter("bias", (8,)) if bias_as_parameter else b.constant(bias)
+    layouts = {"data_layout": "NHWC", "kernel_layout": "OHWI"} if last else {}
+    kernel = b.constant(np.ascontiguousarray(weight.transpose(0, 2, 3, 1)) if last else weight)
+    y = b.call("nn.conv2d", data, kernel, padding=[1, 1, 1, 1], groups=groups, **layouts)
+    module = b.finish(b.call("nn.relu", y + b.call("reshape", given, (1, 1, 1, 8) if last else (1, 8, 1, 1))))
+    for name in ("FuseConv2dReshapeAddRelu", "MergeCompositeFunctions", "RunCodegen"):
+        module = module.apply(name)
+    assert composites(module) == 1
+    run = tenon.compile(module, threads=1)
+    inputs = {"x": np.ascontiguousarray(x.transpose(0, 2, 3, 1)) if last else x}
+    if bias_as_parameter:
+        inputs["bias"] = bias
+    profile = run.profile(inputs)
+    working = [step for step in profile if step.composite != "reorder"]
+    assert [step.composite for step in working] == [COMPOSITE], list(profile)
+    assert "reshape" not in working[0].implementation and working[0].flops > 0
+    found = run(**inputs)
+    expected = np.maximum(grouped_convolution(x, weight, bias, groups), 0)
+    found = found.transpose(0, 3, 1, 2) if last else found
     assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()

@@ -8,6 +8,7 @@ from typing import Any, Callable, NamedTuple, Sequence
 from . import op
 from ._attributes import Attributes
 from ._handle import new
+from ._patterns import OperatorName
 from ._lib import AttributesFunction, CheckFunction, Instrument, InstrumentFunction, RewriteFunction, lib
 from .builder import Builder, Value
 from .errors import InvalidTypeError, TenonError, check
@@ -49,6 +50,19 @@ class Match:
             value = ctypes.c_uint32()
             if lib.tenon_match_get(self._address, name, ctypes.byref(value)) == 0:
                 result[name.decode()] = Expr(self.graph, value.value)
+        return result
+
+    @property
+    def subjects(self) -> dict[str, Any]:
+        """As ``captures``, with operators too, as names."""
+        result: dict[str, Any] = {}
+        for index in range(lib.tenon_match_capture_count(self._address)):
+            name = lib.tenon_match_capture_name(self._address, index)
+            value, operator = ctypes.c_uint32(), ctypes.c_char_p()
+            if lib.tenon_match_get(self._address, name, ctypes.byref(value)) == 0:
+                result[name.decode()] = Expr(self.graph, value.value)
+            elif lib.tenon_match_get_operator(self._address, name, ctypes.byref(operator)) == 0:
+                result[name.decode()] = OperatorName((operator.value or b"").decode())
         return result
 
     @property
@@ -117,7 +131,7 @@ class Callbacks:
             return FAIL
 
     def check(self, function: Callable[[Match], Any]) -> Any:
-        """A check: true, false or a ``Refusal``."""
+        """A check: anything true or false, or a ``Refusal``."""
 
         def call(match: int, reply: int, user_data: int) -> int:
             def body() -> int:
@@ -235,7 +249,4 @@ def _verdict(reply: int, answer: Any, what: str) -> int:
     if isinstance(answer, Refusal):
         check(lib.tenon_reply_set_reason(reply, answer.found.encode(), answer.expected.encode() or None))
         return REFUSE
-    if not isinstance(answer, bool) and type(answer).__name__ != "bool_" and type(answer).__name__ != "bool":
-        expectation, found = "a bool or a Refusal", type(answer).__name__
-        raise InvalidTypeError(f"{what} returned {found}; expected {expectation}", expectation=expectation, found=found)
     return ACCEPT if answer else REFUSE

@@ -155,6 +155,7 @@ class PassOptions(Structure):
         ("disabled_rules", POINTER(c_char_p)), ("disabled_rule_count", c_size_t),
         ("flags", c_uint32), ("reserved", c_uint32), ("instruments", POINTER(Instrument)), ("instrument_count", c_size_t),
         ("backends", POINTER(Backend)), ("backend_count", c_size_t), *LIMITS,
+        ("entry_functions", POINTER(c_char_p)), ("entry_function_count", c_size_t), ("arguments", c_void_p),
     ]
 
 
@@ -195,7 +196,7 @@ class ValueInfo(Structure):
         ("struct_size", c_uint32), ("kind", c_uint32), ("dtype", c_uint32), ("rank", c_int32),
         ("shape", POINTER(c_int64)), ("type", c_char_p), ("name", c_char_p), ("callee", c_char_p),
         ("inputs", POINTER(c_uint32)), ("input_count", c_size_t), ("attributes", c_void_p), ("data", c_void_p),
-        ("byte_count", c_size_t), ("index", c_size_t), ("text", c_char_p),
+        ("byte_count", c_size_t), ("index", c_size_t), ("text", c_char_p), ("flags", c_uint32), ("reserved", c_uint32),
     ]
 
 
@@ -214,6 +215,7 @@ class RewriteRule(Structure):
     _fields_ = [
         ("struct_size", c_uint32), ("flags", c_uint32), ("name", c_char_p), ("text", c_char_p), ("pattern", c_void_p),
         ("context", c_void_p), ("check", CheckFunction), ("rewrite", RewriteFunction), ("user_data", c_void_p),
+        ("function", c_char_p),
     ]
 
 
@@ -272,6 +274,8 @@ NUMERICS = {None: 0, "strict": 1, "fast": 2}
 COMPILE_FLUSH_DENORMALS = 4
 RUN_PROFILE = 1
 PASS_VERIFY = 1
+RULE_CLOSED = 1
+VALUE_LEAVES_BLOCK = 1
 DIM_UNKNOWN = -1
 
 # Text that the caller releases comes back as an address, so that it can be.
@@ -379,6 +383,9 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "tenon_pattern_context_print": (c_int, [_handle, _text_out]),
     "tenon_pattern_context_release": (None, [_handle]),
     "tenon_pattern_match": (c_int, [_handle, _handle, _value, _handle_out]),
+    "tenon_pattern_match_binding": (c_int, [_handle, _handle, _value, _handle_out]),
+    "tenon_module_bind_parameters": (c_int, [_handle, c_char_p, _strings, POINTER(Tensor), c_size_t]),
+    "tenon_module_bind_symbols": (c_int, [_handle, c_char_p, _strings, POINTER(c_int64), c_size_t]),
     "tenon_pattern_context_match": (c_int, [_handle, _handle, _handle_out]),
     "tenon_match_release": (None, [_handle]),
     "tenon_module_apply_passes": (c_int, [_handle, POINTER(HostPass), c_size_t, POINTER(PassOptions)]),

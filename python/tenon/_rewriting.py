@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextvars
+import copy
 import ctypes
 from typing import Any, Callable, Mapping, Sequence
 
+from . import _patterns
 from ._callbacks import Callbacks, Match, Refusal, ReplacementBuilder
 from ._handle import new
 from ._lib import RewriteFunction, RewriteRule, lib
-from .errors import InvalidArgumentError, InvalidStateError, InvalidTypeError, check
+from .errors import InvalidArgumentError, InvalidStateError, InvalidTypeError, LimitExceededError, check
 from .graph import Expr, Graph
 from .module import Function, Module
 
@@ -17,18 +19,52 @@ _context: contextvars.ContextVar[PatternContext | None] = contextvars.ContextVar
 
 
 class PatternSeq:
-    """Patterns one after the other, each used by the next."""
+    """Patterns one after the other, each used by the next; with ``only_use`` by nothing else. In a ``PatternContext`` that is
+    stated where the sequence is made."""
 
-    def __init__(self, patterns: Sequence[dpl.DFPattern]):
-        self.patterns = list(patterns)
+    def __init__(self, patterns: Sequence[Any], only_use: bool = False):
+        self.patterns = [_patterns.pattern(item) for item in patterns]
+        if not self.patterns:
+            raise InvalidArgumentError.mismatch("a PatternSeq", "at least one pattern", "none")
+        self._signs: list[str] = []
+        for _ in self.patterns[1:]:
+            self._signs.append(">>" if only_use else "^")
+        self._state_all()
+
+    def _state_all(self) -> None:
+        for index, sign in enumerate(self._signs):
+            PatternContext._state(_Use(self.patterns[index], self.patterns[index + 1], sign))
+
+    @classmethod
+    def _of(cls, patterns: list[_patterns.DFPattern], signs: list[str]) -> PatternSeq:
+        """One whose uses are stated already."""
+        made = cls.__new__(cls)
+        made.patterns, made._signs = patterns, signs
+        return made
+
+    def __len__(self) -> int:
+        return len(self.patterns)
+
+    def __getitem__(self, index: int) -> _patterns.DFPattern:
+        return self.patterns[index]
+
+    def dup(self) -> PatternSeq:
+        """The same sequence of patterns of their own, used by one another in the same way."""
+        memo: dict[int, Any] = {}
+        copies = [copy.deepcopy(item, memo) for item in self.patterns]
+        made = PatternSeq._of(copies, list(self._signs))
+        for item in copies:
+            _mention_all(item)
+        made._state_all()
+        return made
 
     def _join(self, other: Any, index: int, sign: str) -> PatternSeq:
-        following = other if isinstance(other, PatternSeq) else PatternSeq([dpl._pattern(other)])
+        following = other if isinstance(other, PatternSeq) else PatternSeq([other])
         if index < -1:
             raise InvalidArgumentError.mismatch("index", "-1 for any or an index", index)
-        place = "" if index < 0 else f"[{index}]"
-        PatternContext._state(_Use(self.patterns[-1], following.patterns[0], sign + place))
-        return PatternSeq([*self.patterns, *following.patterns])
+        sign += "" if index < 0 else f"[{index}]"
+        PatternContext._state(_Use(self.patterns[-1], following.patterns[0], sign))
+        return PatternSeq._of([*self.patterns, *following.patterns], [*self._signs, sign, *following._signs])
 
     def used_by(self, other: Any, index: int = -1) -> PatternSeq:
         return self._join(other, index, "^")
@@ -36,35 +72,32 @@ class PatternSeq:
     def only_used_by(self, other: Any, index: int = -1) -> PatternSeq:
         return self._join(other, index, ">>")
 
-    def __xor__(self, other: Any) -> PatternSeq:
-        return self.used_by(other)
+    __xor__ = used_by
+    __rshift__ = only_used_by
 
-    def __rshift__(self, other: Any) -> PatternSeq:
-        return self.only_used_by(other)
+
+def _mention_all(pattern: _patterns.DFPattern) -> None:
+    """States the uses that the calls inside a copied pattern state by themselves."""
+    if isinstance(pattern, _patterns.CallPattern):
+        PatternContext._mention(pattern)
+    for child in pattern._children:
+        _mention_all(child)
 
 
 class _Use:
-    def __init__(self, producer: dpl.DFPattern, consumer: dpl.DFPattern, sign: str):
+    def __init__(self, producer: _patterns.DFPattern, consumer: _patterns.DFPattern, sign: str):
         self.patterns = [producer, consumer]
         self._sign = sign
 
-    def text(self, printer: dpl._Printer) -> str:
+    def text(self, printer: _patterns.Printer) -> str:
         return f"{printer(self.patterns[0])} {self._sign} {printer(self.patterns[1])};"
 
 
-class _SameShape:
-    def __init__(self, patterns: Sequence[dpl.DFPattern]):
-        self.patterns = [dpl._pattern(pattern) for pattern in patterns]
-
-    def text(self, printer: dpl._Printer) -> str:
-        return f"same_shape({', '.join(printer(pattern) for pattern in self.patterns)});"
-
-
 class _Mention:
-    def __init__(self, pattern: dpl.DFPattern):
+    def __init__(self, pattern: _patterns.DFPattern):
         self.patterns = [pattern]
 
-    def text(self, printer: dpl._Printer) -> str:
+    def text(self, printer: _patterns.Printer) -> str:
         return f"{printer(self.patterns[0])};"
 
 
@@ -82,8 +115,15 @@ class PatternContext:
     %p1 >> %p4;
     """
 
-    def __init__(self) -> None:
+    def __init__(self, incremental: bool = False) -> None:
+        """With ``incremental`` what the context around this one states holds here too; shapes apart."""
         self._statements: list[Any] = []
+        if incremental:
+            outer = _context.get()
+            if outer is None:
+                raise InvalidStateError("an incremental context goes on from one that is open")
+            self._statements = [
+                statement for statement in outer._statements if not isinstance(statement, _patterns.SameShapeConstraint)]
         self._tokens: list[contextvars.Token] = []
 
     def __enter__(self) -> PatternContext:
@@ -105,20 +145,20 @@ class PatternContext:
         PatternContext.current()._statements.append(statement)
 
     @staticmethod
-    def _mention(pattern: dpl.DFPattern) -> None:
+    def _mention(pattern: _patterns.DFPattern) -> None:
         context = _context.get()
         if context is not None:
             context._statements.append(_Mention(pattern))
 
-    def _printed(self) -> tuple[str, dpl._Printer]:
+    def _printed(self) -> tuple[str, _patterns.Printer]:
         patterns = [pattern for statement in self._statements for pattern in statement.patterns]
-        printer = dpl._Printer(*patterns, all_named=True)
+        printer = _patterns.Printer(*patterns, all_named=True)
         return "\n".join(statement.text(printer) for statement in self._statements), printer
 
     def __str__(self) -> str:
         return self._printed()[0]
 
-    def match(self, function: Function | Graph) -> dict[dpl.DFPattern, Expr] | None:
+    def match(self, function: Function | Graph) -> dict[_patterns.DFPattern, Expr] | None:
         """What the patterns meet in the first dataflow block that has them all; None when none has."""
         graph = function if isinstance(function, Graph) else function.graph
         source, printer = self._printed()
@@ -132,32 +172,40 @@ class PatternContext:
     match_dfb = match
 
 
-def _met(printer: dpl._Printer, address: int, graph: Graph) -> dict[dpl.DFPattern, Expr] | None:
+def _met(printer: _patterns.Printer, address: int, graph: Graph) -> dict[_patterns.DFPattern, Expr] | None:
     """What a match that was transferred says, in terms of the graph that it was asked of."""
     if not address:
         return None
     try:
-        captures = Match(address).captures
-        return printer.met({name: Expr(graph, expr._id) for name, expr in captures.items()})
+        captures = Match(address).subjects
+        return printer.met({
+            name: Expr(graph, met._id) if isinstance(met, Expr) else met for name, met in captures.items()})
     finally:
         lib.tenon_match_release(address)
 
 
-def extract(pattern: dpl.DFPattern, expr: Expr) -> dict[dpl.DFPattern, Expr] | None:
+def extract(
+    pattern: _patterns.DFPattern, expr: Expr, sees_through: bool = True,
+) -> dict[_patterns.DFPattern, Expr] | None:
     """What every pattern inside ``pattern`` met; None when it does not match ``expr``."""
-    printer = dpl._Printer(dpl._pattern(pattern), all_named=True)
+    printer = _patterns.Printer(_patterns.pattern(pattern), all_named=True)
     handle = new(lib.tenon_pattern_parse, printer.text().encode())
     try:
-        address = new(lib.tenon_pattern_match, handle, expr._graph._handle, expr._id)
+        function = lib.tenon_pattern_match if sees_through else lib.tenon_pattern_match_binding
+        address = new(function, handle, expr._graph._handle, expr._id)
     finally:
         lib.tenon_pattern_release(handle)
     return _met(printer, address, expr._graph)
 
 
-def _apply(rule: RewriteRule, calls: Callbacks, mod: Module) -> Module:
-    if not isinstance(mod, Module):
-        raise InvalidTypeError.mismatch("", "a tenon.Module", type(mod).__name__)
-    result = mod.copy()
+def _apply(rule: RewriteRule, calls: Callbacks, target: Module | Function) -> Any:
+    """The rule on a module, or on one function, of which another module is then made."""
+    if isinstance(target, Function):
+        rule.function = target.name.encode()
+        return _apply(rule, calls, target._module)[target.name]
+    if not isinstance(target, Module):
+        raise InvalidTypeError.mismatch("", "a tenon.Module or a function of one", type(target).__name__)
+    result = target.copy()
     calls.status(lib.tenon_module_rewrite_rules(result._handle, ctypes.byref(rule), 1, None))
     return result
 
@@ -167,21 +215,23 @@ def _rule(name: str, **fields: Any) -> RewriteRule:
 
 
 def rewrite_call(
-    pattern: dpl.DFPattern | str, rewriter: Callable[[Expr, Mapping[Any, Expr]], Any], mod: Module,
+    pattern: _patterns.DFPattern | str, rewriter: Callable[[Expr, Mapping[Any, Any]], Any], mod: Module | Function,
     name: str = "rewrite_call",
-) -> Module:
-    """A new module, in which what matches is replaced by what ``rewriter(expr, matchings)`` returns, until nothing changes.
+) -> Any:
+    """A new module, in which what matches is replaced by what ``rewriter(expr, matchings)`` returns, until nothing changes. Of
+    a function only that one is rewritten, and given.
 
-    ``matchings`` says what every pattern inside met; for a pattern in text, what its names met. The rewriter returns
-    ``expr`` itself, None or a ``Refusal`` to leave it; another expression of the match; or what it builds with
-    ``tenon.op``: ``R.multiply(matchings[x], R.const(2.0))``. What it raises is raised here, and nothing has changed.
+    ``matchings`` says what every pattern inside met; for a pattern in text, what its names met. An operator that a pattern met
+    is its name. The rewriter returns ``expr`` itself, None or a ``Refusal`` to leave it; another expression of the match; or
+    what it builds with ``tenon.op``: ``R.multiply(matchings[x], R.const(2.0))``. What it raises is raised here, and nothing has
+    changed.
     """
-    printer = None if isinstance(pattern, str) else dpl._Printer(dpl._pattern(pattern), all_named=True)
+    printer = None if isinstance(pattern, str) else _patterns.Printer(_patterns.pattern(pattern), all_named=True)
     calls = Callbacks()
 
     def replace(match: Match, builder: ReplacementBuilder) -> Any:
         root = match.root
-        result = rewriter(root, printer.met(match.captures) if printer else match.captures)
+        result = rewriter(root, printer.met(match.subjects) if printer else match.captures)
         if result is None or isinstance(result, Refusal) or result == root:
             return result if isinstance(result, Refusal) else None
         return [(root, result)]
@@ -191,11 +241,12 @@ def rewrite_call(
 
 
 def rewrite_bindings(
-    ctx: PatternContext, rewriter: Callable[[Mapping[Any, Expr], Mapping[Expr, Expr]], Mapping[Expr, Any]], mod: Module,
+    ctx: PatternContext, rewriter: Callable[[Mapping[Any, Expr], Mapping[Expr, Expr]], Mapping[Expr, Any]],
+    mod: Module | Function,
     name: str = "rewrite_bindings",
-) -> Module:
+) -> Any:
     """A new module, in which the values that ``rewriter(matchings, bindings)`` names are replaced by what it gives for them,
-    block by block, until it gives nothing or nothing matches."""
+    block by block, until it gives nothing or nothing matches. Of a function only that one is rewritten, and given."""
     source, printer = ctx._printed()
     calls = Callbacks()
 
@@ -213,23 +264,31 @@ def rewrite_bindings(
 
 
 class PatternMatchingRewriter:
-    """A rewriter to be applied to any number of modules."""
+    """A rewriter to be applied to any number of modules or functions; also a step of ``transform.Sequential``. ``a | b`` applies
+    both until neither finds anything."""
 
-    def __init__(self, apply: Callable[[Module], Module]):
+    name = "PatternMatchingRewriter"
+
+    def __init__(self, apply: Callable[[Any], Any]):
         self._apply = apply
 
     @staticmethod
-    def from_pattern(pattern: Any, func: Callable[[Expr, Mapping[Any, Expr]], Any]) -> PatternMatchingRewriter:
+    def from_pattern(pattern: Any, func: Callable[[Expr, Mapping[Any, Any]], Any]) -> PatternMatchingRewriter:
         """As ``rewrite_call``."""
-        return PatternMatchingRewriter(lambda mod: rewrite_call(pattern, func, mod))
+        return ExprPatternRewriter(pattern, func)
 
     @staticmethod
     def from_text(
         source: str, check: Callable[[Mapping[str, Expr]], Any] | None = None, name: str = "rewrite",
     ) -> PatternMatchingRewriter:
-        """The functions ``before`` and ``after`` in text; ``check`` looks at what the parameters of ``before`` met."""
+        """The functions ``before`` and ``after`` in text, and those that ``after`` calls; ``check`` looks at what the parameters
+        of ``before`` met."""
+        calls = Callbacks()
+        # Tells at once what is wrong with the rule.
+        probe = Module.parse("fn @main(%x: object) { return %x }")
+        calls.status(lib.tenon_module_rewrite(probe._handle, source.encode(), None))
 
-        def apply(mod: Module) -> Module:
+        def apply(mod: Any) -> Any:
             calls = Callbacks()
             rule = _rule(name, text=source.encode(), rewrite=RewriteFunction())
             if check is not None:
@@ -238,8 +297,72 @@ class PatternMatchingRewriter:
 
         return PatternMatchingRewriter(apply)
 
-    def __call__(self, mod: Module) -> Module:
+    @staticmethod
+    def from_module(mod: Module) -> PatternMatchingRewriter:
+        """A module of the functions ``pattern`` and ``replacement`` (or ``before`` and ``after``), and those that the latter
+        calls."""
+        rule = mod.copy()
+        for name, new_name in (("pattern", "before"), ("replacement", "after")):
+            if name in rule.functions:
+                rule[new_name] = rule[name]
+                rule.remove_function(name)
+        return PatternMatchingRewriter.from_text(rule.print(with_data=True))
+
+    def __call__(self, mod: Any) -> Any:
         return self._apply(mod)
 
+    def __or__(self, other: PatternMatchingRewriter) -> PatternMatchingRewriter:
+        if not isinstance(other, PatternMatchingRewriter):
+            return NotImplemented
+        return OrRewriter(self, other)
 
-from . import dpl  # noqa: E402  (it takes the names above)
+
+class ExprPatternRewriter(PatternMatchingRewriter):
+    """Replaces what matches ``pattern`` by what ``func(expr, matchings)`` gives."""
+
+    def __init__(self, pattern: Any, func: Callable[[Expr, Mapping[Any, Any]], Any]):
+        super().__init__(lambda mod: rewrite_call(pattern, func, mod))
+        self.pattern, self.func = pattern, func
+
+
+class OrRewriter(PatternMatchingRewriter):
+    """Applies either rewriter until neither changes anything."""
+
+    _rounds = 1000
+
+    def __init__(self, lhs: PatternMatchingRewriter, rhs: PatternMatchingRewriter):
+        super().__init__(self._both)
+        self.lhs, self.rhs = lhs, rhs
+
+    def _both(self, mod: Any) -> Any:
+        for _ in range(self._rounds):
+            changed = self.rhs(self.lhs(mod))
+            if _same(changed, mod):
+                return changed
+            mod = changed
+        raise LimitExceededError(f"rewriting still finds something to do after {self._rounds} rounds")
+
+
+def _same(a: Any, b: Any) -> bool:
+    return str(a) == str(b) if isinstance(a, Function) else a == b
+
+
+class TupleRewriter(PatternMatchingRewriter):
+    """Replaces what all of ``patterns`` match in one block, together, by the tuple of as many expressions that
+    ``func(expr, matchings)`` gives; ``expr`` is the tuple of what they met."""
+
+    def __init__(self, patterns: Sequence[Any], func: Callable[[Any, Mapping[Any, Any]], Any]):
+        self.patterns = [_patterns.pattern(item) for item in patterns]
+        self.func = func
+        context = PatternContext()
+        for item in self.patterns:
+            context._statements.append(_Mention(item))
+
+        def replace(matchings: Mapping[Any, Any], bindings: Mapping[Expr, Expr]) -> Any:
+            roots = tuple(matchings[item] for item in self.patterns)
+            made = func(roots, matchings)
+            if made is None or isinstance(made, Refusal):
+                return made
+            return dict(zip(roots, made, strict=True))
+
+        super().__init__(lambda mod: rewrite_bindings(context, replace, mod))

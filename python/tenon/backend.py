@@ -42,6 +42,8 @@ class Backend:
 
     #: What ``Codegen`` says.
     name = ""
+    #: What ``RunCodegen(target_options)`` says for it.
+    target_options: dict[str, Any] = {}
 
     def compile(self, region: Graph, threads: int) -> Runner | Any:
         """Makes a region ready.

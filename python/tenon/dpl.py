@@ -9,344 +9,121 @@ A pattern is an object that prints as the library's pattern text (docs/patterns.
 nn.relu(add(nn.conv2d(*, const), reshape(*, *)))
 >>> print(is_op("relax.multiply")(x, is_op("relax.sigmoid")(x)))
 multiply(%p1: *, sigmoid(%p1))
+>>> print(is_op("relax.nn.relu")("nn.conv2d(*, const)"))
+nn.relu((nn.conv2d(*, const)))
 """
 
 from __future__ import annotations
 
-import copy
-from typing import TYPE_CHECKING, Any, Callable, Mapping, Sequence
-
-from . import _dtypes
-from .errors import InvalidTypeError
-
-if TYPE_CHECKING:
-    from .graph import Expr
-
-
-class DFPattern:
-    """A pattern. ``|`` is either, ``&`` both, ``~`` anything else; arithmetic makes patterns of calls."""
-
-    def _text(self, printer: _Printer) -> str:
-        raise NotImplementedError
-
-    @property
-    def _children(self) -> Sequence[DFPattern]:
-        return ()
-
-    def __str__(self) -> str:
-        return _Printer(self).text()
-
-    def __repr__(self) -> str:
-        return f"<tenon.dpl pattern {self}>"
-
-    def __or__(self, other: DFPattern) -> DFPattern:
-        return _Choice(self, _pattern(other))
-
-    def __and__(self, other: DFPattern) -> DFPattern:
-        return _Both(self, _pattern(other))
-
-    def __invert__(self) -> DFPattern:
-        return _Not(self)
-
-    def __add__(self, other: DFPattern) -> DFPattern:
-        return is_op("add")(self, other)
-
-    def __sub__(self, other: DFPattern) -> DFPattern:
-        return is_op("subtract")(self, other)
-
-    def __mul__(self, other: DFPattern) -> DFPattern:
-        return is_op("multiply")(self, other)
-
-    def __truediv__(self, other: DFPattern) -> DFPattern:
-        return is_op("divide")(self, other)
-
-    def __getitem__(self, index: int) -> DFPattern:
-        return is_tuple_get_item(self, index)
-
-    def __xor__(self, other: Any) -> PatternSeq:
-        """In a ``PatternContext``: what this meets is used by what ``other`` meets."""
-        return PatternSeq([self]).used_by(other)
-
-    def __rshift__(self, other: Any) -> PatternSeq:
-        """In a ``PatternContext``: what this meets is used by what ``other`` meets, and by nothing else."""
-        return PatternSeq([self]).only_used_by(other)
-
-    def used_by(self, other: Any, index: int = -1) -> PatternSeq:
-        """As ``^``, as variable ``index`` of those that the user mentions."""
-        return PatternSeq([self]).used_by(other, index)
-
-    def only_used_by(self, other: Any, index: int = -1) -> PatternSeq:
-        """As ``>>``, as variable ``index`` of those that the user mentions."""
-        return PatternSeq([self]).only_used_by(other, index)
-
-    def fork_to(self, *items: Any) -> None:
-        """In a ``PatternContext``: what this meets is used by what each of the items meets."""
-        for item in items:
-            self.used_by(item)
-
-    def same_shape_as(self, *others: DFPattern) -> DFPattern:
-        """In a ``PatternContext``: all of them meet values of one shape."""
-        PatternContext._state(_SameShape([self, *others]))
-        return self
-
-    def match(self, expr: Expr) -> bool:
-        """Whether an expression of a function (``module.functions["main"].graph``) looks like this."""
-        return self.extract_matched_expr(expr) is not None
-
-    def extract_matched_expr(self, expr: Expr) -> dict[DFPattern, Expr] | None:
-        """What every pattern inside met; None when it does not match."""
-        return extract(self, expr)
-
-    def __iter__(self):
-        # Without this Python would take items until one fails.
-        raise TypeError("a pattern is not iterable")
-
-    def has_attr(self, attrs: Mapping[str, Any]) -> DFPattern:
-        """Also has these attributes."""
-        listed = ", ".join(f"{name}={_literal(value)}" for name, value in attrs.items())
-        return _Constraint(self, f"@attr{{{listed}}}")
-
-    def has_dtype(self, dtype: Any) -> DFPattern:
-        """Also is provably of this element type."""
-        return _Constraint(self, f"@dtype {_dtypes.NAMES[_dtypes.number(dtype)]}")
-
-    def has_shape(self, shape: Sequence[int | str]) -> DFPattern:
-        """Also is provably of this shape; texts are symbols."""
-        return _Constraint(self, f"@shape[{','.join(str(size) for size in shape)}]")
-
-    def optional(self, constructor: Callable[[DFPattern], DFPattern]) -> DFPattern:
-        """This, with or without what ``constructor`` puts around it."""
-        return constructor(self) | self
-
-    def dup(self) -> DFPattern:
-        """The same pattern as an object of its own: it need not meet the same value."""
-        return copy.deepcopy(self)
-
-
-def _literal(value: Any) -> str:
-    if isinstance(value, bool):
-        return "True" if value else "False"
-    if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(_literal(item) for item in value) + "]"
-    if isinstance(value, (int, float)):
-        return repr(value)
-    return _dtypes.NAMES[_dtypes.number(value)]
-
-
-def _pattern(value: Any) -> DFPattern:
-    if not isinstance(value, DFPattern):
-        raise InvalidTypeError.mismatch("", "a pattern", type(value).__name__)
-    return value
-
-
-class _Printer:
-    """Prints patterns, with names for what is mentioned more than once, for ``named``, or for all with ``all_named``."""
-
-    def __init__(self, *roots: DFPattern, named: Mapping[int, str] | None = None, all_named: bool = False):
-        self._roots = roots
-        self._counts: dict[int, int] = {}
-        self._names: dict[int, str] = {}
-        self._given = dict(named or {})
-        self._all = all_named
-        self._next = 1
-        #: Every name given, and to what.
-        self.labels: list[tuple[str, DFPattern]] = []
-        for root in roots:
-            self._count(root)
-
-    def text(self) -> str:
-        return self(self._roots[0])
-
-    def _count(self, pattern: DFPattern) -> None:
-        seen = self._counts[id(pattern)] = self._counts.get(id(pattern), 0) + 1
-        if seen == 1:
-            for child in pattern._children:
-                self._count(child)
-
-    def _name(self, pattern: DFPattern) -> str:
-        used = {name for name, _ in self.labels}
-        name = self._given.get(id(pattern))
-        while name is None or name in used:
-            name = f"p{self._next}"
-            self._next += 1
-        self.labels.append((name, pattern))
-        return f"%{name}" if name.isidentifier() and name.isascii() else f"%{_literal(name)}"
-
-    def __call__(self, pattern: DFPattern) -> str:
-        if self._counts[id(pattern)] == 1 and not self._all and id(pattern) not in self._given:
-            return pattern._text(self)
-        if id(pattern) in self._names:
-            return self._names[id(pattern)]
-        name = self._name(pattern)
-        text = pattern._text(self)
-        self._names[id(pattern)] = name
-        return f"{name}: {text}"
-
-    def branch(self, pattern: DFPattern) -> str:
-        """One side of a choice: names that it defines are not known outside."""
-        outer = dict(self._names)
-        text = self(pattern)
-        self._names = outer
-        return text
-
-    def met(self, captures: Mapping[str, Expr]) -> dict[DFPattern, Expr]:
-        """What the patterns met, from what their names met."""
-        result: dict[DFPattern, Expr] = {}
-        for name, pattern in self.labels:
-            if name in captures and pattern not in result:
-                result[pattern] = captures[name]
-        return result
-
-
-class _Leaf(DFPattern):
-    def __init__(self, text: str):
-        self._source = text
-
-    def _text(self, printer: _Printer) -> str:
-        return self._source
-
-
-class _Group(DFPattern):
-    """``prefix(a, b)``; without a prefix just what is inside."""
-
-    def __init__(self, *children: DFPattern, prefix: str | None = None, rest: bool = False):
-        self._inside = tuple(_pattern(child) for child in children)
-        self._prefix = prefix
-        self._rest = rest
-        PatternContext._mention(self)
-
-    @property
-    def _children(self) -> Sequence[DFPattern]:
-        return self._inside
-
-    def _text(self, printer: _Printer) -> str:
-        parts = [printer(child) for child in self._inside] + (["..."] if self._rest else [])
-        return f"{self._prefix or ''}({', '.join(parts)})"
-
-
-class _Item(DFPattern):
-    def __init__(self, inside: DFPattern, suffix: str):
-        self._inside = _pattern(inside)
-        self._suffix = suffix
-
-    @property
-    def _children(self) -> Sequence[DFPattern]:
-        return (self._inside,)
-
-    def _text(self, printer: _Printer) -> str:
-        return f"({printer(self._inside)}){self._suffix}"
-
-
-class _Constraint(_Item):
-    def __init__(self, inside: DFPattern, constraint: str):
-        super().__init__(inside, f" {constraint}")
-
-    def _text(self, printer: _Printer) -> str:
-        return f"({super()._text(printer)})"
-
-
-class _Not(_Item):
-    def __init__(self, inside: DFPattern):
-        super().__init__(inside, "")
-
-    def _text(self, printer: _Printer) -> str:
-        # What must not match defines no names.
-        return f"!({printer.branch(self._inside)})"
-
-
-class _Both(DFPattern):
-    def __init__(self, left: DFPattern, right: DFPattern):
-        self._sides = (left, right)
-
-    @property
-    def _children(self) -> Sequence[DFPattern]:
-        return self._sides
-
-    def _text(self, printer: _Printer) -> str:
-        return "(" + " & ".join(f"({printer(side)})" for side in self._sides) + ")"
-
-
-class _Choice(_Both):
-    def _text(self, printer: _Printer) -> str:
-        return "(" + " | ".join(f"({printer.branch(side)})" for side in self._sides) + ")"
-
-
-class _Op:
-    """The pattern of an operator, to be called with the patterns of its arguments."""
-
-    def __init__(self, names: Sequence[str], prefix: str = ""):
-        self._names = [name.removeprefix("relax.") for name in names]
-        self._prefix = prefix
-
-    def __call__(self, *args: DFPattern, varg_default_wildcard: bool = False) -> DFPattern:
-        """A call. With ``varg_default_wildcard`` there may be more arguments."""
-        name = self._names[0] if len(self._names) == 1 else f"({' | '.join(self._names)})"
-        return _Group(*args, prefix=self._prefix + name, rest=varg_default_wildcard)
-
-    def __or__(self, other: _Op) -> _Op:
-        return _Op([*self._names, *other._names], self._prefix)
-
-
-def is_op(op_name: str) -> _Op:
+from typing import Any, Mapping, Sequence
+
+from ._callbacks import Refusal
+from ._patterns import (
+    AndPattern, AttrPattern, CallPattern, ConstantPattern, DataflowVarPattern, DataTypePattern, DFPattern, ExprPattern,
+    ExternFuncPattern, FunctionPattern, GlobalVarPattern, NotPattern, OperatorName, OrPattern, PrimArrPattern,
+    SameShapeConstraint, ShapePattern, TextPattern, TupleGetItemPattern, TuplePattern, TypePattern,
+    UnorderedTuplePattern, VarPattern, WildcardPattern,
+)
+from ._rewriting import (
+    ExprPatternRewriter, OrRewriter, PatternContext, PatternMatchingRewriter, PatternSeq, TupleRewriter,
+    rewrite_bindings, rewrite_call,
+)
+
+__all__ = [
+    "AndPattern", "AttrPattern", "CallPattern", "ConstantPattern", "DFPattern", "DataTypePattern", "DataflowVarPattern",
+    "ExprPattern", "ExprPatternRewriter", "ExternFuncPattern", "FunctionPattern", "GlobalVarPattern", "NotPattern",
+    "OrPattern", "OrRewriter", "PatternContext", "PatternMatchingRewriter", "PatternSeq", "PrimArrPattern", "Refusal",
+    "SameShapeConstraint", "ShapePattern", "TextPattern", "TupleGetItemPattern", "TuplePattern", "TupleRewriter",
+    "TypePattern", "UnorderedTuplePattern", "VarPattern", "WildcardPattern", "has_attr", "has_dtype", "has_shape",
+    "is_call_dps_packed", "is_call_packed", "is_call_tir", "is_const", "is_dfv", "is_expr", "is_gv", "is_op", "is_shape",
+    "is_tuple", "is_tuple_get_item", "is_var", "make_fused_bias_activation_pattern", "reject", "rewrite_bindings",
+    "rewrite_call", "wildcard",
+]
+
+
+def is_op(op_name: str) -> ExprPattern:
     """The operator of this name, with or without Relax's prefix: ``is_op("relax.nn.relu")(x)``."""
-    return _Op([op_name])
+    return ExprPattern(OperatorName(op_name))
 
 
-def wildcard() -> DFPattern:
+def is_expr(expr: Any) -> ExprPattern:
+    """This literal: a number, a text, an array, a constant or a parameter that a function holds."""
+    return ExprPattern(expr)
+
+
+def wildcard() -> WildcardPattern:
     """Anything."""
-    return _Leaf("*")
+    return WildcardPattern()
 
 
-def is_const() -> DFPattern:
+def is_const() -> ConstantPattern:
     """A tensor literal."""
-    return _Leaf("const")
+    return ConstantPattern()
 
 
-def is_var(name: str = "") -> DFPattern:
+def is_var(name: str = "") -> VarPattern:
     """A variable that no binding explains."""
-    return _Leaf(f"var {_literal(name)}" if name else "var")
+    return VarPattern(name)
 
 
-def is_dfv(name: str = "") -> DFPattern:
+def is_dfv(name: str = "") -> DataflowVarPattern:
     """A variable local to a dataflow block."""
-    return _Leaf(f"dfvar {_literal(name)}" if name else "dfvar")
+    return DataflowVarPattern(name)
 
 
-def is_gv(name: str = "") -> DFPattern:
-    """The name of a function of the module."""
-    return _Leaf(f"gvar {_literal(name)}" if name else "gvar")
+def is_gv(name: str = "") -> GlobalVarPattern:
+    """The name of a function of the module; ``is_gv("f")(x)`` calls it."""
+    return GlobalVarPattern(name)
 
 
-def is_shape(shape: Sequence[int | str]) -> DFPattern:
+def is_shape(shape: Sequence[int | str]) -> PrimArrPattern:
     """A shape literal."""
-    return _Leaf(f"shape[{','.join(str(size) for size in shape)}]")
+    return PrimArrPattern(shape)
 
 
-def is_tuple(fields: Sequence[DFPattern], unordered: bool = False) -> DFPattern:
+def is_tuple(fields: Sequence[Any], unordered: bool = False) -> TuplePattern | UnorderedTuplePattern:
     """A tuple of these fields, in any order with ``unordered``."""
-    return _Group(*fields, prefix="unordered" if unordered else "tuple")
+    return UnorderedTuplePattern(fields) if unordered else TuplePattern(fields)
 
 
-def is_tuple_get_item(tuple_value: DFPattern, index: int | None = None) -> DFPattern:
+def is_tuple_get_item(tuple_value: Any, index: int | None = None) -> TupleGetItemPattern:
     """An item of a tuple; any with ``index`` None."""
-    return _Item(tuple_value, ".?" if index is None else f".{index}")
+    return TupleGetItemPattern(tuple_value, index)
 
 
-def has_dtype(dtype: Any, pattern: DFPattern | None = None) -> DFPattern:
+def is_call_packed(func_name: str, args: Sequence[Any] | None = None) -> CallPattern:
+    """The call of a function that the library knows nothing of; of any arguments with ``args`` None."""
+    return CallPattern(ExternFuncPattern(func_name), args)
+
+
+def is_call_dps_packed(func_name: str, args: Sequence[Any] | None = None) -> CallPattern:
+    """As ``is_call_packed``: where a result is written is no argument in this IR."""
+    return is_call_packed(func_name, args)
+
+
+def is_call_tir(func_name: str, args: Sequence[Any] | None = None) -> CallPattern:
+    """The call of a function of that name, be it one of the module or one that the library knows nothing of."""
+    return CallPattern(GlobalVarPattern(func_name) | ExternFuncPattern(func_name), args)
+
+
+def reject(pattern: Any) -> NotPattern:
+    """Anything that does not match."""
+    return NotPattern(pattern)
+
+
+def has_dtype(dtype: Any, pattern: Any = None) -> DataTypePattern:
     """Anything, or ``pattern``, of this element type."""
-    return (wildcard() if pattern is None else pattern).has_dtype(dtype)
+    return DataTypePattern(wildcard() if pattern is None else pattern, dtype)
 
 
-def has_shape(shape: Sequence[int | str], pattern: DFPattern | None = None) -> DFPattern:
+def has_shape(shape: Sequence[int | str], pattern: Any = None) -> ShapePattern:
     """Anything, or ``pattern``, of this shape."""
-    return (wildcard() if pattern is None else pattern).has_shape(shape)
+    return ShapePattern(wildcard() if pattern is None else pattern, shape)
 
 
-def has_attr(attrs: Mapping[str, Any], pattern: DFPattern | None = None) -> DFPattern:
+def has_attr(attrs: Mapping[str, Any], pattern: Any = None) -> AttrPattern:
     """Anything, or ``pattern``, with these attributes."""
-    return (wildcard() if pattern is None else pattern).has_attr(attrs)
+    return AttrPattern(wildcard() if pattern is None else pattern, attrs)
 
 
 def make_fused_bias_activation_pattern(
@@ -363,9 +140,3 @@ def make_fused_bias_activation_pattern(
         bias = wildcard()
         out = is_op("relax.add")(out, is_op("relax.reshape")(bias, wildcard()) if allow_reshape else bias)
     return out if activation is None else is_op(activation)(out)
-
-
-from ._rewriting import (  # noqa: E402  (it needs the patterns above)
-    PatternContext, PatternMatchingRewriter, PatternSeq, _SameShape, extract, rewrite_bindings, rewrite_call,
-)
-from ._callbacks import Refusal  # noqa: E402, F401

@@ -10,7 +10,7 @@ import numpy as np
 
 from . import _dtypes
 from ._attributes import Attributes
-from ._lib import ValueInfo, lib
+from ._lib import VALUE_LEAVES_BLOCK, ValueInfo, lib
 from .errors import InvalidStateError, check
 
 KINDS = {
@@ -169,6 +169,11 @@ class Expr:
         """The element type as NumPy knows it, ``"str"`` for texts; None when not known."""
         number = self._seen.dtype
         return None if number == 0 else "str" if number == 8 else _dtypes.to_numpy(number)
+
+    @property
+    def leaves_block(self) -> bool:
+        """Whether what is bound is visible outside the dataflow block that binds it."""
+        return bool(self._seen.flags & VALUE_LEAVES_BLOCK)
 
     @property
     def index(self) -> int:

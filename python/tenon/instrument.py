@@ -12,7 +12,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import functools
+import pathlib
+import shutil
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from .module import Module
@@ -74,3 +77,41 @@ class PrintAfterAll(PassInstrument):
 
     def run_after_pass(self, mod: Module, info: PassInfo) -> None:
         print(f"// after {info.name}\n{mod}")
+
+
+class DumpIR(PassInstrument):
+    """Writes the module after each pass to a file of its own, in the order in which passes ended: ``000_FoldConstant.txt``.
+
+    Args:
+        dump_dir: the folder; it is made where it is missing.
+        refresh: what is in it goes first.
+    """
+
+    def __init__(self, dump_dir: Any, refresh: bool = False):
+        self._folder = pathlib.Path(dump_dir)
+        if refresh and self._folder.is_dir():
+            shutil.rmtree(self._folder)
+        self._count = 0
+
+    def run_after_pass(self, mod: Module, info: PassInfo) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        name = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in info.name)
+        (self._folder / f"{self._count:03}_{name}.txt").write_text(mod.print(with_data=True), encoding="utf-8")
+        self._count += 1
+
+
+def pass_instrument(given: type) -> type:
+    """Makes an instrument of a class that has some of the methods of ``PassInstrument``, under TVM's name for it.
+
+    >>> @pass_instrument
+    ... class Names:
+    ...     def run_before_pass(self, mod, info):
+    ...         print(info.name)
+    >>> isinstance(Names(), PassInstrument)
+    True
+    """
+    if issubclass(given, PassInstrument):
+        return given
+    made = type(given.__name__, (given, PassInstrument), {})
+    functools.update_wrapper(made, given, updated=())
+    return made

@@ -16,11 +16,17 @@ import functools
 import time
 from typing import Any, Callable, Mapping, NamedTuple, Sequence
 
+import numpy as np
+
+from ._attributes import Attributes
 from ._callbacks import Callbacks, Match, PassInfo, _before
-from ._lib import PASS_VERIFY, FusionRule, lib
+from ._handle import integers, strings
+from ._lib import PASS_VERIFY, RULE_CLOSED, FusionRule, Tensor, lib
+from ._tensors import as_array, fill
 from .backend import Backends
-from .dpl import DFPattern, _Printer
-from .errors import BackendError, InvalidArgumentError, InvalidTypeError
+from ._patterns import DFPattern, Printer, pattern as _pattern
+from ._rewriting import PatternMatchingRewriter
+from .errors import BackendError, InvalidArgumentError, InvalidTypeError, check
 from .graph import Expr
 from .instrument import PassInstrument
 from .module import Function, Module, _pass_options, passes as _library_passes
@@ -37,19 +43,22 @@ class PassContext:
         instruments: ``tenon.instrument.PassInstrument`` objects, or others with methods of the same names: they hear of every
             pass that runs.
         verify: check the module after every pass.
+        config: whatever passes that are written in Python look up in ``ctx.config``.
     """
 
     def __init__(
-        self, opt_level: int = 2, required_pass: Sequence[str] = (), disabled_pass: Sequence[str] = (),
-        disabled_rules: Sequence[str] = (), instruments: Sequence[Any] = (), verify: bool = False,
+        self, opt_level: int = 2, required_pass: Sequence[str] | None = (), disabled_pass: Sequence[str] | None = (),
+        instruments: Sequence[Any] | None = (), config: Mapping[str, Any] | None = None, *,
+        disabled_rules: Sequence[str] = (), verify: bool = False,
     ):
         if not 0 <= opt_level <= 3:
             raise InvalidArgumentError.mismatch("opt_level", "0 to 3", opt_level)
         self.opt_level = opt_level
-        self.required_pass = list(required_pass)
-        self.disabled_pass = list(disabled_pass)
+        self.required_pass = list(required_pass or ())
+        self.disabled_pass = list(disabled_pass or ())
         self.disabled_rules = list(disabled_rules)
-        self.instruments = [_complete(instrument) for instrument in instruments]
+        self.instruments = [_complete(instrument) for instrument in instruments or ()]
+        self.config = dict(config or {})
         self.verify = verify
         self._depth = 0
         self._tokens: list[contextvars.Token] = []
@@ -149,16 +158,31 @@ def _options(ctx: PassContext, calls: Callbacks) -> Any:
 
 
 class _NamedPass(Pass):
-    """A pass of the library."""
+    """A pass of the library, with what it is told."""
 
     _tells = False
+
+    def __init__(
+        self, info: PassInfo, arguments: Mapping[str, Any] | None = None, entry_functions: Sequence[str] | None = None,
+    ):
+        super().__init__(info)
+        self._arguments = dict(arguments or {})
+        self._entries = list(entry_functions or ())
 
     def _transform(self, mod: Module, ctx: PassContext) -> Module:
         calls = Callbacks()
         result = mod.copy()
         options = _options(ctx, calls)
-        calls.status(lib.tenon_module_apply(result._handle, self.name.encode(), ctypes.byref(options)))
+        _enter(options, self._entries)
+        with Attributes(self._arguments) as arguments:
+            options.arguments = arguments.address if self._arguments else None
+            calls.status(lib.tenon_module_apply(result._handle, self.name.encode(), ctypes.byref(options)))
         return result
+
+
+def _enter(options: Any, functions: Sequence[str]) -> None:
+    """Names the functions that the pass begins with."""
+    options.entry_functions, options.entry_function_count = strings(list(functions)), len(functions)
 
 
 class PatternCheckContext:
@@ -183,6 +207,13 @@ class PatternCheckContext:
                 for label, names in labels.items() if any(name in self.captures for name in names)}
 
     @property
+    def leaks(self) -> bool:
+        """Whether a value inside the match, other than that of the whole, is used outside of it or leaves its block."""
+        return any(
+            expr.leaves_block or any(user not in self.matched_bindings for user in expr.users)
+            for expr in self.matched_bindings if expr != self.matched_expr)
+
+    @property
     def value_to_bound_var(self) -> dict[Expr, Expr]:
         return self.matched_bindings
 
@@ -191,6 +222,25 @@ class PatternCheckContext:
         """Which bindings of the block use what the match is made of and what it takes."""
         values = dict.fromkeys([*self.matched_bindings, *(arg for expr in self.matched_bindings for arg in expr.args)])
         return {value: value.users for value in values if value.kind not in ("constant", "literal")}
+
+
+def has_leaking_intermediate_variables(context: PatternCheckContext) -> bool:
+    """For checks: whether a value inside the match is used outside of it, or leaves its block."""
+    return context.leaks
+
+
+class Annotated(dict):
+    """What an attribute getter sees: what the annotated patterns met, by their labels, as in TVM. It has the fields of the
+    ``PatternCheckContext`` too."""
+
+    def __init__(self, context: PatternCheckContext):
+        super().__init__(context.annotated_expr)
+        self._context = context
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._context, name)
 
 
 class FusionPattern(NamedTuple):
@@ -202,10 +252,13 @@ class FusionPattern(NamedTuple):
     pattern: Any
     #: Patterns inside, by the labels under which ``check`` sees what they met.
     annotation_patterns: Mapping[str, Any] | None = None
-    #: Whether to fuse: a function of a ``PatternCheckContext`` that gives true, false or a ``tenon.dpl.Refusal``.
+    #: Whether to fuse: a function of a ``PatternCheckContext`` that gives something true, something false or a
+    #: ``tenon.dpl.Refusal``.
     check: Callable[[PatternCheckContext], Any] | None = None
-    #: Attributes for the function made: a function of a ``PatternCheckContext`` that gives a dictionary.
-    attrs_getter: Callable[[PatternCheckContext], Mapping[str, Any]] | None = None
+    #: Attributes for the function made: a function of what the annotated patterns met, by label, that gives a dictionary.
+    attrs_getter: Callable[[Annotated], Mapping[str, Any]] | None = None
+    #: Not applied where a value inside the match is used outside of it.
+    closed: bool = False
 
 
 class _Rules:
@@ -218,6 +271,7 @@ class _Rules:
         for slot, given in zip(self.array, patterns):
             slot.struct_size = ctypes.sizeof(FusionRule)
             slot.name = given.name.encode()
+            slot.flags = RULE_CLOSED if given.closed else 0
             labels = None
             if isinstance(given.pattern, str):
                 slot.text = given.pattern.encode()
@@ -225,7 +279,7 @@ class _Rules:
                 named: dict[int, str] = {}
                 for label, pattern in (given.annotation_patterns or {}).items():
                     named.setdefault(id(pattern), label)
-                printer = _Printer(given.pattern, named=named)
+                printer = Printer(given.pattern, named=named)
                 slot.text = printer.text().encode()
                 labels = {
                     label: [name for name, found in printer.labels if found is pattern]
@@ -235,7 +289,8 @@ class _Rules:
                     lambda match, given=given, labels=labels: given.check(PatternCheckContext(match, labels)))
             if given.attrs_getter is not None:
                 slot.attributes = self.calls.attributes(
-                    lambda match, given=given, labels=labels: given.attrs_getter(PatternCheckContext(match, labels)))
+                    lambda match, given=given, labels=labels: given.attrs_getter(
+                        Annotated(PatternCheckContext(match, labels))))
 
     def status(self, status: int) -> None:
         self.calls.status(status)
@@ -246,9 +301,10 @@ class FuseOpsByPattern(Pass):
 
     Args:
         patterns: ``FusionPattern``, or tuples of a name, a pattern (of ``tenon.dpl`` or in text) and, where wanted,
-            annotations, a check and an attribute getter. Those that come first match first.
+            annotations, a check, an attribute getter and ``closed``. Those that come first match first.
         bind_constants: tensor literals stay inside the functions made; otherwise they become parameters.
         annotate_codegen: each match becomes a region that carries ``Codegen``.
+        entry_functions: the functions to look at; all that are part of no composite or region when left out.
 
     What a check raises is raised by the pass, and the module stays as it is.
     """
@@ -257,13 +313,15 @@ class FuseOpsByPattern(Pass):
 
     def __init__(
         self, patterns: Sequence[Any], bind_constants: bool = True, annotate_codegen: bool = False,
+        entry_functions: Sequence[str] | None = None,
     ):
         super().__init__(PassInfo("FuseOpsByPattern", 0))
+        self._entries = list(entry_functions or ())
         self.patterns = []
         for entry in patterns:
-            if not isinstance(entry, tuple) or not 2 <= len(entry) <= 5:
+            if not isinstance(entry, tuple) or not 2 <= len(entry) <= 6:
                 raise InvalidTypeError(
-                    "FuseOpsByPattern takes tuples of a name, a pattern, annotations, a check and an attribute getter")
+                    "FuseOpsByPattern takes tuples of a name, a pattern, annotations, a check, an attribute getter and closed")
             rule = FusionPattern(*entry)
             if not (rule.annotation_patterns is None or isinstance(rule.annotation_patterns, Mapping)):
                 raise InvalidTypeError(f"rule '{rule.name}': annotations are patterns by label")
@@ -277,6 +335,7 @@ class FuseOpsByPattern(Pass):
         rules = _Rules(self.patterns)
         result = mod.copy()
         options = _options(ctx, rules.calls)
+        _enter(options, self._entries)
         flags = (0 if self._bind_constants else 1) | (2 if self._annotate else 0)
         rules.status(
             lib.tenon_module_fuse_rules(result._handle, rules.array, rules.count, flags, ctypes.byref(options)))
@@ -301,13 +360,24 @@ class RunCodegen(Pass):
     runs on the library's kernels. What backends made is made again when the module is compiled.
 
     Args:
+        target_options: by the names of backends what they are to be told: a ``tenon.Backend`` finds it in its ``target_options``.
+            A sequence of ``tenon.Backend`` objects may stand here too.
+        entry_functions: the functions to compile; ``main`` when left out.
         backends: ``tenon.Backend`` objects, besides the library's own backends.
     """
 
     _tells = False
 
-    def __init__(self, backends: Sequence[Any] = ()):
+    def __init__(
+        self, target_options: Mapping[str, Mapping[str, Any]] | Sequence[Any] | None = None,
+        entry_functions: Sequence[str] | None = None, *, backends: Sequence[Any] = (),
+    ):
         super().__init__(PassInfo("RunCodegen", 0))
+        if target_options is not None and not isinstance(target_options, Mapping):
+            target_options, backends = None, [*target_options, *backends]
+        self._options = {name: dict(options or {}) for name, options in (target_options or {}).items()}
+        self._entries = list(entry_functions or ())
+        self._backends = list(backends)
         self._hosts = Backends(backends)
 
     def _transform(self, mod: Module, ctx: PassContext) -> Module:
@@ -315,10 +385,70 @@ class RunCodegen(Pass):
         result = mod.copy()
         options = _options(ctx, calls)
         options.backends, options.backend_count = self._hosts.array, self._hosts.count
+        _enter(options, self._entries)
+        for backend in self._backends:
+            if backend.name in self._options:
+                backend.target_options = self._options[backend.name]
         try:
             calls.status(lib.tenon_module_apply(result._handle, b"RunCodegen", ctypes.byref(options)))
         except BackendError as error:
             raise self._hosts.explained(error)
+        return result
+
+
+class BindParams(Pass):
+    """Replaces parameters of a function with arrays: weights that come as parameters become known.
+
+    Args:
+        func_name: the function.
+        params: arrays by the names of parameters.
+
+    >>> import numpy as np
+    >>> module = Module.parse("fn @main(%x: f32[2], %w: f32[2]) { %y = add(%x, %w) return %y }")
+    >>> print(BindParams("main", {"w": np.array([1, 2], np.float32)})(module))
+    fn @main(%x: f32[2]) -> f32[2] {
+      %y: f32[2] = add(%x, const f32[2](1.0, 2.0))
+      return %y
+    }
+    <BLANKLINE>
+    """
+
+    def __init__(self, func_name: str, params: Mapping[Any, Any]):
+        super().__init__(PassInfo("BindParams", 0))
+        self._function = func_name
+        self._params = {
+            name if isinstance(name, str) else name.name: np.ascontiguousarray(as_array(value)).reshape(np.shape(value))
+            for name, value in params.items()}
+
+    def _transform(self, mod: Module, ctx: PassContext) -> Module:
+        result = mod.copy()
+        count = len(self._params)
+        tensors = (Tensor * max(count, 1))()
+        keep = [fill(tensor, array) for tensor, array in zip(tensors, self._params.values())]
+        check(lib.tenon_module_bind_parameters(
+            result._handle, self._function.encode(), strings(list(self._params)), tensors, count))
+        del keep
+        return result
+
+
+class BindSymbolicVars(Pass):
+    """Replaces symbolic sizes, by name, with numbers, in one function or in all.
+
+    >>> module = Module.parse("fn @main(%x: f32[n,4]) { %y = nn.relu(%x) return %y }")
+    >>> str(BindSymbolicVars({"n": 3})(module)["main"].graph.results[0].type)
+    'f32[3,4]'
+    """
+
+    def __init__(self, binding_map: Mapping[str, int], func_name: str | None = None):
+        super().__init__(PassInfo("BindSymbolicVars", 0))
+        self._sizes = {str(name): int(value) for name, value in binding_map.items()}
+        self._function = func_name
+
+    def _transform(self, mod: Module, ctx: PassContext) -> Module:
+        result = mod.copy()
+        check(lib.tenon_module_bind_symbols(
+            result._handle, None if self._function is None else self._function.encode(), strings(list(self._sizes)),
+            integers(list(self._sizes.values())), len(self._sizes)))
         return result
 
 
@@ -425,10 +555,13 @@ class Sequential(Pass):
 
     def __init__(self, passes: Sequence[Pass], opt_level: int = 0, name: str = "sequential"):
         super().__init__(PassInfo(name, opt_level))
+        self.passes = []
         for step in passes:
+            if isinstance(step, PatternMatchingRewriter):
+                step = _rewriting_pass(step)
             if not isinstance(step, Pass):
                 raise InvalidTypeError.mismatch("a Sequential", "passes", type(step).__name__)
-        self.passes = list(passes)
+            self.passes.append(step)
 
     def _transform(self, mod: Module, ctx: PassContext) -> Module:
         known = {step.name for step in self.passes}
@@ -442,10 +575,34 @@ class Sequential(Pass):
         return mod
 
 
-def __getattr__(name: str) -> Callable[[], Pass]:
-    """``transform.FuseConv2dReshapeAddRelu`` and all other passes of the library."""
-    if not name.startswith("_") and name in _library_passes():
-        return lambda: _NamedPass(PassInfo(name, 0))
+def _rewriting_pass(rewriter: PatternMatchingRewriter) -> ModulePass:
+    """A rewriter as a step of a ``Sequential``."""
+
+    def rewrite(mod: Module, ctx: PassContext) -> Module:
+        return rewriter(mod)
+
+    return ModulePass(rewrite, PassInfo(rewriter.name, 0))
+
+
+#: What TVM calls passes of this library.
+_ALIASES = {"DeadCodeElimination": "EliminateDeadCode", "FoldBatchnormToConv2D": "FoldBatchNorm"}
+
+
+def ConvertToDataflow(min_size: int = 2) -> Pass:  # noqa: N802
+    """Puts pure bindings that stand in a row into a dataflow block, at least ``min_size`` of them, and unites blocks that
+    touch."""
+    return _NamedPass(PassInfo("ConvertToDataflow", 0), {"min_size": min_size})
+
+
+def __getattr__(name: str) -> Callable[..., Pass]:
+    """``transform.FuseConv2dReshapeAddRelu`` and all other passes of the library, also by TVM's names for them."""
+    known = _ALIASES.get(name, name)
+    if not name.startswith("_") and known in _library_passes():
+
+        def make(entry_functions: Sequence[str] | None = None, **arguments: Any) -> Pass:
+            return _NamedPass(PassInfo(known, 0), arguments, entry_functions)
+
+        return make
     raise AttributeError(f"no pass '{name}'; the library has {', '.join(_library_passes())}")
 
 

@@ -44,7 +44,7 @@ public enum DefaultPipeline {
     public static func make() -> Sequential {
         Sequential(
             [
-                CanonicalizeBindings(), FoldConstant(), SimplifyExpressions(), RecomposeActivations(),
+                ConvertToDataflow(minimumSize: 1), CanonicalizeBindings(), FoldConstant(), SimplifyExpressions(), RecomposeActivations(),
                 // A normalised axis that is moved may meet other movements.
                 RecomposeNormalization(), MoveNormalizedAxis(), SimplifyExpressions(), SqueezeConvolution(),
                 RecomposeAttention(), RecomposeEmbedding(),

@@ -4,7 +4,8 @@ extension Explanation {
     /// Lines for people: per function what fused, then what nearly did and why not.
     public func text() -> String {
         var functions: [String] = []
-        for name in fusions.map(\.function) + nearMisses.map(\.function) where !functions.contains(name) {
+        for name in fusions.map(\.function) + nearMisses.map(\.function) + outside.map(\.function)
+        where !functions.contains(name) {
             functions.append(name)
         }
         var text = ""
@@ -19,6 +20,10 @@ extension Explanation {
                 text += "  missed  %\(miss.root) by \(miss.rule)\(place): \(miss.kind.rawValue): "
                 text += "found \(miss.found), expected \(miss.expected)"
                 text += miss.fusedBy.isEmpty ? "\n" : " (fused by \(miss.fusedBy))\n"
+            }
+            for place in outside where place.function == function {
+                text += "  hint    \(place.calls) call\(place.calls == 1 ? " stands" : "s stand") in no dataflow block, "
+                text += "where rules do not look: apply ConvertToDataflow\n"
             }
         }
         return text.isEmpty ? "nothing fused, and nothing nearly did\n" : text
@@ -44,6 +49,11 @@ extension Explanation {
                 ("fused_by", miss.fusedBy.isEmpty ? "null" : JSON.string(miss.fusedBy)),
             ])
         }
-        return JSON.object([("fused", JSON.array(fused)), ("near_misses", JSON.array(missed))])
+        let places = outside.map {
+            JSON.object([("function", JSON.string($0.function)), ("calls", "\($0.calls)")])
+        }
+        return JSON.object([
+            ("fused", JSON.array(fused)), ("near_misses", JSON.array(missed)), ("outside_dataflow", JSON.array(places)),
+        ])
     }
 }

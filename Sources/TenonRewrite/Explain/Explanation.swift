@@ -39,8 +39,15 @@ public struct Explanation: Sendable, Hashable {
         public var fusedBy: String
     }
 
+    /// Calls that a rule might have begun with, had they stood in a dataflow block.
+    public struct Outside: Sendable, Hashable {
+        public var function: String
+        public var calls: Int
+    }
+
     public var fusions: [Fusion] = []
     public var nearMisses: [NearMiss] = []
+    public var outside: [Outside] = []
 }
 
 /// Applies the pass's patterns one after another, as the pass does, and tells what fused and what nearly did.
@@ -66,10 +73,45 @@ public func explain(
         explanation.nearMisses += explainer.explanation.nearMisses
     }
     explanation.noteFusedRoots()
+    try explanation.noteOutside(module, pass, context)
     return explanation
 }
 
 extension Explanation {
+    /// Counts what no rule looked at because it stands in no dataflow block.
+    fileprivate mutating func noteOutside(
+        _ module: Module, _ pass: FuseOpsByPattern, _ context: PassContext
+    ) throws {
+        var isAny = false
+        var roots: Set<OperatorID> = []
+        for pattern in pass.patterns where !context.isDisabled(rule: pattern.name) {
+            if let operators = try CompiledPattern(pattern.pattern).rootOperators {
+                roots.formUnion(operators)
+            } else {
+                isAny = true
+            }
+        }
+        for (name, function) in module.functions where pass.isEligible(name, function) {
+            var calls = 0
+            func count(_ body: Body) {
+                for block in body.blocks where !block.isDataflow {
+                    for binding in block.bindings {
+                        switch binding.expression {
+                        case .call(let call):
+                            if case .op(let op) = call.callee, isAny || roots.contains(op) { calls += 1 }
+                        case .conditional(_, let then, let other):
+                            count(then)
+                            count(other)
+                        default: break
+                        }
+                    }
+                }
+            }
+            count(function.body)
+            if calls > 0 { outside.append(Outside(function: name, calls: calls)) }
+        }
+    }
+
     fileprivate mutating func noteFusedRoots() {
         struct Place: Hashable {
             var function: String

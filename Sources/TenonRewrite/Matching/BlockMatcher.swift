@@ -115,8 +115,8 @@ struct BlockMatcher {
         }
     }
 
-    /// The next assignment.
-    mutating func next() throws -> BlockMatch? {
+    /// The next assignment that `accept` takes.
+    mutating func next(accept: (BlockMatch) throws -> Bool = { _ in true }) throws -> BlockMatch? {
         let count = plan.order.count
         var assigned = [ValueID](repeating: ValueID(-1), count: plan.nodes.count)
         var candidates = [[ValueID]](repeating: [], count: count)
@@ -148,8 +148,13 @@ struct BlockMatcher {
             assigned[place.node] = candidate
             isTaken[candidate.int] = true
             if level + 1 == count {
+                let found = BlockMatch(table, plan.nodes, plan.indices, assigned)
+                guard try accept(found) else {
+                    isTaken[candidate.int] = false
+                    continue
+                }
                 for done in plan.order { isTaken[assigned[done.node].int] = false }
-                return BlockMatch(table, plan.nodes, plan.indices, assigned)
+                return found
             }
             level += 1
             candidates[level] = self.candidates(plan.order[level], assigned)

@@ -6,6 +6,9 @@ extension Match {
     public var captures: [(name: String, subject: Subject)] {
         var seen: Set<String> = []
         var result: [(name: String, subject: Subject)] = []
+        for choice in choices where !choice.name.isEmpty && seen.insert(choice.name).inserted {
+            result.append((choice.name, root))
+        }
         for (index, node) in pattern.nodes.enumerated() where !node.name.isEmpty {
             guard let subject = subjects[index], seen.insert(node.name).inserted else { continue }
             result.append((node.name, subject))

@@ -10,12 +10,12 @@ public struct Match: Sendable {
     /// The steps of chains, first applied first.
     public let chainSteps: [ChainMatch]
     /// Choices above the pattern that was tried; they met what the root met.
-    var choices: [ObjectIdentifier] = []
+    var choices: [Pattern] = []
 
     /// What a node matched; nil when it is not on the successful path.
     public subscript(node: Pattern) -> Subject? {
         guard let index = pattern.indices[ObjectIdentifier(node)] else {
-            return choices.contains(ObjectIdentifier(node)) ? root : nil
+            return choices.contains { $0 === node } ? root : nil
         }
         return subjects[index]
     }
@@ -25,7 +25,7 @@ public struct Match: Sendable {
         for (index, node) in pattern.nodes.enumerated() where node.name == name {
             if let subject = subjects[index] { return subject }
         }
-        return nil
+        return choices.contains { $0.name == name } ? root : nil
     }
 }
 

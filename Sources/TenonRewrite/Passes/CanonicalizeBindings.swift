@@ -1,13 +1,23 @@
 import TenonIR
 
 /// Removes bindings that only give a value another name, and resolves projections of tuples whose fields are known. A tuple
-/// made of all projections of another one, in order, is that one.
+/// made of all projections of another one, in order, is that one. A cast to the type that a value has is the value, and what a
+/// dataflow block shows though nothing outside uses it becomes local to it.
 public struct CanonicalizeBindings: SubstitutingPass {
     typealias Walk = Canonicalization
 
     public init() {}
 
     public var name: String { "CanonicalizeBindings" }
+
+    public func run(on module: Module, _ context: PassContext) throws -> Module {
+        var result = module
+        for (name, function) in module.functions {
+            let simpler = Walk.rewritten(function)
+            if let changed = (simpler ?? function).withScopedValues(showing: false) ?? simpler { result[name] = changed }
+        }
+        return result
+    }
 }
 
 struct Canonicalization: SubstitutingWalk {
@@ -21,7 +31,8 @@ struct Canonicalization: SubstitutingWalk {
 
     mutating func visit(_ binding: Binding) -> Expression? {
         switch binding.expression {
-        case .operand(.value(let source)): if isAlias(binding.id, of: source) { return nil }
+        case .operand(.value(let source)), .matchCast(.value(let source), _):
+            if isAlias(binding.id, of: source) { return nil }
         case .tuple(let known):
             if let source = whole(known), isAlias(binding.id, of: source) { return nil }
             fields[binding.id] = known

@@ -27,6 +27,16 @@ public struct FuseOpsByPattern: ModulePass {
     public var name: String { "FuseOpsByPattern" }
 
     public func run(on module: Module, _ context: PassContext) throws -> Module {
+        guard entryFunctions.isEmpty, !context.entryFunctions.isEmpty else { return try runAll(module, context) }
+        var pass = self
+        pass.entryFunctions = context.entryFunctions
+        for function in pass.entryFunctions where module[function] == nil {
+            throw TenonError(.notFound, "\(name): entry function '\(function)' is not in the module", node: function)
+        }
+        return try pass.runAll(module, context)
+    }
+
+    private func runAll(_ module: Module, _ context: PassContext) throws -> Module {
         var result = module
         for pattern in patterns where !context.isDisabled(rule: pattern.name) {
             result = try apply(pattern, to: result, context)

@@ -99,11 +99,14 @@ public struct MergeCompositeFunctions: ModulePass {
 }
 
 extension Module {
-    /// Without the private functions (those that carry no `global_symbol`, and are not `main`) that no public one reaches.
-    public func removingUnreachable() -> Module {
+    /// Without the private functions (those that carry no `global_symbol`, and are not `main`) that no public one reaches;
+    /// `besides`: names of functions that count as private too.
+    public func removingUnreachable(besides others: [String] = []) -> Module {
         var reached: Set<String> = []
         var stack: [String] = []
-        for (name, function) in functions where name == "main" || function.globalSymbol != nil || !function.isPrivate {
+        let others = Set(others)
+        for (name, function) in functions
+        where !others.contains(name) && (name == "main" || function.globalSymbol != nil || !function.isPrivate) {
             reached.insert(name)
             stack.append(name)
         }

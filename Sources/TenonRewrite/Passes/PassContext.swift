@@ -14,6 +14,13 @@ extension ModulePass {
     public var optimisationLevel: Int { 0 }
 }
 
+/// A pass that can be told things by name.
+public protocol ConfigurablePass: ModulePass {
+    /// Names, kinds and defaults of what it can be told.
+    static var arguments: [OperatorSchema.Attribute] { get }
+    init(arguments: Attributes) throws
+}
+
 /// What passes are told from outside.
 public struct PassContext: Sendable {
     /// Passes of a higher level are left out by `Sequential`.
@@ -27,6 +34,8 @@ public struct PassContext: Sendable {
     public var verifies: Bool
     /// Hear of every pass that runs.
     public var instruments: [any PassInstrument]
+    /// Functions that passes begin with or look at which ask for such; empty for a pass's own choice.
+    public var entryFunctions: [String] = []
     /// Evaluates a call whose inputs are known; nil where it cannot. The rewriting layer knows no kernels.
     public var evaluate: (@Sendable (_ call: Call, _ type: ValueType) throws -> [Constant]?)?
 

@@ -38,6 +38,12 @@ public struct CompiledPattern: Sendable {
         rootOperators = CompiledPattern.operators(of: pattern, &known)
     }
 
+    /// Operators that the root call of what `pattern` matches has one of; nil when it may be anything.
+    static func operators(of pattern: Pattern) -> Set<OperatorID>? {
+        var known: [ObjectIdentifier: Set<OperatorID>?] = [:]
+        return operators(of: pattern, &known)
+    }
+
     /// Whether the block has a call that the root could match.
     func mayMatch(in block: Block) -> Bool {
         guard let rootOperators else { return true }

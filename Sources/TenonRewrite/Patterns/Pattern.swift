@@ -180,7 +180,23 @@ extension Pattern {
     }
 
     public func anyItem() -> Pattern { Pattern(.tupleGetItem(self, nil)) }
+    /// This, with these attributes. `checkNames` tells whether the operators have attributes of these names.
     public func hasAttributes(_ attributes: Attributes) -> Pattern { Pattern(.attributes(self, attributes)) }
+
+    /// Refuses names of attributes that none of the operators which this matches calls of has: such a pattern never matches.
+    public func checkNames(_ attributes: Attributes) throws {
+        guard let operators = CompiledPattern.operators(of: self), !operators.isEmpty else { return }
+        for entry in attributes.entries {
+            let known = operators.flatMap { $0.schema.attributes.map(\.name) }
+            guard !known.contains(entry.name) else { continue }
+            let names = operators.map(\.name).sorted().joined(separator: ", ")
+            let listed = Set(known).sorted().joined(separator: ", ")
+            throw TenonError(
+                .invalidArgument,
+                "pattern: \(names): unknown attribute '\(entry.name)'; expected \(known.isEmpty ? "none" : "one of \(listed)")",
+                operatorName: operators.count == 1 ? names : "")
+        }
+    }
     public func hasDType(_ dtype: DataType) -> Pattern { Pattern(.dtype(self, dtype)) }
     public func hasShape(_ shape: [Dim]) -> Pattern { Pattern(.shape(self, shape)) }
     public func hasType(_ type: ValueType) -> Pattern { Pattern(.type(self, type)) }

@@ -117,3 +117,19 @@ extension ValueType {
         }
     }
 }
+
+extension ValueType {
+    /// Whether nothing that is known of both says that they differ.
+    func mayEqual(_ other: ValueType) -> Bool {
+        switch (self, other) {
+        case (.object, _), (_, .object): return true
+        case (.tensor(let a), .tensor(let b)):
+            if let x = a.dtype, let y = b.dtype, x != y { return false }
+            if let x = a.rank, let y = b.rank, x != y { return false }
+            guard let x = a.shape, let y = b.shape else { return true }
+            return !zip(x, y).contains { Dim.differProvably($0, $1) }
+        case (.tuple(let a), .tuple(let b)): return a.count == b.count && zip(a, b).allSatisfy { $0.mayEqual($1) }
+        default: return self == other
+        }
+    }
+}

@@ -3,10 +3,13 @@ import TenonIR
 /// Matches `context` against every block, again and again, and replaces the values that `callback` names. Stops in a block
 /// when there is no further match or the callback gives nothing; goes round until nothing changes.
 ///
-/// New bindings go in front of the first binding replaced; whatever needs a later value is delayed until it is there.
+/// New bindings go in front of the first binding replaced; whatever needs a later value is delayed until it is there. With
+/// `skipsInapplicable`, a match for which the callback gives nothing, or something that cannot stand there because of its type or
+/// because a value would need itself, is passed over, and the search goes on.
 /// - Throws: as `rewriteCall`, and `.limitExceeded` when a search takes too long.
 public func rewriteBindings(
     _ context: PatternContext, in function: Function, roundLimit: Int = 1000, stepLimit: Int = 10_000_000,
+    skipsInapplicable: Bool = false,
     _ callback: (BlockMatch, inout ReplacementBuilder) throws -> [ValueID: Operand]?
 ) throws -> Function {
     try FunctionRewriter.rewrite(
@@ -16,20 +19,41 @@ public func rewriteBindings(
             guard var matcher = plan else { return }
             var positions: [ValueID: Int] = [:]
             for (position, binding) in unit.bindings.enumerated() { positions[binding.id] = position }
-            while let match = try matcher.next() {
+            var dependencies = Dependencies(unit.bindings, positions)
+            while true {
+                var replacements: [ValueID: Operand] = [:]
                 let start = builder.pending.count
-                let replacements: [ValueID: Operand]
-                do {
-                    replacements = try callback(match, &builder) ?? [:]
-                } catch is Refusal { replacements = [:] }
-                guard !replacements.isEmpty else {
+                let found = try matcher.next { match in
+                    do {
+                        replacements = try callback(match, &builder) ?? [:]
+                    } catch is Refusal { replacements = [:] }
+                    guard skipsInapplicable else { return true }
+                    let added = builder.pending[start...]
+                    if !replacements.isEmpty, builder.fits(replacements),
+                        try !dependencies.wouldCircle(replacements, added)
+                    {
+                        return true
+                    }
+                    builder.discard(to: start)
+                    replacements = [:]
+                    return false
+                }
+                guard found != nil, !replacements.isEmpty else {
                     builder.discard(to: start)
                     return
                 }
+                if skipsInapplicable { dependencies.commit(replacements, builder.pending[start...]) }
                 try unit.replace(replacements, positions, &builder, pendingFrom: start)
                 matcher.remove(replacements.keys)
             }
         }) ?? function
+}
+
+extension ReplacementBuilder {
+    /// Whether each replacement is of a type that may stand there.
+    fileprivate func fits(_ replacements: [ValueID: Operand]) -> Bool {
+        replacements.allSatisfy { id, operand in type(of: operand).canReplace(function.type(of: id)) }
+    }
 }
 
 extension FunctionRewriter.Unit {

@@ -64,19 +64,19 @@ public func rewriteCall(
 struct RewriteRule {
     let compiled: CompiledPattern
     /// The choices above it.
-    let choices: [ObjectIdentifier]
+    let choices: [Pattern]
 
     /// Alternatives at the top, leftmost first.
     static func split(_ pattern: Pattern) throws -> [RewriteRule] {
         var rules: [RewriteRule] = []
-        var stack: [(Pattern, [ObjectIdentifier])] = [(pattern, [])]
+        var stack: [(Pattern, [Pattern])] = [(pattern, [])]
         while let (node, choices) = stack.popLast() {
             if case .or(let a, let b) = node.kind {
                 guard stack.count < 10_000, choices.count < 1_000 else {
                     throw TenonError(.limitExceeded, "pattern: more than 1000 alternatives at the top")
                 }
-                stack.append((b, choices + [ObjectIdentifier(node)]))
-                stack.append((a, choices + [ObjectIdentifier(node)]))
+                stack.append((b, choices + [node]))
+                stack.append((a, choices + [node]))
             } else {
                 rules.append(RewriteRule(compiled: try CompiledPattern(node), choices: choices))
             }

@@ -5,23 +5,28 @@ import TenonIR
 /// Parameters of `before` are captures: a type other than `object` constrains them, symbols in types are captured too, and
 /// the attribute `constants=["w"]` of `before` asks that a captured value be a tensor literal. Operators, attributes
 /// (defaults included) and literals must be there as written; `add` and `multiply` commute. `after` takes parameters by
-/// the same names and gives as many results.
+/// the same names and of the same types, and gives as many results; functions beside the two are its own, which it may call.
+/// Where the types met do not suit `after`, or a value would come to need itself, nothing is changed.
 public struct TextRewriter: ModulePass {
     public let name: String
     private let pattern: FunctionPattern
-    private let after: Function
-    /// Looks at what `before` met, by the names of its parameters and bindings, and says why it must stay, or nil. A refusal
-    /// of several results together ends the search in their block.
+    private var after: Function
+    /// What `after` may call.
+    private let helpers: [(name: String, function: Function)]
+    /// Looks at what `before` met, by the names of its parameters and bindings, and says why it must stay, or nil.
     public var check: (@Sendable (RuleMatch) throws -> Refusal?)?
     public var blockCheck: (@Sendable (BlockMatch) throws -> Refusal?)?
+    /// The one function that is rewritten; nil for all.
+    public var only: String?
 
-    /// `text` holds two functions, `before` and `after`.
+    /// `text` holds the functions `before` and `after`, and those that `after` calls.
     public init(name: String, text: String) throws { try self.init(name: name, module: try Module(text: text)) }
 
     public init(name: String, module: Module) throws {
-        guard let before = module["before"], let after = module["after"], module.functions.count == 2 else {
+        guard let before = module["before"], let after = module["after"] else {
             throw TenonError(.invalidArgument, "rule '\(name)': expected the functions 'before' and 'after'")
         }
+        helpers = module.functions.filter { $0.key != "before" && $0.key != "after" }.map { ($0.key, $0.value) }
         do {
             self.name = name
             pattern = try FunctionPattern(before)
@@ -35,16 +40,45 @@ public struct TextRewriter: ModulePass {
     public func run(on module: Module, _ context: PassContext) throws -> Module {
         if context.isDisabled(rule: name) { return module }
         var result = module
+        var rule = self
+        let added = rule.adoptHelpers(into: module)
+        let effects = Effects(module)
+        var changed = false
         for (name, function) in module.functions
-        where !function.isPrimitive && function.composite == nil && function.codegen == nil {
+        where (only ?? name) == name && !function.isPrimitive && function.composite == nil && function.codegen == nil {
             do {
-                result[name] = try rewrite(function)
+                let rewritten = try rule.rewrite(function)
+                if rewritten == function { continue }
+                changed = true
+                result[name] = rewritten.removingUnusedBindings(effects) ?? rewritten
             } catch let error as TenonError {
                 throw TenonError(
                     error.status, "\(self.name): @\(name): \(error)", operatorName: error.operatorName)
             }
         }
-        return result
+        guard changed else { return module }
+        for (name, function) in added { result[name] = function }
+        return added.isEmpty ? result.removingUnreachable() : result.removingUnreachable(besides: added.map(\.name))
+    }
+
+    /// Gives the helpers names that are free in the module, or those that equal functions have there, and lets `after` and the
+    /// helpers call them so. Returns what has to be added.
+    private mutating func adoptHelpers(into module: Module) -> [(name: String, function: Function)] {
+        var names: [String: String] = [:]
+        var taken = module
+        var added: [(name: String, function: Function)] = []
+        for (name, function) in helpers {
+            if let known = module[name], known.isStructurallyEqual(to: function) {
+                names[name] = name
+                continue
+            }
+            let free = taken.uniqueName(name)
+            names[name] = free
+            taken[free] = function
+            added.append((free, function))
+        }
+        after = after.callingFunctions(names)
+        return added.map { ($0.name, $0.function.callingFunctions(names)) }
     }
 
     /// Applies the rule to one function until nothing changes.
@@ -54,12 +88,15 @@ public struct TextRewriter: ModulePass {
                 if let refusal = try check?(match) { throw refusal }
                 var captures: [String: Operand] = [:]
                 for (name, node) in pattern.captures { captures[name] = match.operand(node) }
-                return try instantiate(captures, &builder)?.first
+                guard let operand = try instantiate(captures, &builder)?.first, let root = match.root,
+                    builder.type(of: operand).canReplace(builder.type(of: root))
+                else { return nil }
+                return operand
             }
         }
-        var context = PatternContext()
-        for result in pattern.results { try context.add(result) }
-        return try rewriteBindings(context, in: function, roundLimit: roundLimit) { match, builder in
+        let context = try pattern.context()
+        return try rewriteBindings(context, in: function, roundLimit: roundLimit, skipsInapplicable: true) {
+            match, builder in
             if let refusal = try blockCheck?(match) { throw refusal }
             var captures: [String: Operand] = [:]
             for (name, node) in pattern.captures { captures[name] = match[node].map { .value($0) } }
@@ -76,15 +113,29 @@ public struct TextRewriter: ModulePass {
     private func checkAfter(_ before: Function) throws {
         for id in after.parameters {
             let name = after.info(id)?.name ?? ""
-            guard pattern.captures.contains(where: { $0.name == name }) else {
+            guard let given = before.parameters.first(where: { before.info($0)?.name == name }) else {
                 throw TenonError(.invalidArgument, "'after' takes '%\(name)', which is no parameter of 'before'")
             }
+            let (wanted, found) = (before.type(of: given), after.type(of: id))
+            guard wanted == found else {
+                throw TenonError(
+                    .invalidType,
+                    "'before' and 'after' must have the same signature: '%\(name)' expects \(wanted), found \(found)")
+            }
         }
-        let count = FunctionPattern.resultOperands(after).count
-        guard count == pattern.results.count else {
+        let (old, new) = (FunctionPattern.resultOperands(before), FunctionPattern.resultOperands(after))
+        guard new.count == pattern.results.count else {
             throw TenonError(
                 .invalidArgument,
-                "'before' gives \(pattern.results.count) results and 'after' \(count); expected as many")
+                "'before' gives \(pattern.results.count) results and 'after' \(new.count); expected as many")
+        }
+        for (index, (old, new)) in zip(old, new).enumerated() {
+            let (wanted, found) = (before.type(of: old), after.type(of: new))
+            guard wanted.mayEqual(found) else {
+                throw TenonError(
+                    .invalidType,
+                    "'before' and 'after' must have the same signature: result \(index) expects \(wanted), found \(found)")
+            }
         }
         try after.forEachBinding { binding in
             switch binding.expression {
@@ -103,10 +154,18 @@ public struct TextRewriter: ModulePass {
         )
     }
 
-    /// Builds what `after` computes; nil when a captured symbol has no value.
+    /// Builds what `after` computes; nil when a captured symbol has no value, or an operator does not take what was met.
     private func instantiate(
         _ captures: [String: Operand], _ builder: inout ReplacementBuilder
     ) throws -> [Operand]? {
+        do {
+            return try build(captures, &builder)
+        } catch let error as TenonError where error.status == .invalidShape || error.status == .invalidType {
+            return nil
+        }
+    }
+
+    private func build(_ captures: [String: Operand], _ builder: inout ReplacementBuilder) throws -> [Operand]? {
         var symbols: [String: Dim] = [:]
         for (name, node) in pattern.captures {
             guard let operand = captures[name], case .type(_, let type) = node.kind else { continue }
@@ -161,111 +220,5 @@ public struct TextRewriter: ModulePass {
         let results = FunctionPattern.resultOperands(after)
         let operands = results.compactMap { mapped($0) }
         return operands.count == results.count ? operands : nil
-    }
-}
-
-/// The pattern that a function describes.
-struct FunctionPattern {
-    /// By parameter name.
-    let captures: [(name: String, node: Pattern)]
-    /// One pattern per result.
-    let results: [Pattern]
-
-    /// Results of a function: the fields of a tuple that it returns, or the one value.
-    static func resultOperands(_ function: Function) -> [Operand] {
-        if case .tuple(let fields) = function.body.result { return fields }
-        return [function.body.result]
-    }
-
-    init(_ function: Function) throws {
-        var constants: [String] = []
-        if case .strings(let names)? = function.attributes["constants"] { constants = names }
-        var nodes: [ValueID: Pattern] = [:]
-        var captures: [(name: String, node: Pattern)] = []
-        for id in function.parameters {
-            let (name, type) = (function.info(id)?.name ?? "", function.type(of: id))
-            let leaf = Pattern(constants.contains(name) ? .constant(nil) : .wildcard, name: name)
-            let node = type == .object ? leaf : Pattern(.type(leaf, type), name: name)
-            nodes[id] = node
-            captures.append((name, node))
-        }
-        for name in constants where !captures.contains(where: { $0.name == name }) {
-            throw TenonError(.invalidArgument, "'constants' names '%\(name)', which is no parameter of 'before'")
-        }
-        func node(_ operand: Operand) throws -> Pattern {
-            switch operand {
-            case .value(let id):
-                guard let node = nodes[id] else { throw TenonError(.invalidGraph, "'before' uses an undefined value") }
-                return node
-            case .tuple(let fields): return isTuple(try fields.map { try node($0) })
-            case .shape(let dims): return isShape(dims)
-            default: return isExpr(operand)
-            }
-        }
-        var used: Set<ValueID> = []
-        for block in function.body.blocks {
-            for binding in block.bindings {
-                binding.expression.forEachValue { used.insert($0) }
-                nodes[binding.id] = try Self.pattern(binding, function, node)
-            }
-        }
-        function.body.result.forEachValue { used.insert($0) }
-        for block in function.body.blocks {
-            for binding in block.bindings where !used.contains(binding.id) {
-                throw TenonError(.invalidArgument, "'before' does not use %\(function.info(binding.id)?.name ?? "")")
-            }
-        }
-        results = try Self.resultOperands(function).map { try node($0) }
-        for result in results {
-            guard case .call = Self.withoutConstraints(result).kind else {
-                throw TenonError(.invalidArgument, "every result of 'before' must be that of a call")
-            }
-        }
-        self.captures = captures
-    }
-
-    private static func withoutConstraints(_ pattern: Pattern) -> Pattern {
-        var current = pattern
-        while case .attributes(let inner, _) = current.kind { current = inner }
-        return current
-    }
-
-    private static func pattern(
-        _ binding: Binding, _ function: Function, _ node: (Operand) throws -> Pattern
-    ) throws -> Pattern {
-        let name = function.info(binding.id)?.name ?? ""
-        switch binding.expression {
-        case .call(let call):
-            let callee: Pattern
-            switch call.callee {
-            case .op(let id): callee = Pattern(.op(id))
-            case .external(let name): callee = Pattern(.external(name))
-            case .function(let name): callee = Pattern(.globalVariable(name))
-            case .local: throw TextRewriter.unsupported(binding, function)
-            }
-            let made = callee.call(try call.arguments.map(node))
-            if call.attributes.isEmpty { return made.named(name) }
-            return made.hasAttributes(call.attributes)
-        case .tuple(let fields): return isTuple(try fields.map(node)).named(name)
-        case .tupleGetItem(let tuple, let index): return try node(tuple).item(index).named(name)
-        case .operand(let operand): return try node(operand)
-        case .matchCast, .function, .conditional: throw TextRewriter.unsupported(binding, function)
-        }
-    }
-
-    /// Finds what the symbols of a constraint stand for.
-    static func bind(_ constraint: ValueType, to type: ValueType, _ symbols: inout [String: Dim]) {
-        func dims(_ wanted: [Dim], _ found: [Dim]) {
-            for (dim, value) in zip(wanted, found) {
-                if let name = dim.plainSymbol, symbols[name] == nil { symbols[name] = value }
-            }
-        }
-        switch (constraint, type) {
-        case (.tensor(let wanted), .tensor(let found)): dims(wanted.shape ?? [], found.shape ?? [])
-        case (.shape(let wanted), .shape(let found)): dims(wanted ?? [], found ?? [])
-        case (.tuple(let wanted), .tuple(let found)):
-            for (a, b) in zip(wanted, found) { bind(a, to: b, &symbols) }
-        default: break
-        }
     }
 }

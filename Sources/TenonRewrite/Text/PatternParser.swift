@@ -151,7 +151,15 @@ struct PatternParser {
     private mutating func constraint(on inner: Pattern) throws -> Pattern {
         let start = parser.token
         switch try parser.name() {
-        case "attr": return try checked(.attributes(inner, try parser.attributes()))
+        case "attr":
+            let attributes = try parser.attributes()
+            do {
+                try inner.checkNames(attributes)
+            } catch let error as TenonError {
+                throw TenonError(
+                    error.status, "\(parser.place(start.start)): \(error)", operatorName: error.operatorName)
+            }
+            return try checked(.attributes(inner, attributes))
         case "dtype": return try checked(.dtype(inner, try parser.dtype()))
         case "shape": return try checked(.shape(inner, try parser.dims()))
         case "type": return try checked(.type(inner, try parser.type()))
@@ -200,7 +208,7 @@ struct PatternParser {
                 throw TenonError(
                     .limitExceeded, "\(parser.place(token.start)): nested deeper than \(Self.nestingLimit) levels")
             }
-            let defined = try postfix()
+            let defined = try negation()
             guard (number.map { numbered[$0] } ?? named[text]) == nil else {
                 throw parser.error("\(parser.found(token)) is used within its own definition", at: token)
             }
