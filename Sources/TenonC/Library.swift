@@ -34,7 +34,8 @@ enum Library {
         function.body = Body(
             blocks: [Block(isDataflow: false, bindings: [Binding(result, .call(call))])], result: .value(result))
         do {
-            return try Interpreter(module: Module(functions: ["main": function])).run([])
+            let module = try Module(functions: ["main": function]).expandingOperators()
+            return try Interpreter(module: module).run([])
         } catch let error as TenonError where error.status != .outOfMemory {
             return nil
         }

@@ -1,5 +1,6 @@
 import CDNNL
 import TenonIR
+import TenonRewrite
 import TenonRuntime
 
 /// Runs regions marked `Codegen = "dnnl"` on oneDNN.
@@ -22,6 +23,8 @@ public final class DNNLBackend: Backend {
         // oneDNN divides work when a primitive is made, so it must know the number of threads then.
         try DNNLStatus.check(
             tdnnl_set_threads(Int32(clamping: options.threads)), "region '\(name)': \(options.threads) threads")
+        // Layouts are views: permutations meet around what a primitive computes, and lie where memory is seen otherwise.
+        let region = try region.expandingOperators().map { try MoveTransposes().moved($0) } ?? region
         let numerics: NumericsPolicy = options.losesNaN ? .fast : .strict
         let plan = try RegionPlanner.plan(region, options: options, numerics: numerics)
         guard numerics == .strict, plan.mayLoseNaN else { return DNNLRegion(plan, threads: options.threads) }

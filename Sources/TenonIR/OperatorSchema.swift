@@ -39,6 +39,12 @@ public struct OperatorSchema: Sendable {
         public var isOptional: Bool
         /// Values that a string attribute may have; empty for any.
         public var allowed: [String]
+        /// What it means that the attribute is absent; said, it is left out, so that equal calls are equal.
+        public var impliedValue: AttributeValue?
+        /// The attribute whose value this one has when it is absent.
+        public var impliedBy: String?
+        /// Fewer numbers than this are repeated: one for all, or half of them for begins and ends alike.
+        public var spread: Int?
 
         public static func required(_ name: String, _ kind: AttributeValue.Kind, allowed: [String] = []) -> Attribute {
             Attribute(name: name, kind: kind, defaultValue: nil, isOptional: false, allowed: allowed)
@@ -50,6 +56,18 @@ public struct OperatorSchema: Sendable {
 
         public static func defaulted(_ name: String, _ value: AttributeValue, allowed: [String] = []) -> Attribute {
             Attribute(name: name, kind: value.kind, defaultValue: value, isOptional: false, allowed: allowed)
+        }
+
+        public static func implied(_ name: String, _ value: AttributeValue) -> Attribute {
+            var attribute = Attribute.optional(name, value.kind)
+            attribute.impliedValue = value
+            return attribute
+        }
+
+        public static func spread(_ name: String, _ value: AttributeValue, _ count: Int) -> Attribute {
+            var attribute = Attribute.defaulted(name, value)
+            attribute.spread = count
+            return attribute
         }
     }
 
@@ -65,10 +83,20 @@ public struct OperatorSchema: Sendable {
     public var isCommutative: Bool
     /// The type of the result, or an error that says which argument breaks which rule.
     public var infer: @Sendable (CallSite) throws -> ValueType
+    /// What a call is in terms of other operators; nil for what stays as it is. Where an operator has this, and gives
+    /// something, there is no kernel for it.
+    public var expansion: Expansion?
+    /// Attributes that say how the operator sees its operands. Passes and kernels know the operator without them.
+    public var viewAttributes: [String] = []
+    /// Other names for attributes, by which they are given too.
+    public var aliases: [String: String] = [:]
+
+    public typealias Expansion = @Sendable (inout OperatorExpander, Call) throws -> Operand?
 
     public init(
         _ name: String, _ summary: String, inputs: [Input], variadic: Bool = false, attributes: [Attribute] = [],
-        commutative: Bool = false, infer: @escaping @Sendable (CallSite) throws -> ValueType
+        commutative: Bool = false, expansion: Expansion? = nil,
+        infer: @escaping @Sendable (CallSite) throws -> ValueType
     ) {
         self.name = name
         self.summary = summary
@@ -76,6 +104,7 @@ public struct OperatorSchema: Sendable {
         self.isVariadic = variadic
         self.attributes = attributes
         self.isCommutative = commutative
+        self.expansion = expansion
         self.infer = infer
     }
 
@@ -86,6 +115,7 @@ public struct OperatorSchema: Sendable {
 
     /// Checks names, kinds and allowed values, and fills in defaults.
     public func normalised(_ given: Attributes) throws -> Attributes {
+        let given = respelled(given)
         for entry in given.entries where !attributes.contains(where: { $0.name == entry.name }) {
             let known = attributes.map(\.name).joined(separator: ", ")
             throw TenonError(
@@ -101,9 +131,38 @@ public struct OperatorSchema: Sendable {
                     .invalidArgument, "\(name): attribute '\(attribute.name)' (\(attribute.kind.name)) is missing",
                     operatorName: name)
             }
-            result[attribute.name] = try checked(value, attribute)
+            // An empty name is none.
+            if attribute.isOptional, value == .string("") || value == .string("void") { continue }
+            let checked = try checked(value, attribute)
+            if let implied = attribute.impliedValue, checked == implied { continue }
+            if let other = attribute.impliedBy, checked == self.value(of: other, in: result) { continue }
+            result[attribute.name] = checked
         }
         return result
+    }
+
+    /// The attributes under this schema's own names.
+    public func respelled(_ given: Attributes) -> Attributes {
+        guard !aliases.isEmpty else { return given }
+        var result = given
+        for (alias, name) in aliases {
+            guard let value = given[alias], given[name] == nil else { continue }
+            // An attribute of two kinds has a name for each here.
+            if let kind = attributes.first(where: { $0.name == name })?.kind, kind != value.kind { continue }
+            result[alias] = nil
+            result[name] = value
+        }
+        return result
+    }
+
+    /// What an attribute of a call is, said or not.
+    public func value(of name: String, in given: Attributes) -> AttributeValue? {
+        if let value = given[name] { return value }
+        if let attribute = attributes.first(where: { $0.name == name }) {
+            return attribute.defaultValue ?? attribute.impliedValue
+                ?? attribute.impliedBy.flatMap { $0 == name ? nil : self.value(of: $0, in: given) }
+        }
+        return nil
     }
 
     private func checked(_ value: AttributeValue, _ attribute: Attribute) throws -> AttributeValue {
@@ -114,12 +173,18 @@ public struct OperatorSchema: Sendable {
         case (.bool, .int(let number)) where number == 0 || number == 1: value = .bool(number == 1)
         // One axis may be given as a number where a list of them is possible.
         case (.ints, .int(let number)): value = .ints([number])
+        case (.dtype, .string(let text)): if let dtype = DataType(name: text) { value = .dtype(dtype) }
         // An empty list has no element that could tell its kind.
         case (.ints, .floats(let numbers)) where numbers.isEmpty: value = .ints([])
         case (.floats, .strings(let texts)) where texts.isEmpty: value = .floats([])
         case (.strings, .ints(let numbers)) where numbers.isEmpty: value = .strings([])
         case (.floats, .ints(let numbers)) where numbers.isEmpty: value = .floats([])
         default: break
+        }
+        if let spread = attribute.spread, case .ints(let numbers) = value,
+            numbers.count == 1 || numbers.count * 2 == spread, numbers.count < spread
+        {
+            value = .ints((0..<spread / numbers.count).flatMap { _ in numbers })
         }
         guard value.kind == attribute.kind else {
             throw TenonError(
@@ -178,6 +243,15 @@ public struct OperatorSchema: Sendable {
                 operatorName: name
             )
         }
+    }
+}
+
+extension Call {
+    /// Whether operands are seen as the operator is defined, through no layout.
+    public var isPlain: Bool {
+        guard case .op(let op) = callee else { return true }
+        let names = op.schema.viewAttributes
+        return names.isEmpty || names.allSatisfy { attributes[$0] == nil }
     }
 }
 

@@ -9,6 +9,7 @@ public final class ReferenceBackend: Backend {
     public init(name: String = "reference") { self.name = name }
 
     public func compile(_ region: Function, name: String, options: CompileOptions) throws -> any CompiledRegion {
+        let region = try region.expandingOperators() ?? region
         let types = region.parameterTypes.flatMap { ReferenceBackend.tensors($0) }
         let specs = try types.map { type in
             guard let spec = TensorSpec(type) else {

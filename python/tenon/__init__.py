@@ -22,6 +22,7 @@ from .errors import (
 from .executable import CancelToken, Executable, MemoryUse, Port, compile
 from .module import Function, Module, describe, load, operators, passes
 from .profile import Profile, Step
+from ._tvm import from_tvm, to_tvm
 
 __version__ = _lib.lib.tenon_version().decode()
 
@@ -31,7 +32,7 @@ __all__ = [
     "InvalidArgumentError", "InvalidGraphError", "InvalidModelError", "InvalidShapeError", "InvalidStateError",
     "InvalidTypeError", "LimitExceededError", "MemoryUse", "Module", "NotFoundError", "OutOfMemoryError",
     "ParseError", "Port", "Profile", "Shape", "Step", "TenonError", "UnsupportedError", "Value", "compile",
-    "describe", "load", "operators", "passes",
+    "describe", "from_tvm", "load", "operators", "passes", "to_tvm",
 ]
 
 

@@ -177,9 +177,8 @@ def _met(printer: _patterns.Printer, address: int, graph: Graph) -> dict[_patter
     if not address:
         return None
     try:
-        captures = Match(address).subjects
-        return printer.met({
-            name: Expr(graph, met._id) if isinstance(met, Expr) else met for name, met in captures.items()})
+        captures = Match(address).captures
+        return printer.met({name: Expr(graph, expr._id) for name, expr in captures.items()})
     finally:
         lib.tenon_match_release(address)
 

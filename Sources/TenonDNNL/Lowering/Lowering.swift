@@ -96,7 +96,7 @@ extension RegionNode {
         switch operation {
         case .convolution, .product, .pooling, .normalization, .eltwise, .binary: postOps.count < TDNNL_MAX_POST_OPS
         case .depthwiseFusion, .squeezeExcitation, .softmax, .concat, .reduction, .resampling, .prelu, .shuffle, .view,
-            .kernel:
+            .transposition, .kernel:
             false
         }
     }

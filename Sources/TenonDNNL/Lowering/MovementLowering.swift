@@ -4,6 +4,13 @@ import TenonIR
 enum MovementLowering {
     static let rules: [(String, Lowering.Rule)] = {
         var rules: [(String, Lowering.Rule)] = [("concat", { op, graph in concat(op, graph) })]
+        rules.append(
+            (
+                "permute_dims",
+                { op, graph in
+                    channelMove(op.attributes, rank: graph[op.outputs[0]].dims.count).map { .transposition(toSecond: $0) }
+                }
+            ))
         for name in views { rules.append((name, { op, graph in view(op, graph) })) }
         return rules
     }()
@@ -14,6 +21,17 @@ enum MovementLowering {
 
     /// The same elements in row-major order under other dimensions.
     static let views = ["reshape", "flatten", "squeeze", "expand_dims"]
+
+    /// Whether a permutation makes the last dimension the second one (true) or the second one the last (false); nil for others.
+    static func channelMove(_ attributes: Attributes, rank: Int) -> Bool? {
+        guard (3...5).contains(rank), let axes = attributes.ints("axes")?.map({ $0 < 0 ? $0 + Int64(rank) : $0 }) else {
+            return nil
+        }
+        let last = Int64(rank - 1)
+        // Of three dimensions both are the same.
+        if axes == [0, last] + Array(1..<last) { return true }
+        return axes == [0] + Array(2...last) + [1] ? false : nil
+    }
 
     private static func concat(_ op: RegionOp, _ graph: RegionGraph) -> RegionNode.Operation? {
         let rank = graph[op.outputs[0]].dims.count

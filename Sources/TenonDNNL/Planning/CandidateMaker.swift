@@ -41,6 +41,7 @@ struct CandidateMaker {
         case .prelu(let slope): try prelu(node, slope)
         case .shuffle(let shuffle): try self.shuffle(node, shuffle)
         case .view: [try standIn(node, "view", time: 0)]
+        case .transposition(let toSecond): [try transposition(node, toSecond: toSecond)]
         case .kernel: [try standIn(node, "swift", time: Double(graph[node.output].count) * 2)]
         }
     }
@@ -48,6 +49,15 @@ struct CandidateMaker {
     /// Whether one of the ways is more than oneDNN's reference loops.
     static func isFast(_ candidates: [Candidate]) -> Bool {
         candidates.contains { $0.descriptor?.isReference != true }
+    }
+
+    /// Channels last are the same memory as their dimensions in that order, row-major.
+    private func transposition(_ node: RegionNode, toSecond: Bool) throws -> Candidate {
+        let (source, target) = toSecond ? (Layout.plain, Layout.channelsLast) : (.channelsLast, .plain)
+        return Candidate(
+            descriptor: nil, implementation: "view",
+            operands: [try context.laidOut(node.inputs[0], source, argument: TDNNL_ARG_SRC)], output: target,
+            outputDescriptor: try context.descriptor(node.output, target), time: 0)
     }
 
     /// Reads and writes row-major memory.

@@ -79,6 +79,10 @@ struct PlanBuilder {
             let source = try buffer(node.inputs[0], .plain)
             let alias = addBuffer(plan.buffers[source.index].bytes, .alias(source, 0))
             places[node.output.index][Int(Layout.plain.rawValue)] = alias
+        case .transposition(let toSecond):
+            let source = try buffer(node.inputs[0], toSecond ? .plain : .channelsLast)
+            let alias = addBuffer(plan.buffers[source.index].bytes, .alias(source, 0))
+            places[node.output.index][Int(candidate.output.rawValue)] = alias
         case .kernel(let op): try emitKernel(node, op)
         case .concat where try joinInPlace(node, candidate, index): break
         case .depthwiseFusion(let fusion):

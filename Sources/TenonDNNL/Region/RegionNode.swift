@@ -22,6 +22,8 @@ struct RegionNode {
         case shuffle(Shuffle)
         /// The same elements under other dimensions.
         case view
+        /// The same memory, the channels of its dimensions last or second: [n, h, w, c] seen as [n, c, h, w], or the other way.
+        case transposition(toSecond: Bool)
         /// No primitive: the Swift kernel.
         case kernel(RegionOp)
     }

@@ -20,6 +20,7 @@ enum BackendSupport {
     private static let mostAnswers = 1 << 14
 
     private static func refusal(_ candidate: FusionCandidate) -> Refusal? {
+        if let view = view(candidate) { return view }
         guard let question = CandidateFunction(candidate) else { return nil }
         if let known = ForkBarrier.away({ answers.withLock { $0[question.key] } }) { return known }
         // What cannot be asked here is decided, and reported, by the compilation.
@@ -31,6 +32,16 @@ enum BackendSupport {
             }
         }
         return answer.refusal
+    }
+
+    /// Layouts are written out before rules are asked.
+    private static func view(_ candidate: FusionCandidate) -> Refusal? {
+        for id in candidate.interior {
+            guard case .call(let call)? = candidate.table.definition(id), !call.isPlain else { continue }
+            return Refusal(
+                .attribute, found: "a layout other than the operator's own", expected: "ExpandOperators applied before")
+        }
+        return nil
     }
 
     private struct Answer {
@@ -52,7 +63,7 @@ enum BackendSupport {
         for node in folded.nodes {
             switch node.operation {
             // A concatenation costs nothing where its parts are computed in place.
-            case .view, .concat: continue
+            case .view, .transposition, .concat: continue
             case .kernel(let op): return Answer(refusal: none("\(op.name) with these attributes and sizes"))
             default: primitives += 1
             }
@@ -146,7 +157,8 @@ private struct CandidateFunction {
         // Values are numbered in the order of their definition.
         for id in candidate.interior.sorted(by: { $0.index < $1.index }) {
             let type = source.type(of: id)
-            guard case .call(var call)? = candidate.table.definition(id), case .op(let op) = call.callee, hash(type)
+            guard case .call(var call)? = candidate.table.definition(id), case .op(let op) = call.callee, call.isPlain,
+                hash(type)
             else {
                 return nil
             }

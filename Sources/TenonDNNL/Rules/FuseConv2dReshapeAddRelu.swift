@@ -47,14 +47,22 @@ enum ConvolutionBias {
         guard let output = candidate.tensorType(convolution), let shape = output.shape, shape.count == 4 else {
             return Refusal(.shape, found: "a convolution of unknown shape", expected: "4 known dimensions")
         }
+        // [n, c, h, w], or where the layout says that channels are.
+        let attributes = candidate.call(convolution)?.attributes
+        let order = attributes?.string("out_layout") ?? attributes?.string("data_layout") ?? "NCHW"
+        guard let channel = Array(order).firstIndex(of: "C"), shape.indices.contains(channel) else {
+            return Refusal(.attribute, found: "layout \(order)", expected: "an order of NCHW")
+        }
+        var expected = [Dim](repeating: 1, count: 4)
+        expected[channel] = shape[channel]
         guard output.dtype == .float32 else {
             return Refusal(.dtype, found: output.dtype?.name ?? "unknown", expected: "f32")
         }
         guard let addend = candidate.tensorType(reshaped) else {
-            return Refusal(.shape, found: "a bias of unknown shape", expected: "[1,\(shape[1]),1,1]")
+            return Refusal(.shape, found: "a bias of unknown shape", expected: Self.text(expected))
         }
-        guard isPerChannel(addend, channels: shape[1]) else {
-            return Refusal(.shape, found: "\(addend)", expected: "[1,\(shape[1]),1,1] or what broadcasts the same")
+        guard isPerChannel(addend, expected) else {
+            return Refusal(.shape, found: "\(addend)", expected: "\(Self.text(expected)) or what broadcasts the same")
         }
         switch candidate[bias] {
         case .operand(.constant)?, .operand(.value)?: return nil
@@ -64,10 +72,13 @@ enum ConvolutionBias {
         }
     }
 
-    /// Whether a tensor, added to `[n, channels, h, w]`, adds one value per channel.
-    static func isPerChannel(_ type: TensorType, channels: Dim) -> Bool {
+    private static func text(_ shape: [Dim]) -> String {
+        "[\(shape.map(\.description).joined(separator: ","))]"
+    }
+
+    /// Whether a tensor, added to four dimensions, adds one value per channel: `shape` is 1 elsewhere.
+    private static func isPerChannel(_ type: TensorType, _ expected: [Dim]) -> Bool {
         guard type.dtype == .float32, let shape = type.shape, shape.count <= 4 else { return false }
-        let aligned = [Dim](repeating: 1, count: 4 - shape.count) + shape
-        return aligned == [1, channels, 1, 1]
+        return [Dim](repeating: 1, count: 4 - shape.count) + shape == expected
     }
 }

@@ -11,7 +11,8 @@ public enum DNNLPatternTable {
     /// The rules with at most so many post-operations per primitive; with 0, each operator is a primitive of its own.
     static func rules(longestChain: Int) throws -> [FusionPattern] {
         let rules =
-            try ConvolutionRules.rules(longestChain) + LinearRules.rules(longestChain) + PoolingRules.rules()
+            // While the layers beside it are still to be seen.
+            try [StandaloneRules.transposition()] + ConvolutionRules.rules(longestChain) + LinearRules.rules(longestChain) + PoolingRules.rules()
             + StandaloneRules.rules() + ElementwiseRules.rules(longestChain)
         return rules.map(BackendSupport.asking)
     }
@@ -44,7 +45,8 @@ public enum DefaultPipeline {
     public static func make() -> Sequential {
         Sequential(
             [
-                ConvertToDataflow(minimumSize: 1), CanonicalizeBindings(), FoldConstant(), SimplifyExpressions(), RecomposeActivations(),
+                ConvertToDataflow(minimumSize: 1), ExpandOperators(), CanonicalizeBindings(), FoldConstant(),
+                MoveTransposes(), SimplifyExpressions(), RecomposeActivations(),
                 // A normalised axis that is moved may meet other movements.
                 RecomposeNormalization(), MoveNormalizedAxis(), SimplifyExpressions(), SqueezeConvolution(),
                 RecomposeAttention(), RecomposeEmbedding(),

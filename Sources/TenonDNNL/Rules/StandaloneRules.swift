@@ -56,6 +56,50 @@ enum StandaloneRules {
             }, allowsLeak: false)
     }
 
+    /// Channels moved in front of, or behind, a layer on images: memory seen otherwise.
+    static func transposition() throws -> FusionPattern {
+        let data = wildcard().named("data")
+        let anchor = try isOp("permute_dims")(data).named("anchor")
+        return FusionPattern(
+            "dnnl.transposition", anchor, annotations: [("data", data), ("anchor", anchor)],
+            check: { candidate in
+                if let refusal = requireFloat(candidate, data) { return refusal }
+                guard let rank = candidate.tensorType(data)?.rank, let call = candidate.call(anchor),
+                    MovementLowering.channelMove(call.attributes, rank: rank) != nil
+                else { return Refusal(.attribute, found: "another permutation", expected: "channels moved") }
+                if followsLayer(call.arguments.first, candidate.table) { return nil }
+                for user in candidate.users(of: candidate.root) {
+                    guard let next = candidate.table.call(.bound(user)), case .op(let op) = next.callee else { continue }
+                    if layers.contains(op.name) { return nil }
+                }
+                return Refusal(.checkRefused, found: "no layer beside it", expected: "a layer on images")
+            }, allowsLeak: false)
+    }
+
+    private static let layers: Set<String> = Set(
+        (1...3).flatMap {
+            [
+                "nn.conv\($0)d", "nn.conv\($0)d_transpose", "nn.max_pool\($0)d", "nn.avg_pool\($0)d",
+                "nn.adaptive_avg_pool\($0)d",
+            ]
+        })
+
+    private static let steps = Set(PostOperations.unaryNames + ["add", "multiply", "subtract", "divide", "maximum", "minimum"])
+
+    /// Whether a layer on images computes the operand, with what is appended to it.
+    private static func followsLayer(_ operand: Operand?, _ table: BindingTable) -> Bool {
+        var current = operand
+        for _ in 0..<PostOperations.longest {
+            guard let operand = current, let call = table.call(table.unwrap(operand)), case .op(let op) = call.callee else {
+                return false
+            }
+            if layers.contains(op.name) { return true }
+            guard steps.contains(op.name) else { return false }
+            current = call.arguments.first
+        }
+        return false
+    }
+
     private static func softmax(_ name: String) throws -> FusionPattern {
         try single(name, "dnnl." + name.dropFirst(3))
     }

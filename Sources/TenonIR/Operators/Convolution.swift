@@ -4,22 +4,27 @@ enum ConvolutionOperators {
         let ones = AttributeValue.ints([Int64](repeating: 1, count: spatial))
         let zeros = AttributeValue.ints([Int64](repeating: 0, count: spatial))
         let window: [OperatorSchema.Attribute] = [
-            .defaulted("strides", ones),
-            .defaulted("padding", .ints([Int64](repeating: 0, count: spatial * 2))),
-            .defaulted("dilation", ones),
+            .spread("strides", ones, spatial),
+            .spread("padding", .ints([Int64](repeating: 0, count: spatial * 2)), spatial * 2),
+            .spread("dilation", ones, spatial),
             .defaulted("groups", 1),
         ]
+        func view(_ kernel: String) -> LayoutView {
+            LayoutView(
+                inputs: [(0, "data_layout", DimensionOrder.data(spatial)), (1, "kernel_layout", kernel)],
+                output: ("out_layout", DimensionOrder.data(spatial)), hasDType: true)
+        }
         return [
-            OperatorSchema(
+            view(DimensionOrder.kernel(spatial)).applied(to: OperatorSchema(
                 "nn.conv\(spatial)d",
                 "\(spatial)-D convolution (cross-correlation) of [n, c, spatial…] with weight [o, c/groups, kernel…].",
                 inputs: [.init("data"), .init("weight")], attributes: window,
-                infer: { try convolution($0, spatial: spatial) }),
-            OperatorSchema(
+                infer: { try convolution($0, spatial: spatial) })),
+            view(DimensionOrder.transposedKernel(spatial)).applied(to: OperatorSchema(
                 "nn.conv\(spatial)d_transpose",
                 "Gradient of the \(spatial)-D convolution by its data: [n, c, spatial…] with weight [c, o/groups, kernel…].",
-                inputs: [.init("data"), .init("weight")], attributes: window + [.defaulted("output_padding", zeros)],
-                infer: { try transposed($0, spatial: spatial) }),
+                inputs: [.init("data"), .init("weight")], attributes: window + [.spread("output_padding", zeros, spatial)],
+                infer: { try transposed($0, spatial: spatial) })),
         ]
     }
 

@@ -19,5 +19,7 @@ extension Operators {
         ShapeOperators.schemas,
         RecurrentOperators.schemas,
         ControlFlowOperators.schemas,
+        ComposedOperators.schemas,
+        ComposedIndexingOperators.schemas,
     ]
 }

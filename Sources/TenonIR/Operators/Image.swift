@@ -1,7 +1,8 @@
 /// Operators on images [n, c, spatial…].
 enum ImageOperators {
     static let schemas: [OperatorSchema] = [1, 2, 3].map { spatial in
-        OperatorSchema(
+        LayoutView(inputs: [(0, "layout", DimensionOrder.data(spatial))], output: (nil, DimensionOrder.data(spatial)))
+            .applied(to: OperatorSchema(
             "image.resize\(spatial)d",
             """
             data sampled at size positions per spatial axis. A position comes from coordinate_transformation_mode with \
@@ -22,7 +23,7 @@ enum ImageOperators {
                     allowed: ["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"]),
                 .defaulted("cubic_alpha", -0.75), .defaulted("cubic_exclude", false), .defaulted("antialias", false),
                 .defaulted("extrapolation_value", 0.0),
-            ], infer: { try resize($0, spatial: spatial) })
+            ], infer: { try resize($0, spatial: spatial) }))
     }
 
     private static func resize(_ site: CallSite, spatial: Int) throws -> ValueType {

@@ -1,18 +1,21 @@
 /// Pooling. Padding lists all begins, then all ends, as in ONNX and Relax.
 enum PoolingOperators {
     static let schemas: [OperatorSchema] = [1, 2, 3].flatMap { spatial -> [OperatorSchema] in
-        let kernel = OperatorSchema.Attribute.required("pool_size", .ints)
+        var kernel = OperatorSchema.Attribute.required("pool_size", .ints)
+        kernel.spread = spatial
+        let view = LayoutView(
+            inputs: [(0, "layout", DimensionOrder.data(spatial))], output: ("out_layout", DimensionOrder.data(spatial)))
         let window: [OperatorSchema.Attribute] = [
             kernel,
-            .defaulted("strides", .ints([Int64](repeating: 1, count: spatial))),
-            .defaulted("padding", .ints([Int64](repeating: 0, count: spatial * 2))),
-            .defaulted("dilation", .ints([Int64](repeating: 1, count: spatial))),
+            .spread("strides", .ints([Int64](repeating: 1, count: spatial)), spatial),
+            .spread("padding", .ints([Int64](repeating: 0, count: spatial * 2)), spatial * 2),
+            .spread("dilation", .ints([Int64](repeating: 1, count: spatial)), spatial),
             .defaulted("ceil_mode", false),
         ]
         return [
-            OperatorSchema(
+            view.applied(to: OperatorSchema(
                 "nn.max_pool\(spatial)d", "Largest value of each window; padding never wins.",
-                inputs: [.init("data")], attributes: window, infer: { try pool($0, spatial: spatial) }),
+                inputs: [.init("data")], attributes: window, infer: { try pool($0, spatial: spatial) })),
             OperatorSchema(
                 "nn.max_pool\(spatial)d_with_indices",
                 """
@@ -26,23 +29,23 @@ enum PoolingOperators {
                 places.dtype = .int64
                 return .tuple([values, .tensor(places)])
             },
-            OperatorSchema(
+            view.applied(to: OperatorSchema(
                 "nn.avg_pool\(spatial)d",
                 "Mean of each window; padding counts as zeros with count_include_pad, else it does not count.",
                 inputs: [.init("data")], attributes: window + [.defaulted("count_include_pad", false)],
-                infer: { try pool($0, spatial: spatial) }),
-            OperatorSchema(
+                infer: { try pool($0, spatial: spatial) })),
+            view.applied(to: OperatorSchema(
                 "nn.adaptive_avg_pool\(spatial)d",
                 "Mean over windows that divide each spatial axis into output_size parts; 1 is global pooling.",
                 inputs: [.init("data")],
-                attributes: [.defaulted("output_size", .ints([Int64](repeating: 1, count: spatial)))],
-                infer: { try adaptive($0, spatial: spatial) }),
-            OperatorSchema(
+                attributes: [.spread("output_size", .ints([Int64](repeating: 1, count: spatial)), spatial)],
+                infer: { try adaptive($0, spatial: spatial) })),
+            view.applied(to: OperatorSchema(
                 "nn.adaptive_max_pool\(spatial)d",
                 "Largest value of windows that divide each spatial axis into output_size parts; 1 is global pooling.",
                 inputs: [.init("data")],
-                attributes: [.defaulted("output_size", .ints([Int64](repeating: 1, count: spatial)))],
-                infer: { try adaptive($0, spatial: spatial) }),
+                attributes: [.spread("output_size", .ints([Int64](repeating: 1, count: spatial)), spatial)],
+                infer: { try adaptive($0, spatial: spatial) })),
         ]
     }
 

@@ -1,6 +1,13 @@
 /// Operators that cut, repeat and pad.
 enum RegroupingOperators {
-    static let schemas: [OperatorSchema] = [
+    static let schemas: [OperatorSchema] = written.map { schema in
+        guard schema.name == "split" else { return schema }
+        var split = schema
+        split.aliases = ["indices_or_sections": "sections"]
+        return split
+    }
+
+    private static let written: [OperatorSchema] = [
         OperatorSchema(
             "broadcast_to", "x repeated along dimensions of size 1 until it has the shape.",
             inputs: [.init("x"), .init("shape", .shape)], infer: broadcast),

@@ -323,7 +323,10 @@ struct Matcher {
             }
         default: return false
         }
-        for entry in required.entries where found[entry.name] != entry.value {
+        var schema: OperatorSchema?
+        if let call = table.call(subject), case .op(let op) = call.callee { schema = op.schema }
+        for entry in (schema?.respelled(required) ?? required).entries
+        where (schema?.value(of: entry.name, in: found) ?? found[entry.name]) != entry.value {
             fail(
                 .attribute, subject,
                 found: text("\(entry.name)=\(found[entry.name].map { Literals.text($0) } ?? "none")"),

@@ -88,7 +88,7 @@ struct BindingTransformer {
             switch expression {
             case .operand(let next): current = next
             case .call(let call):
-                guard case .op(let op) = call.callee else { return nil }
+                guard case .op(let op) = call.callee, call.isPlain else { return nil }
                 return (id, op, call)
             default: return nil
             }
@@ -170,6 +170,8 @@ extension BindingPass {
                     function,
                     { transformer, binding in
                         try Work.check()
+                        // A pass knows operators as they are defined, seen through no layout.
+                        if case .call(let call) = binding.expression, !call.isPlain { return nil }
                         return try visit(binding, &transformer, &state, context)
                     })
                 {

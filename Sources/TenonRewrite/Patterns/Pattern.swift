@@ -187,7 +187,7 @@ extension Pattern {
     public func checkNames(_ attributes: Attributes) throws {
         guard let operators = CompiledPattern.operators(of: self), !operators.isEmpty else { return }
         for entry in attributes.entries {
-            let known = operators.flatMap { $0.schema.attributes.map(\.name) }
+            let known = operators.flatMap { $0.schema.attributes.map(\.name) + $0.schema.aliases.keys }
             guard !known.contains(entry.name) else { continue }
             let names = operators.map(\.name).sorted().joined(separator: ", ")
             let listed = Set(known).sorted().joined(separator: ", ")

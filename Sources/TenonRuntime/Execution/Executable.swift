@@ -55,6 +55,7 @@ public final class Executable: Sendable {
     /// Compiles `main`. Functions with `Codegen` go to the backend of that name; all other operators run on Swift kernels.
     /// With symbolic sizes the plan of a shape is made when the shape first comes, or by `prepare`.
     public init(module: Module, backends: [any Backend], options: CompileOptions = CompileOptions()) throws {
+        let module = try module.expandingOperators()
         guard let main = module.main else { throw TenonError(.notFound, "the module has no function 'main'") }
         guard options.threads >= 1, options.threads <= 1024 else {
             throw TenonError(.invalidArgument, "threads expects 1 to 1024, found \(options.threads)")

@@ -1,0 +1,470 @@
+"""Modules of Apache TVM's Relax as modules of this library, and back. Needs the package apache-tvm."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+
+from . import _dtypes
+from ._patterns import literal
+from .errors import InvalidTypeError, UnsupportedError
+from .graph import Expr, Graph
+from .module import Module
+
+#: Elements of a constant that is written into the text; larger ones of ``main`` are bound to parameters.
+_WRITTEN = 4096
+
+#: Attributes by Relax's name for an operator that mean nothing here.
+_DROPPED = {
+    **{f"nn.max_pool{n}d": {"count_include_pad"} for n in (1, 2, 3)},
+    "image.resize2d": {"out_dtype"}, "image.resize3d": {"out_dtype"}, "memory.view": {"relative_byte_offset"},
+}
+#: Values that have another name here.
+_VALUES = {("image.resize2d", "rounding_method"): {"round": "round_prefer_floor", "": "round_prefer_floor"}}
+
+
+def from_tvm(source: Any) -> Module:
+    """A module of an ``IRModule`` or a function of Relax, or of their TVMScript. Functions of TIR are left out: calls of them,
+    and of packed functions, are calls of what this library knows nothing of."""
+    tvm, relax = _tvm()
+    if isinstance(source, str):
+        from tvm.script import ir as I, relax as R, tirx as T
+
+        source = tvm.script.from_source(source, {"I": I, "R": R, "T": T, "tvm": tvm})
+    if isinstance(source, relax.Function):
+        name = str(source.attrs["global_symbol"]) if source.attrs and "global_symbol" in source.attrs else "main"
+        source = tvm.IRModule({name: source})
+    if not isinstance(source, tvm.IRModule):
+        raise InvalidTypeError.mismatch("from_tvm", "an IRModule, a function of Relax or TVMScript", type(source).__name__)
+    reader = _Reader(tvm, relax)
+    parts = [
+        f"fn @{_global(var.name_hint)}{_FunctionReader(reader, function, var.name_hint == 'main').text()}"
+        for var, function in source.functions.items() if isinstance(function, relax.Function)]
+    if reader.written:
+        entries = "\n".join(f"  #{number}: {_constant_text(array)}" for number, array in enumerate(reader.written))
+        parts.append(f"constants {{\n{entries}\n}}")
+    module = Module.parse("\n\n".join(parts) + "\n")
+    if not reader.bound:
+        return module
+    from .transform import BindParams
+
+    return BindParams("main", reader.bound)(module)
+
+
+def _tvm() -> tuple[Any, Any]:
+    try:
+        import tvm
+        from tvm import relax
+    except ImportError as error:
+        raise UnsupportedError("modules of TVM need the package apache-tvm") from error
+    return tvm, relax
+
+
+def _global(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z_]\w*", name) else literal(name)
+
+
+def _constant_text(array: np.ndarray) -> str:
+    dims = ",".join(str(size) for size in array.shape)
+    values = ", ".join(literal(value) if array.dtype == bool else repr(value.item()) for value in array.ravel())
+    return f"{_dtypes.NAMES[_dtypes.number(array.dtype)]}[{dims}] = ({values.replace('True', '1').replace('False', '0')})"
+
+
+class _Reader:
+    """What the functions of a module share."""
+
+    def __init__(self, tvm: Any, relax: Any):
+        self.tvm, self.relax = tvm, relax
+        self._constants: list[Any] = []
+        self.written: list[np.ndarray] = []
+        self._numbers: dict[int, str] = {}
+        #: Arrays for parameters of ``main``, by name.
+        self.bound: dict[str, np.ndarray] = {}
+        self.constant_kinds = tuple({type(relax.const(1.0)), *(k for k in [getattr(relax, "Constant", None)] if k)})
+
+    def constant(self, expr: Any, bindable: bool) -> str:
+        for known, name in self._constants:
+            if known.same_as(expr) and (bindable or name.startswith("const")):
+                return name
+        value = expr.value if hasattr(expr, "value") else expr.data
+        array = np.asarray(value.numpy())
+        if bindable and array.size > _WRITTEN:
+            name = f"bound_constant_{len(self.bound)}"
+            self.bound[name] = array
+            shown = f"%{name}"
+        else:
+            shown = f"const#{len(self.written)}"
+            self.written.append(array)
+        self._constants.append((expr, shown))
+        return shown
+
+    def dim(self, expr: Any) -> str:
+        kind = type(expr).__name__
+        if isinstance(expr, int) or kind == "IntImm":
+            return str(int(expr))
+        if kind == "Var":
+            return re.sub(r"\W", "_", expr.name)
+        signs = {"Add": "+", "Sub": "-", "Mul": "*", "FloorDiv": "//"}
+        if kind in signs:
+            return f"({self.dim(expr.a)} {signs[kind]} {self.dim(expr.b)})"
+        if kind in ("Max", "Min"):
+            return f"{kind.lower()}({self.dim(expr.a)}, {self.dim(expr.b)})"
+        if kind == "Cast":
+            return self.dim(expr.value)
+        raise UnsupportedError(f"from_tvm: a size {expr}")
+
+    def dims(self, values: Any) -> str:
+        return ",".join(self.dim(value) for value in values)
+
+    def type(self, ty: Any) -> str:
+        kind = type(ty).__name__
+        if kind in ("TensorType", "TensorStructInfo"):
+            dtype = str(ty.dtype) if ty.dtype is not None else ""
+            name = _dtypes.NAMES[_dtypes.number(dtype)] if dtype not in ("", "void") else "?"
+            shape = ty.shape
+            if shape is not None and hasattr(shape, "values"):
+                return f"{name}[{self.dims(shape.values)}]"
+            return f"{name}[rank={ty.ndim}]" if ty.ndim is not None and ty.ndim >= 0 else f"{name}[...]"
+        if kind in ("TupleType", "TupleStructInfo"):
+            fields = ", ".join(self.type(field) for field in ty.fields)
+            return f"({fields}{',' if len(ty.fields) == 1 else ''})"
+        if kind in ("ShapeType", "ShapeStructInfo"):
+            return f"shape[{self.dims(ty.values)}]" if ty.values is not None else "shape"
+        if kind in ("FuncType", "FuncStructInfo") and ty.params is not None:
+            parameters = ", ".join(self.type(parameter) for parameter in ty.params)
+            return f"fn({parameters}) -> {self.type(ty.ret)}"
+        return "object"
+
+
+class _FunctionReader:
+    """One function as text."""
+
+    def __init__(self, reader: _Reader, function: Any, is_main: bool, indent: str = "  "):
+        self.reader, self.function, self.is_main, self.indent = reader, function, is_main, indent
+        self.names: dict[Any, str] = {}
+        self._taken: set[str] = set()
+
+    def define(self, var: Any) -> str:
+        hint = re.sub(r"\W", "_", var.name) or "v"
+        if not re.match(r"[A-Za-z_]", hint):
+            hint = "v" + hint
+        name, count = hint, 0
+        while name in self._taken:
+            count += 1
+            name = f"{hint}_{count}"
+        self._taken.add(name)
+        self.names[var] = f"%{name}"
+        return self.names[var]
+
+    def operand(self, expr: Any) -> str:
+        relax = self.reader.relax
+        if isinstance(expr, relax.Var):
+            return self.names[expr]
+        if isinstance(expr, self.reader.constant_kinds):
+            return self.reader.constant(expr, self.is_main)
+        kind = type(expr).__name__
+        if kind == "ShapeExpr":
+            return f"shape[{self.reader.dims(expr.values)}]"
+        if kind == "Tuple":
+            fields = ", ".join(self.operand(field) for field in expr.fields)
+            return f"({fields}{',' if len(expr.fields) == 1 else ''})"
+        if kind == "GlobalVar":
+            return f"@{_global(expr.name_hint)}"
+        if kind == "PrimValue":
+            return self.operand(expr.value)
+        if kind == "IntImm":
+            return str(int(expr.value))
+        if kind == "FloatImm":
+            return repr(float(expr.value))
+        if kind == "StringImm":
+            return literal(str(expr.value))
+        if kind == "DataTypeImm":
+            return _dtypes.NAMES[_dtypes.number(str(expr.value))]
+        raise UnsupportedError(f"from_tvm: an operand of kind {kind}")
+
+    def attribute(self, value: Any) -> str | None:
+        if value is None:
+            return None
+        if isinstance(value, (bool, str)):
+            return ("true" if value else "false") if isinstance(value, bool) else (literal(str(value)) if value else None)
+        if isinstance(value, (int, float)):
+            return literal(value)
+        kind = type(value).__name__
+        if kind in ("IntImm", "FloatImm"):
+            return literal(int(value) if kind == "IntImm" else float(value.value))
+        if kind in ("dtype", "DataType", "PrimType"):
+            name = str(getattr(value, "dtype", value))
+            return None if name in ("", "void") else _dtypes.NAMES[_dtypes.number(name)]
+        if hasattr(value, "__iter__"):
+            entries = [self.attribute(entry) for entry in value]
+            return None if None in entries else f"[{', '.join(entry for entry in entries if entry)}]"
+        raise UnsupportedError(f"from_tvm: an attribute of kind {kind}")
+
+    def attributes(self, op: str, attrs: Any) -> str:
+        if attrs is None:
+            return ""
+        entries = []
+        for field in type(attrs).__tvm_ffi_type_info__.fields:
+            value = getattr(attrs, field.name)
+            if field.name in _DROPPED.get(op, ()):
+                continue
+            if isinstance(value, str):
+                value = _VALUES.get((op, field.name), {}).get(str(value), value)
+            text = self.attribute(value)
+            if text is not None:
+                entries.append(f"{field.name}={text}")
+        return f" {{{', '.join(entries)}}}" if entries else ""
+
+    def call(self, call: Any) -> str:
+        relax = self.reader.relax
+        arguments = ", ".join(self.operand(argument) for argument in call.args)
+        if isinstance(call.op, relax.GlobalVar):
+            return f"@{_global(call.op.name_hint)}({arguments})"
+        if isinstance(call.op, relax.Var):
+            return f"{self.names[call.op]}({arguments})"
+        if isinstance(call.op, relax.ExternFunc):
+            return f"extern {literal(str(call.op.global_symbol))}({arguments})"
+        name = call.op.name.removeprefix("relax.")
+        if name in ("call_tir", "call_dps_packed", "call_pure_packed", "call_inplace_packed", "call_tir_inplace"):
+            callee = call.args[0]
+            given = call.args[1:] if name in ("call_pure_packed", "call_inplace_packed") else call.args[1].fields
+            called = str(callee.global_symbol) if isinstance(callee, relax.ExternFunc) else callee.name_hint
+            return f"extern {literal(called)}({', '.join(self.operand(argument) for argument in given)})"
+        return f"{name}({arguments}){self.attributes(name, call.attrs)}"
+
+    def expression(self, expr: Any, indent: str) -> str:
+        kind = type(expr).__name__
+        if kind == "Call":
+            return self.call(expr)
+        if kind == "TupleGetItem":
+            tuple_value = expr.tuple_value
+            return f"{self.operand(tuple_value)}.{int(expr.index)}"
+        if kind == "Function":
+            return "fn" + _FunctionReader(self.reader, expr, False, indent + "  ").text()
+        if kind == "If":
+            then, other = (self.branch(body, indent) for body in (expr.true_branch, expr.false_branch))
+            return f"if {self.operand(expr.cond)} {then} else {other}"
+        return self.operand(expr)
+
+    def branch(self, body: Any, indent: str) -> str:
+        lines = ["{", *self.blocks(body, indent + "  "), f"{indent}  yield {self.operand(self.result(body))}", f"{indent}}}"]
+        return "\n".join(lines)
+
+    @staticmethod
+    def result(body: Any) -> Any:
+        return body.body if type(body).__name__ == "SeqExpr" else body
+
+    def blocks(self, body: Any, indent: str) -> list[str]:
+        relax = self.reader.relax
+        lines: list[str] = []
+        for block in body.blocks if type(body).__name__ == "SeqExpr" else ():
+            is_dataflow = isinstance(block, relax.DataflowBlock)
+            lines.append(f"{indent}{'dataflow' if is_dataflow else 'block'} {{")
+            outputs = []
+            for binding in block.bindings:
+                if type(binding).__name__ == "MatchCast":
+                    right = f"match_cast({self.operand(binding.value)}, {self.reader.type(_type_of(binding))})"
+                else:
+                    right = self.expression(binding.value, indent + "  ")
+                name = self.define(binding.var)
+                lines.append(f"{indent}  {name}: {self.reader.type(_type_of(binding.var))} = {right}")
+                if not isinstance(binding.var, relax.DataflowVar):
+                    outputs.append(name)
+            if is_dataflow and outputs:
+                lines.append(f"{indent}  output {', '.join(outputs)}")
+            lines.append(f"{indent}}}")
+        return lines
+
+    def text(self) -> str:
+        function = self.function
+        parameters = [f"{self.define(param)}: {self.reader.type(_type_of(param))}" for param in function.params]
+        lines = [*self.blocks(function.body, self.indent), f"{self.indent}return {self.operand(self.result(function.body))}"]
+        if self.is_main:
+            for name, array in self.reader.bound.items():
+                dims = ",".join(str(size) for size in array.shape)
+                parameters.append(f"%{name}: {_dtypes.NAMES[_dtypes.number(array.dtype)]}[{dims}]")
+        marks = []
+        for key, value in (function.attrs.items() if function.attrs else ()):
+            if str(key) == "global_symbol" and self.is_main:
+                continue
+            text = "true" if str(key) == "Primitive" else self.attribute(value) if _is_plain(value) else None
+            if text is not None:
+                marks.append(f"{key if re.fullmatch(r'[A-Za-z_][A-Za-z_0-9]*', str(key)) else literal(str(key))}={text}")
+        head = f"({', '.join(parameters)}){' {' + ', '.join(marks) + '}' if marks else ''} {{"
+        return "\n".join([head, *lines, self.indent[2:] + "}"])
+
+
+def _type_of(value: Any) -> Any:
+    return value.ty if hasattr(value, "ty") else value.struct_info
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, (bool, int, float, str)) or type(value).__name__ in ("IntImm", "FloatImm")
+
+
+# ------------------------------------------------------------------------------------------------------------- back
+
+
+def to_tvm(module: Module) -> Any:
+    """The module as an ``IRModule`` of Relax: functions of operators that Relax has, by the same names."""
+    tvm, relax = _tvm()
+    writer = _Writer(tvm, relax)
+    for name in module.functions:
+        writer.globals[name] = relax.GlobalVar(name)
+    result = {}
+    for name, function in module.functions.items():
+        attributes = {key: value for key, value in function.attributes.items() if not key.startswith("tenon.")}
+        if not {"Composite", "Primitive"} & set(attributes):
+            attributes.setdefault("global_symbol", name)
+        result[writer.globals[name]] = writer.function(function.graph, attributes)
+    return relax.transform.Normalize()(tvm.IRModule(result))
+
+
+class _Writer:
+    def __init__(self, tvm: Any, relax: Any):
+        self.tvm, self.relax = tvm, relax
+        self.globals: dict[str, Any] = {}
+        self._symbols: dict[str, Any] = {}
+
+    # Types.
+
+    def dims(self, source: str) -> list[Any]:
+        return [self.dim(part) for part in _split(source)]
+
+    def dim(self, source: str) -> Any:
+        for name in re.findall(r"[A-Za-z_]\w*", source):
+            if name not in ("max", "min"):
+                self._symbols.setdefault(name, self.tvm.tirx.Var(name, "int64"))
+        scope = {**self._symbols, "max": self.tvm.tirx.max, "min": self.tvm.tirx.min}
+        if not re.fullmatch(r"[\w\s+\-*/(),]*", source):
+            raise UnsupportedError(f"to_tvm: a size {source}")
+        value = eval(source, {"__builtins__": {}}, scope)  # noqa: S307 (sizes that the library printed)
+        return value if not isinstance(value, int) else self.tvm.tirx.IntImm("int64", value)
+
+    def type(self, source: str) -> Any:
+        relax = self.relax
+        source = source.strip()
+        if source.startswith("("):
+            return relax.TupleType([self.type(part) for part in _split(source[1:-1]) if part])
+        if source == "object":
+            return relax.AnyType() if hasattr(relax, "AnyType") else relax.ObjectStructInfo()
+        if source.startswith("shape"):
+            return relax.ShapeType(self.dims(source[6:-1])) if "[" in source else relax.ShapeType(ndim=-1)
+        name, _, rest = source.partition("[")
+        dtype = "" if name == "?" else str(np.dtype(_dtypes.to_numpy(_dtypes.number(name))))
+        rest = rest[:-1]
+        if rest == "...":
+            return relax.TensorType(dtype=dtype or None)
+        if rest.startswith("rank="):
+            return relax.TensorType(dtype=dtype or None, ndim=int(rest[5:]))
+        return relax.TensorType(self.dims(rest), dtype)
+
+    # Functions.
+
+    def function(self, graph: Graph, attributes: dict[str, Any]) -> Any:
+        relax = self.relax
+        outer, self._symbols = self._symbols, {}
+        values: dict[int, Any] = {}
+        parameters = []
+        for parameter in graph.parameters:
+            values[parameter._id] = relax.Var(parameter.name or f"p{parameter._id}", self.type(parameter.type))
+            parameters.append(values[parameter._id])
+        bindings = []
+        for expr in graph.bindings:
+            made = self.expression(expr, values)
+            var = relax.Var(expr.name or f"v{expr._id}", None if expr.kind == "function" else self.type(expr.type))
+            values[expr._id] = var
+            bindings.append(relax.VarBinding(var, made))
+        results = [self.operand(expr, values) for expr in graph.results]
+        body = results[0] if len(results) == 1 else relax.Tuple(results)
+        blocks = [relax.BindingBlock(bindings)] if bindings else []
+        types = [self.type(expr.type) for expr in graph.results]
+        returned = types[0] if len(types) == 1 else relax.TupleType(types)
+        made = relax.Function(parameters, relax.SeqExpr(blocks, body), returned)
+        for key, value in attributes.items():
+            made = made.with_attr(key, value)
+        self._symbols = outer
+        return made
+
+    def operand(self, expr: Expr, values: dict[int, Any]) -> Any:
+        relax = self.relax
+        if expr._id in values:
+            return values[expr._id]
+        if expr.kind == "constant":
+            return relax.const(expr.data)
+        if expr.kind == "tuple":
+            return relax.Tuple([self.operand(field, values) for field in expr.args])
+        source = expr.text
+        if source.startswith("shape"):
+            return relax.ShapeExpr(self.dims(source[6:-1]))
+        if source.startswith("@"):
+            return self.globals[source[1:]]
+        if source.startswith('"'):
+            return relax.StringImm(source[1:-1])
+        if re.fullmatch(r"-?\d+", source):
+            return self.tvm.tirx.IntImm("int64", int(source))
+        try:
+            return self.tvm.tirx.FloatImm("float64", float(source))
+        except ValueError:
+            return relax.DataTypeImm(str(np.dtype(_dtypes.to_numpy(_dtypes.number(source)))))
+
+    def expression(self, expr: Expr, values: dict[int, Any]) -> Any:
+        relax = self.relax
+        kind = expr.kind
+        if kind == "call":
+            return self.call(expr, [self.operand(argument, values) for argument in expr.args])
+        if kind == "function_call":
+            return relax.Call(self.globals[expr.op], [self.operand(argument, values) for argument in expr.args])
+        if kind == "external_call":
+            return relax.Call(
+                relax.ExternFunc(expr.op), [self.operand(argument, values) for argument in expr.args], None,
+                [self.type(expr.type)])
+        if kind == "local_call":
+            callee = next(values[e._id] for e in expr._graph.bindings if e.kind == "function" and e.name == expr.op)
+            return relax.Call(callee, [self.operand(argument, values) for argument in expr.args])
+        if kind == "tuple":
+            return relax.Tuple([self.operand(field, values) for field in expr.args])
+        if kind == "tuple_get_item":
+            return relax.TupleGetItem(self.operand(expr.args[0], values), expr.index)
+        if kind == "alias":
+            return self.operand(expr.args[0], values)
+        if kind == "function":
+            inner = expr.callee
+            return self.function(inner, inner.attributes)
+        raise UnsupportedError(f"to_tvm: {kind} %{expr.name}")
+
+    def call(self, expr: Expr, arguments: list[Any]) -> Any:
+        import inspect
+
+        function: Any = self.relax.op
+        for part in expr.op.split("."):
+            function = getattr(function, part, None)
+            if function is None:
+                raise UnsupportedError(f"to_tvm: Relax has no operator '{expr.op}'")
+        attributes = dict(expr.attrs)
+        if expr.op == "split":
+            indices = attributes.pop("indices", None)
+            sections = attributes.pop("sections", None)
+            attributes["indices_or_sections"] = sections if indices is None else indices
+        known = inspect.signature(function).parameters
+        for name in list(attributes):
+            if name not in known:
+                del attributes[name]
+            elif isinstance(attributes[name], _dtypes.ElementType) or isinstance(attributes[name], (np.dtype, type)):
+                attributes[name] = str(np.dtype(_dtypes.to_numpy(_dtypes.number(attributes[name]))))
+        return function(*arguments, **attributes)
+
+
+def _split(source: str) -> list[str]:
+    """Parts between the commas that stand in no brackets."""
+    parts, depth, start = [], 0, 0
+    for index, letter in enumerate(source):
+        depth += letter in "([{"
+        depth -= letter in ")]}"
+        if letter == "," and depth == 0:
+            parts.append(source[start:index].strip())
+            start = index + 1
+    parts.append(source[start:].strip())
+    return [part for part in parts if part]
