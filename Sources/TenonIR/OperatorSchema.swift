@@ -89,7 +89,7 @@ public struct OperatorSchema: Sendable {
     /// Attributes that say how the operator sees its operands. Passes and kernels know the operator without them.
     public var viewAttributes: [String] = []
     /// Other names for attributes, by which they are given too.
-    public var aliases: [String: String] = [:]
+    public var aliases: [String: [String]] = [:]
 
     public typealias Expansion = @Sendable (inout OperatorExpander, Call) throws -> Operand?
 
@@ -145,10 +145,13 @@ public struct OperatorSchema: Sendable {
     public func respelled(_ given: Attributes) -> Attributes {
         guard !aliases.isEmpty else { return given }
         var result = given
-        for (alias, name) in aliases {
-            guard let value = given[alias], given[name] == nil else { continue }
+        for (alias, names) in aliases {
             // An attribute of two kinds has a name for each here.
-            if let kind = attributes.first(where: { $0.name == name })?.kind, kind != value.kind { continue }
+            guard let value = given[alias],
+                let name = names.first(where: { name in
+                    given[name] == nil && attributes.contains { $0.name == name && $0.kind == value.kind }
+                })
+            else { continue }
             result[alias] = nil
             result[name] = value
         }

@@ -12,7 +12,8 @@ def run(op, *inputs, **attributes):
     arrays, operands = [], []
 
     def operand(value):
-        if isinstance(value, np.ndarray):
+        if isinstance(value, (np.ndarray, np.generic)):
+            value = np.asarray(value)
             arrays.append(value)
             return b.parameter(f"p{len(arrays)}", value.shape, value.dtype)
         if isinstance(value, list):

@@ -3,7 +3,7 @@ enum RegroupingOperators {
     static let schemas: [OperatorSchema] = written.map { schema in
         guard schema.name == "split" else { return schema }
         var split = schema
-        split.aliases = ["indices_or_sections": "sections"]
+        split.aliases = ["indices_or_sections": ["sections", "indices"]]
         return split
     }
 
