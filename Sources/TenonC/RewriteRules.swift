@@ -24,13 +24,14 @@ private struct HostRewriter: ModulePass {
         if context.isDisabled(rule: name) { return module }
         var result = module
         var changed = false
+        let effects = Effects(module)
         for (functionName, function) in module.functions
         where (only ?? functionName) == functionName && !function.isPrimitive && function.composite == nil && function.codegen == nil {
             do {
                 let rewritten = try rewritten(function)
                 if rewritten == function { continue }
                 changed = true
-                result[functionName] = rewritten
+                result[functionName] = rewritten.removingUnusedBindings(effects) ?? rewritten
             } catch let error as TenonError {
                 throw TenonError(
                     error.status, "rewrite: rule '\(name)' in @\(functionName): \(error)",

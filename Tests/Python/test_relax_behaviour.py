@@ -241,7 +241,7 @@ def test_convert_to_dataflow_keeps_effects_and_branches_between():
       return %g
     }""")
     text = str(T.ConvertToDataflow()(module))
-    assert text.count("dataflow {") == 3 and "%j" in text.split("dataflow {")[-1].split("}")[1]
+    assert text.count("dataflow {") == 3 and "%i" in text.split("dataflow {")[-1].split("}")[0]
     assert str(T.ConvertToDataflow(min_size=1)(module)).count("dataflow {") == 4
     assert T.ToNonDataflow()(T.ConvertToDataflow()(module)) == module
     with pytest.raises(tenon.TenonError):

@@ -19,7 +19,7 @@ public struct EliminateDeadCode: ModulePass {
 
 extension Function {
     /// Without the bindings that nothing needs; nil when all are needed. Calls of functions that may have effects are needed.
-    func removingUnusedBindings(_ effects: Effects) -> Function? {
+    package func removingUnusedBindings(_ effects: Effects) -> Function? {
         var isNeeded = [Bool](repeating: false, count: values.count)
         var removed = 0
         // Backwards: users come after what they use.
@@ -54,7 +54,7 @@ extension Function {
 }
 
 /// Which functions of a module may do more than compute: those that call, however deep, something the library does not know.
-struct Effects {
+package struct Effects {
     private var functions: Set<String> = []
     /// Nothing is known of the module: every call of one of its functions counts.
     private let isUnknown: Bool
@@ -63,7 +63,7 @@ struct Effects {
 
     private init() { isUnknown = true }
 
-    init(_ module: Module) {
+    package init(_ module: Module) {
         isUnknown = false
         var callers: [String: [String]] = [:]
         var queue: [String] = []
