@@ -26,7 +26,9 @@ private struct HostRewriter: ModulePass {
         var changed = false
         let effects = Effects(module)
         for (functionName, function) in module.functions
-        where (only ?? functionName) == functionName && !function.isPrimitive && function.composite == nil && function.codegen == nil {
+        where (only ?? functionName) == functionName && !function.isPrimitive && function.composite == nil
+            && function.codegen == nil
+        {
             do {
                 let rewritten = try rewritten(function)
                 if rewritten == function { continue }

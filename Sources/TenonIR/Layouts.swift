@@ -29,7 +29,8 @@ public enum DimensionOrder {
 extension CallSite {
     /// The axes that bring input or output into the canonical order; nil when it is in it.
     func axes(_ attribute: String, or other: String? = nil, canonical: String) throws -> [Int64]? {
-        guard let order = attributes.string(attribute) ?? other.flatMap({ attributes.string($0) }), order != canonical else {
+        guard let order = attributes.string(attribute) ?? other.flatMap({ attributes.string($0) }), order != canonical
+        else {
             return nil
         }
         guard let axes = DimensionOrder.axes(from: order, to: canonical) else {
@@ -42,7 +43,9 @@ extension CallSite {
     func reordered(_ axes: [Int: [Int64]], without names: [String]) -> CallSite {
         var types = types
         for (index, order) in axes where types.indices.contains(index) {
-            guard case .tensor(let type) = types[index], let shape = type.shape, shape.count == order.count else { continue }
+            guard case .tensor(let type) = types[index], let shape = type.shape, shape.count == order.count else {
+                continue
+            }
             types[index] = .tensor(TensorType(type.dtype, order.map { shape[Int($0)] }))
         }
         var attributes = attributes
@@ -117,9 +120,12 @@ struct LayoutView: Sendable {
         if let wanted {
             for input in inputs {
                 let given = try expander.shaped(arguments[input.index], op).dtype
-                guard wanted.byteCount > given.byteCount, wanted.isFloatingPoint || !given.isFloatingPoint else { continue }
+                guard wanted.byteCount > given.byteCount, wanted.isFloatingPoint || !given.isFloatingPoint else {
+                    continue
+                }
                 let computing: DataType = wanted.isFloatingPoint ? wanted : .float64
-                arguments[input.index] = try expander.call("astype", [arguments[input.index]], ["dtype": .dtype(computing)])
+                arguments[input.index] = try expander.call(
+                    "astype", [arguments[input.index]], ["dtype": .dtype(computing)])
             }
         }
         var result = try expander.call(op, arguments, attributes)

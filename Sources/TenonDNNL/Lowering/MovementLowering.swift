@@ -8,7 +8,9 @@ enum MovementLowering {
             (
                 "permute_dims",
                 { op, graph in
-                    channelMove(op.attributes, rank: graph[op.outputs[0]].dims.count).map { .transposition(toSecond: $0) }
+                    channelMove(op.attributes, rank: graph[op.outputs[0]].dims.count).map {
+                        .transposition(toSecond: $0)
+                    }
                 }
             ))
         for name in views { rules.append((name, { op, graph in view(op, graph) })) }

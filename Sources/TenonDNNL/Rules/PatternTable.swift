@@ -12,7 +12,8 @@ public enum DNNLPatternTable {
     static func rules(longestChain: Int) throws -> [FusionPattern] {
         let rules =
             // While the layers beside it are still to be seen.
-            try [StandaloneRules.transposition()] + ConvolutionRules.rules(longestChain) + LinearRules.rules(longestChain) + PoolingRules.rules()
+            try [StandaloneRules.transposition()] + ConvolutionRules.rules(longestChain)
+            + LinearRules.rules(longestChain) + PoolingRules.rules()
             + StandaloneRules.rules() + ElementwiseRules.rules(longestChain)
         return rules.map(BackendSupport.asking)
     }

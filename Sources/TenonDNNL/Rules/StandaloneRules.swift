@@ -69,7 +69,9 @@ enum StandaloneRules {
                 else { return Refusal(.attribute, found: "another permutation", expected: "channels moved") }
                 if followsLayer(call.arguments.first, candidate.table) { return nil }
                 for user in candidate.users(of: candidate.root) {
-                    guard let next = candidate.table.call(.bound(user)), case .op(let op) = next.callee else { continue }
+                    guard let next = candidate.table.call(.bound(user)), case .op(let op) = next.callee else {
+                        continue
+                    }
                     if layers.contains(op.name) { return nil }
                 }
                 return Refusal(.checkRefused, found: "no layer beside it", expected: "a layer on images")
@@ -84,13 +86,15 @@ enum StandaloneRules {
             ]
         })
 
-    private static let steps = Set(PostOperations.unaryNames + ["add", "multiply", "subtract", "divide", "maximum", "minimum"])
+    private static let steps = Set(
+        PostOperations.unaryNames + ["add", "multiply", "subtract", "divide", "maximum", "minimum"])
 
     /// Whether a layer on images computes the operand, with what is appended to it.
     private static func followsLayer(_ operand: Operand?, _ table: BindingTable) -> Bool {
         var current = operand
         for _ in 0..<PostOperations.longest {
-            guard let operand = current, let call = table.call(table.unwrap(operand)), case .op(let op) = call.callee else {
+            guard let operand = current, let call = table.call(table.unwrap(operand)), case .op(let op) = call.callee
+            else {
                 return false
             }
             if layers.contains(op.name) { return true }

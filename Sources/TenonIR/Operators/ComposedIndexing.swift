@@ -2,10 +2,13 @@
 enum ComposedIndexingOperators {
     static let schemas: [OperatorSchema] = [
         OperatorSchema(
-            "index_tensor", "Elements or slices of data at the positions that several tensors, broadcast, give for its first dimensions.",
+            "index_tensor",
+            "Elements or slices of data at the positions that several tensors, broadcast, give for its first dimensions.",
             inputs: [.init("data"), .init("indices", .tuple)],
             expansion: { expander, call in
-                let (data, stacked) = (call.arguments[0], try stacked(&expander, call.arguments[1], of: call.arguments[0]))
+                let (data, stacked) = (
+                    call.arguments[0], try stacked(&expander, call.arguments[1], of: call.arguments[0])
+                )
                 return try expander.call("gather_nd", [data, stacked])
             }
         ) { site in
@@ -19,7 +22,8 @@ enum ComposedIndexingOperators {
         },
         OperatorSchema(
             "index_put", "data with values put, or added with accumulate, at the positions that several tensors give.",
-            inputs: [.init("data"), .init("indices", .tuple), .init("values")], attributes: [.defaulted("accumulate", false)],
+            inputs: [.init("data"), .init("indices", .tuple), .init("values")],
+            attributes: [.defaulted("accumulate", false)],
             expansion: { expander, call in
                 let data = call.arguments[0]
                 let shape = try expander.shaped(data, "index_put").shape
@@ -33,14 +37,18 @@ enum ComposedIndexingOperators {
             }
         ) { site in
             let (data, indices) = (try site.tensor(0), try site.tensors(1))
-            if let rank = data.rank, indices.count > rank { throw site.inputError(1, expects: "at most \(rank) tensors") }
+            if let rank = data.rank, indices.count > rank {
+                throw site.inputError(1, expects: "at most \(rank) tensors")
+            }
             _ = try broadcast(indices, site)
             _ = try site.sameDType(0, 2)
             return .tensor(data)
         },
         OperatorSchema(
             "slice_scatter", "data with src put at begin, begin + strides, … below end of axis.",
-            inputs: [.init("data"), .init("src"), .init("start", .scalar), .init("end", .scalar), .init("step", .scalar)],
+            inputs: [
+                .init("data"), .init("src"), .init("start", .scalar), .init("end", .scalar), .init("step", .scalar),
+            ],
             attributes: [.defaulted("axis", 0)], expansion: sliceScatter
         ) { site in
             _ = try site.sameDType(0, 1)
@@ -55,7 +63,8 @@ enum ComposedIndexingOperators {
                 let sum = try expander.call("negative", [try expander.call("sum", [product])])
                 guard shape.count > 1 else { return sum }
                 guard let batch = shape[0].value else {
-                    throw TenonError(.unsupported, "nn.cross_entropy_with_logits: expects a known batch, found \(shape[0])")
+                    throw TenonError(
+                        .unsupported, "nn.cross_entropy_with_logits: expects a known batch, found \(shape[0])")
                 }
                 return try expander.call("divide", [sum, try expander.scalar(Double(batch), dtype)])
             }
@@ -63,10 +72,12 @@ enum ComposedIndexingOperators {
             .tensor(TensorType(try site.sameDType(0, 1), [Dim]()))
         },
         OperatorSchema(
-            "nn.nll_loss", "-weights[target] · predictions[target] of each target that is not ignore_index, their mean or sum.",
+            "nn.nll_loss",
+            "-weights[target] · predictions[target] of each target that is not ignore_index, their mean or sum.",
             inputs: [.init("predictions"), .init("targets"), .init("weights", optional: true)],
             attributes: [
-                .defaulted("reduction", "mean", allowed: ["none", "mean", "sum"]), .defaulted("ignore_index", .int(-100)),
+                .defaulted("reduction", "mean", allowed: ["none", "mean", "sum"]),
+                .defaulted("ignore_index", .int(-100)),
             ], expansion: likelihood
         ) { site in
             let (predictions, targets) = (try site.tensor(0), try site.tensor(1))
@@ -76,8 +87,12 @@ enum ComposedIndexingOperators {
             return .tensor(type)
         },
         OperatorSchema(
-            "hamming_window", "alpha - beta · cos(2πi / n) for i below window_size; n is that or, not periodic, one less.",
-            inputs: [.init("window_size", .scalar), .init("periodic", .scalar), .init("alpha", .scalar), .init("beta", .scalar)],
+            "hamming_window",
+            "alpha - beta · cos(2πi / n) for i below window_size; n is that or, not periodic, one less.",
+            inputs: [
+                .init("window_size", .scalar), .init("periodic", .scalar), .init("alpha", .scalar),
+                .init("beta", .scalar),
+            ],
             attributes: [.defaulted("dtype", .dtype(.float32))], expansion: window
         ) { site in
             guard let size = number(site.arguments.first) else { throw site.inputError(0, expects: "a known number") }
@@ -90,12 +105,17 @@ enum ComposedIndexingOperators {
             expansion: affineGrid
         ) { site in
             let data = try site.tensor(0, rank: 3)
-            guard let size = site.dims(1), let shape = data.shape else { return .tensor(TensorType(dtype: data.dtype, rank: 4)) }
-            guard size.count == 2, size.allSatisfy({ ($0.value ?? 1) > 0 }) else { throw site.inputError(1, expects: "2 sizes from 1") }
+            guard let size = site.dims(1), let shape = data.shape else {
+                return .tensor(TensorType(dtype: data.dtype, rank: 4))
+            }
+            guard size.count == 2, size.allSatisfy({ ($0.value ?? 1) > 0 }) else {
+                throw site.inputError(1, expects: "2 sizes from 1")
+            }
             return .tensor(TensorType(data.dtype, [shape[0], 2] + size))
         },
         OperatorSchema(
-            "multinomial_from_uniform", "For each row of prob the first index whose running sum exceeds a uniform sample.",
+            "multinomial_from_uniform",
+            "For each row of prob the first index whose running sum exceeds a uniform sample.",
             inputs: [.init("prob"), .init("uniform_sample"), .init("sample_indices")],
             attributes: [.defaulted("dtype", .dtype(.int64))],
             expansion: { expander, call in
@@ -103,7 +123,8 @@ enum ComposedIndexingOperators {
                 let picked = try expander.call("take", [call.arguments[0], rows], ["axis": 0])
                 let sums = try expander.call("cumsum", [picked], ["axis": 1])
                 let below = try expander.call("less_equal", [sums, call.arguments[1]])
-                let counted = try expander.call("astype", [below], ["dtype": call.attributes["dtype"] ?? .dtype(.int64)])
+                let counted = try expander.call(
+                    "astype", [below], ["dtype": call.attributes["dtype"] ?? .dtype(.int64)])
                 return try expander.call("sum", [counted], ["axis": .ints([1]), "keepdims": true])
             }
         ) { site in
@@ -116,7 +137,8 @@ enum ComposedIndexingOperators {
             "wrap_param", "data in another element type.", inputs: [.init("data")],
             attributes: [.defaulted("dtype", .dtype(.float32))],
             expansion: { expander, call in
-                try expander.call("astype", [call.arguments[0]], ["dtype": call.attributes["dtype"] ?? .dtype(.float32)])
+                try expander.call(
+                    "astype", [call.arguments[0]], ["dtype": call.attributes["dtype"] ?? .dtype(.float32)])
             }
         ) { site in
             var type = try site.tensor(0)
@@ -137,7 +159,9 @@ enum ComposedIndexingOperators {
     private static func broadcast(_ tensors: [TensorType], _ site: CallSite) throws -> [Dim]? {
         var dims: [Dim] = []
         for tensor in tensors {
-            if let dtype = tensor.dtype, !dtype.isInteger { throw site.inputError(1, .invalidType, expects: "tensors of integers") }
+            if let dtype = tensor.dtype, !dtype.isInteger {
+                throw site.inputError(1, .invalidType, expects: "tensors of integers")
+            }
             guard let shape = tensor.shape else { return nil }
             guard let joined = Broadcast.shape(dims, shape) else {
                 throw site.inputError(1, expects: "tensors that broadcast")
@@ -155,14 +179,18 @@ enum ComposedIndexingOperators {
             throw TenonError(.invalidArgument, "index_tensor: input 'indices' expects one tensor at least")
         }
         var fields: [Operand] = []
-        if case .tuple(let inline) = tuple { fields = inline } else {
+        if case .tuple(let inline) = tuple {
+            fields = inline
+        } else {
             for index in types.indices { fields.append(try expander.item(tuple, index)) }
         }
         var dims: [Dim] = []
         for field in fields { dims = Broadcast.shape(dims, try expander.shaped(field, "index_tensor").shape) ?? dims }
         for index in fields.indices {
             let (dtype, shape) = try expander.shaped(fields[index], "index_tensor")
-            if dtype != .int64 { fields[index] = try expander.call("astype", [fields[index]], ["dtype": .dtype(.int64)]) }
+            if dtype != .int64 {
+                fields[index] = try expander.call("astype", [fields[index]], ["dtype": .dtype(.int64)])
+            }
             if shape != dims { fields[index] = try expander.call("broadcast_to", [fields[index], .shape(dims)]) }
         }
         return try expander.call("stack", [.tuple(fields)], ["axis": -1])
@@ -172,7 +200,8 @@ enum ComposedIndexingOperators {
         let (data, source) = (call.arguments[0], call.arguments[1])
         let shape = try expander.shaped(data, "slice_scatter").shape
         let numbers = call.arguments.dropFirst(2).map { number($0) }
-        guard let axis = call.attributes.int("axis"), let start = numbers[0], let end = numbers[1], let step = numbers[2],
+        guard let axis = call.attributes.int("axis"), let start = numbers[0], let end = numbers[1],
+            let step = numbers[2],
             axis >= -Int64(shape.count), axis < Int64(shape.count), step >= 1
         else {
             throw TenonError(.unsupported, "slice_scatter: expects a known axis, start and end, and a step from 1")
@@ -226,7 +255,8 @@ enum ComposedIndexingOperators {
 
     private static func window(_ expander: inout OperatorExpander, _ call: Call) throws -> Operand? {
         let numbers = call.arguments.map { number($0) }
-        guard numbers.count == 4, let size = numbers[0], let periodic = numbers[1], let alpha = numbers[2], let beta = numbers[3],
+        guard numbers.count == 4, let size = numbers[0], let periodic = numbers[1], let alpha = numbers[2],
+            let beta = numbers[3],
             let dtype = call.attributes.dtype("dtype")
         else { throw TenonError(.unsupported, "hamming_window: expects known numbers") }
         let count = periodic != 0 ? size : size - 1
@@ -238,7 +268,8 @@ enum ComposedIndexingOperators {
 
     private static func affineGrid(_ expander: inout OperatorExpander, _ call: Call) throws -> Operand? {
         let (dtype, shape) = try expander.shaped(call.arguments[0], "image.affine_grid")
-        guard case .shape(let given) = expander.type(of: call.arguments[1]), let given, given.count == 2, let height = given[0].value,
+        guard case .shape(let given) = expander.type(of: call.arguments[1]), let given, given.count == 2,
+            let height = given[0].value,
             let width = given[1].value, height > 0, width > 0, height <= 1 << 15, width <= 1 << 15
         else { throw TenonError(.unsupported, "image.affine_grid: expects a known size") }
         let aligned = call.attributes.bool("align_corners") ?? true

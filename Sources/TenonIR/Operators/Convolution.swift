@@ -15,16 +15,19 @@ enum ConvolutionOperators {
                 output: ("out_layout", DimensionOrder.data(spatial)), hasDType: true)
         }
         return [
-            view(DimensionOrder.kernel(spatial)).applied(to: OperatorSchema(
-                "nn.conv\(spatial)d",
-                "\(spatial)-D convolution (cross-correlation) of [n, c, spatial…] with weight [o, c/groups, kernel…].",
-                inputs: [.init("data"), .init("weight")], attributes: window,
-                infer: { try convolution($0, spatial: spatial) })),
-            view(DimensionOrder.transposedKernel(spatial)).applied(to: OperatorSchema(
-                "nn.conv\(spatial)d_transpose",
-                "Gradient of the \(spatial)-D convolution by its data: [n, c, spatial…] with weight [c, o/groups, kernel…].",
-                inputs: [.init("data"), .init("weight")], attributes: window + [.spread("output_padding", zeros, spatial)],
-                infer: { try transposed($0, spatial: spatial) })),
+            view(DimensionOrder.kernel(spatial)).applied(
+                to: OperatorSchema(
+                    "nn.conv\(spatial)d",
+                    "\(spatial)-D convolution (cross-correlation) of [n, c, spatial…] with weight [o, c/groups, kernel…].",
+                    inputs: [.init("data"), .init("weight")], attributes: window,
+                    infer: { try convolution($0, spatial: spatial) })),
+            view(DimensionOrder.transposedKernel(spatial)).applied(
+                to: OperatorSchema(
+                    "nn.conv\(spatial)d_transpose",
+                    "Gradient of the \(spatial)-D convolution by its data: [n, c, spatial…] with weight [c, o/groups, kernel…].",
+                    inputs: [.init("data"), .init("weight")],
+                    attributes: window + [.spread("output_padding", zeros, spatial)],
+                    infer: { try transposed($0, spatial: spatial) })),
         ]
     }
 

@@ -22,7 +22,9 @@ enum Einsum {
         }
         var sizes: [Int: Dim] = [:]
         for (tensor, labels) in zip(tensors, equation.operands) {
-            guard let shape = tensor.shape else { return .tensor(TensorType(dtype: dtype, rank: equation.result.count)) }
+            guard let shape = tensor.shape else {
+                return .tensor(TensorType(dtype: dtype, rank: equation.result.count))
+            }
             for (dim, label) in zip(shape, labels) {
                 guard let known = sizes[label], known != 1 || !Equation.isBroadcast(label) else {
                     sizes[label] = dim
@@ -59,7 +61,8 @@ enum Einsum {
             let sides = bare.split(separator: ">", omittingEmptySubsequences: false)
             let hasResult = sides.count == 2
             guard sides.count <= 2, !hasResult || sides[0].last == "-" else { throw error("operands->result") }
-            let terms = (hasResult ? sides[0].dropLast() : sides[0]).split(separator: ",", omittingEmptySubsequences: false)
+            let terms = (hasResult ? sides[0].dropLast() : sides[0]).split(
+                separator: ",", omittingEmptySubsequences: false)
             guard terms.count == ranks.count else { throw error("\(ranks.count) operands") }
             for (term, rank) in zip(terms, ranks) {
                 operands.append(try Self.labels(String(term), rank: rank, error))
@@ -73,7 +76,9 @@ enum Einsum {
                 result = try Self.labels(term, rank: count + (term.contains(".") ? widest : 0), error)
             } else {
                 let all = operands.flatMap { $0 }
-                result = broadcast + Set(all).filter { label in all.filter { $0 == label }.count == 1 && !Self.isBroadcast(label) }
+                result =
+                    broadcast
+                    + Set(all).filter { label in all.filter { $0 == label }.count == 1 && !Self.isBroadcast(label) }
                     .sorted()
             }
             let known = Set(operands.flatMap { $0 })
@@ -85,7 +90,9 @@ enum Einsum {
         private static func labels(_ term: String, rank: Int?, _ error: (String) -> TenonError) throws -> [Int] {
             var labels: [Int] = []
             let letters = term.filter { $0 != "." }
-            guard letters.allSatisfy({ $0.isLetter && $0.isASCII }) else { throw error("letters, commas, '...' and '->'") }
+            guard letters.allSatisfy({ $0.isLetter && $0.isASCII }) else {
+                throw error("letters, commas, '...' and '->'")
+            }
             let dots = term.count - letters.count
             guard dots == 0 || dots == 3 && term.contains("...") else { throw error("'...' at most once in a term") }
             if dots == 0, let rank, rank != letters.count { throw error("\(rank) letters in '\(term)'") }
@@ -115,7 +122,9 @@ enum Einsum {
     private static func expand(_ expander: inout OperatorExpander, _ call: Call) throws -> Operand? {
         guard let tuple = call.arguments.first, case .tuple(let types) = expander.type(of: tuple) else { return nil }
         var fields: [Operand] = []
-        if case .tuple(let inline) = tuple { fields = inline } else {
+        if case .tuple(let inline) = tuple {
+            fields = inline
+        } else {
             for index in types.indices { fields.append(try expander.item(tuple, index)) }
         }
         let equation = try Equation(
@@ -141,7 +150,9 @@ enum Einsum {
         while let (first, second) = repeated(term.labels) {
             let shape = try expander.shaped(term.operand, "einsum").shape
             guard let size = shape[first].value, shape[second].value == size, size < 1 << 24 else {
-                throw TenonError(.unsupported, "einsum: a diagonal expects one known size, found \(shape[first]) and \(shape[second])")
+                throw TenonError(
+                    .unsupported,
+                    "einsum: a diagonal expects one known size, found \(shape[first]) and \(shape[second])")
             }
             let rest = term.labels.indices.filter { $0 != first && $0 != second }
             let axes = (rest + [first, second]).map { Int64($0) }
@@ -204,7 +215,9 @@ enum Einsum {
         func size(_ dims: ArraySlice<Dim>) throws -> Dim {
             var total: Dim = 1
             for dim in dims {
-                guard let next = Dim.multiplying(total, dim) else { throw TenonError(.invalidShape, "einsum: a dimension overflows") }
+                guard let next = Dim.multiplying(total, dim) else {
+                    throw TenonError(.invalidShape, "einsum: a dimension overflows")
+                }
                 total = next
             }
             return total

@@ -2,28 +2,31 @@
 enum ImageOperators {
     static let schemas: [OperatorSchema] = [1, 2, 3].map { spatial in
         LayoutView(inputs: [(0, "layout", DimensionOrder.data(spatial))], output: (nil, DimensionOrder.data(spatial)))
-            .applied(to: OperatorSchema(
-            "image.resize\(spatial)d",
-            """
-            data sampled at size positions per spatial axis. A position comes from coordinate_transformation_mode with \
-            scales, or output over input size where scales is left out; roi (all starts, all ends) serves tf_crop_and_resize.
-            """,
-            inputs: [.init("data"), .init("size", .shape)],
-            attributes: [
-                .optional("scales", .floats), .optional("roi", .floats),
-                .defaulted("method", "linear", allowed: ["nearest_neighbor", "linear", "cubic"]),
-                .defaulted(
-                    "coordinate_transformation_mode", "half_pixel",
-                    allowed: [
-                        "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric",
-                        "tf_half_pixel_for_nn", "tf_crop_and_resize",
-                    ]),
-                .defaulted(
-                    "rounding_method", "round_prefer_floor",
-                    allowed: ["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"]),
-                .defaulted("cubic_alpha", -0.75), .defaulted("cubic_exclude", false), .defaulted("antialias", false),
-                .defaulted("extrapolation_value", 0.0),
-            ], infer: { try resize($0, spatial: spatial) }))
+            .applied(
+                to: OperatorSchema(
+                    "image.resize\(spatial)d",
+                    """
+                    data sampled at size positions per spatial axis. A position comes from coordinate_transformation_mode with \
+                    scales, or output over input size where scales is left out; roi (all starts, all ends) serves tf_crop_and_resize.
+                    """,
+                    inputs: [.init("data"), .init("size", .shape)],
+                    attributes: [
+                        .optional("scales", .floats), .optional("roi", .floats),
+                        .defaulted("method", "linear", allowed: ["nearest_neighbor", "linear", "cubic"]),
+                        .defaulted(
+                            "coordinate_transformation_mode", "half_pixel",
+                            allowed: [
+                                "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners",
+                                "asymmetric",
+                                "tf_half_pixel_for_nn", "tf_crop_and_resize",
+                            ]),
+                        .defaulted(
+                            "rounding_method", "round_prefer_floor",
+                            allowed: ["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"]),
+                        .defaulted("cubic_alpha", -0.75), .defaulted("cubic_exclude", false),
+                        .defaulted("antialias", false),
+                        .defaulted("extrapolation_value", 0.0),
+                    ], infer: { try resize($0, spatial: spatial) }))
     }
 
     private static func resize(_ site: CallSite, spatial: Int) throws -> ValueType {

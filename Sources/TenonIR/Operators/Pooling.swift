@@ -13,9 +13,10 @@ enum PoolingOperators {
             .defaulted("ceil_mode", false),
         ]
         return [
-            view.applied(to: OperatorSchema(
-                "nn.max_pool\(spatial)d", "Largest value of each window; padding never wins.",
-                inputs: [.init("data")], attributes: window, infer: { try pool($0, spatial: spatial) })),
+            view.applied(
+                to: OperatorSchema(
+                    "nn.max_pool\(spatial)d", "Largest value of each window; padding never wins.",
+                    inputs: [.init("data")], attributes: window, infer: { try pool($0, spatial: spatial) })),
             OperatorSchema(
                 "nn.max_pool\(spatial)d_with_indices",
                 """
@@ -29,23 +30,26 @@ enum PoolingOperators {
                 places.dtype = .int64
                 return .tuple([values, .tensor(places)])
             },
-            view.applied(to: OperatorSchema(
-                "nn.avg_pool\(spatial)d",
-                "Mean of each window; padding counts as zeros with count_include_pad, else it does not count.",
-                inputs: [.init("data")], attributes: window + [.defaulted("count_include_pad", false)],
-                infer: { try pool($0, spatial: spatial) })),
-            view.applied(to: OperatorSchema(
-                "nn.adaptive_avg_pool\(spatial)d",
-                "Mean over windows that divide each spatial axis into output_size parts; 1 is global pooling.",
-                inputs: [.init("data")],
-                attributes: [.spread("output_size", .ints([Int64](repeating: 1, count: spatial)), spatial)],
-                infer: { try adaptive($0, spatial: spatial) })),
-            view.applied(to: OperatorSchema(
-                "nn.adaptive_max_pool\(spatial)d",
-                "Largest value of windows that divide each spatial axis into output_size parts; 1 is global pooling.",
-                inputs: [.init("data")],
-                attributes: [.spread("output_size", .ints([Int64](repeating: 1, count: spatial)), spatial)],
-                infer: { try adaptive($0, spatial: spatial) })),
+            view.applied(
+                to: OperatorSchema(
+                    "nn.avg_pool\(spatial)d",
+                    "Mean of each window; padding counts as zeros with count_include_pad, else it does not count.",
+                    inputs: [.init("data")], attributes: window + [.defaulted("count_include_pad", false)],
+                    infer: { try pool($0, spatial: spatial) })),
+            view.applied(
+                to: OperatorSchema(
+                    "nn.adaptive_avg_pool\(spatial)d",
+                    "Mean over windows that divide each spatial axis into output_size parts; 1 is global pooling.",
+                    inputs: [.init("data")],
+                    attributes: [.spread("output_size", .ints([Int64](repeating: 1, count: spatial)), spatial)],
+                    infer: { try adaptive($0, spatial: spatial) })),
+            view.applied(
+                to: OperatorSchema(
+                    "nn.adaptive_max_pool\(spatial)d",
+                    "Largest value of windows that divide each spatial axis into output_size parts; 1 is global pooling.",
+                    inputs: [.init("data")],
+                    attributes: [.spread("output_size", .ints([Int64](repeating: 1, count: spatial)), spatial)],
+                    infer: { try adaptive($0, spatial: spatial) })),
         ]
     }
 

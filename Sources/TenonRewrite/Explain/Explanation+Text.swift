@@ -22,7 +22,8 @@ extension Explanation {
                 text += miss.fusedBy.isEmpty ? "\n" : " (fused by \(miss.fusedBy))\n"
             }
             for place in outside where place.function == function {
-                text += "  hint    \(place.calls) call\(place.calls == 1 ? " stands" : "s stand") in no dataflow block, "
+                text +=
+                    "  hint    \(place.calls) call\(place.calls == 1 ? " stands" : "s stand") in no dataflow block, "
                 text += "where rules do not look: apply ConvertToDataflow\n"
             }
         }

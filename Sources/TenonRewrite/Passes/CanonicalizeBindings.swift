@@ -14,7 +14,9 @@ public struct CanonicalizeBindings: SubstitutingPass {
         var result = module
         for (name, function) in module.functions {
             let simpler = Walk.rewritten(function)
-            if let changed = (simpler ?? function).withScopedValues(showing: false) ?? simpler { result[name] = changed }
+            if let changed = (simpler ?? function).withScopedValues(showing: false) ?? simpler {
+                result[name] = changed
+            }
         }
         return result
     }

@@ -74,7 +74,8 @@ public struct MoveTransposes: BindingPass {
     ]
 
     private static let unary = SinkDataMovement.unary.union([
-        "astype", "ceil", "floor", "sign", "sin", "cos", "rsqrt", "erf", "nn.selu", "nn.celu", "nn.gelu_tanh", "nn.thresholded_relu",
+        "astype", "ceil", "floor", "sign", "sin", "cos", "rsqrt", "erf", "nn.selu", "nn.celu", "nn.gelu_tanh",
+        "nn.thresholded_relu",
         "nn.softsign",
     ])
 
@@ -136,7 +137,8 @@ private struct Mover {
     private func permutation(
         _ operand: Operand, _ transformer: BindingTransformer
     ) -> (source: Operand, axes: [Int64], type: TensorType)? {
-        guard let (_, id, inner) = transformer.call(operand), id.name == "permute_dims", let source = inner.arguments.first,
+        guard let (_, id, inner) = transformer.call(operand), id.name == "permute_dims",
+            let source = inner.arguments.first,
             let type = transformer.type(of: source).asTensor, let rank = type.rank, type.shape != nil, rank > 0
         else { return nil }
         return (source, Self.axes(inner.attributes, rank), type)
@@ -159,7 +161,8 @@ private struct Mover {
 
     /// Two permutations are one; one that moves sizes of 1 only is a reshape.
     mutating func joined(_ transformer: inout BindingTransformer) throws -> Operand? {
-        guard let source = call.arguments.first, let type = transformer.type(of: source).asTensor, let shape = type.shape
+        guard let source = call.arguments.first, let type = transformer.type(of: source).asTensor,
+            let shape = type.shape
         else { return nil }
         let axes = Self.axes(call.attributes, shape.count)
         guard axes.allSatisfy({ $0 >= 0 && $0 < Int64(shape.count) }) else { return nil }
@@ -235,7 +238,9 @@ private struct Mover {
             fields = bound
         default: return nil
         }
-        guard let axes = leading(fields, transformer, state), let axis = axis(call.attributes, axes.count) else { return nil }
+        guard let axes = leading(fields, transformer, state), let axis = axis(call.attributes, axes.count) else {
+            return nil
+        }
         for index in fields.indices {
             guard let found = permutation(fields[index], transformer), found.axes == axes else { return nil }
             fields[index] = found.source
@@ -295,7 +300,8 @@ private struct Mover {
         if call.attributes.bool("keepdims") == true { return try permuted(result, axes, &transformer) }
         // What is left, in the order in which it was permuted.
         let left = (0..<rank).filter { !inner.contains($0) }
-        let order = axes.filter { !inner.contains($0) }.compactMap { axis in left.firstIndex(of: axis).map { Int64($0) } }
+        let order = axes.filter { !inner.contains($0) }.compactMap { axis in left.firstIndex(of: axis).map { Int64($0) }
+        }
         guard order.count == left.count else { return nil }
         return try permuted(result, order, &transformer)
     }

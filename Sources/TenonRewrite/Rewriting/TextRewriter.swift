@@ -134,7 +134,8 @@ public struct TextRewriter: ModulePass {
             guard wanted.mayEqual(found) else {
                 throw TenonError(
                     .invalidType,
-                    "'before' and 'after' must have the same signature: result \(index) expects \(wanted), found \(found)")
+                    "'before' and 'after' must have the same signature: result \(index) expects \(wanted), found \(found)"
+                )
             }
         }
         try after.forEachBinding { binding in

@@ -65,7 +65,8 @@ public struct InlinePrivateFunctions: ModulePass {
                     }
                     for var binding in block.bindings {
                         if case .conditional(let condition, let then, let other) = binding.expression {
-                            binding.expression = .conditional(condition, then: try expand(then), else: try expand(other))
+                            binding.expression = .conditional(
+                                condition, then: try expand(then), else: try expand(other))
                         }
                         guard case .call(let call) = binding.expression, case .function(let name) = call.callee,
                             mayInline(name), let callee = module[name], callee.parameters.count == call.arguments.count
@@ -86,10 +87,12 @@ public struct InlinePrivateFunctions: ModulePass {
                         let copy = try copier.copy(copier.body)
                         target = copier.target
                         for inner in copy.blocks {
-                            let isPure = inner.isDataflow || inner.bindings.allSatisfy { isPlain($0.expression, target) }
+                            let isPure =
+                                inner.isDataflow || inner.bindings.allSatisfy { isPlain($0.expression, target) }
                             append(Block(isDataflow: block.isDataflow && isPure, bindings: inner.bindings))
                         }
-                        append(Block(isDataflow: block.isDataflow, bindings: [Binding(binding.id, .operand(copy.result))]))
+                        append(
+                            Block(isDataflow: block.isDataflow, bindings: [Binding(binding.id, .operand(copy.result))]))
                     }
                     blocks += pieces.filter { !$0.bindings.isEmpty }
                 }

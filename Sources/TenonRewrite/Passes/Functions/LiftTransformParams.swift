@@ -32,7 +32,8 @@ public struct LiftTransformParams: ConfigurablePass {
             guard count >= 0, count <= function.parameters.count else {
                 throw TenonError(
                     .invalidArgument,
-                    "LiftTransformParams: @\(name): num_input expects 0 to \(function.parameters.count), found \(count)")
+                    "LiftTransformParams: @\(name): num_input expects 0 to \(function.parameters.count), found \(count)"
+                )
             }
             let (rest, transform) = Self.split(function, Int(count), effects)
             result[name] = rest

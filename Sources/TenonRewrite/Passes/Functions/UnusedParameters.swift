@@ -38,9 +38,13 @@ public struct RemoveUnusedParameters: ModulePass {
         function.body.forEachValue { isUsed[$0.int] = true }
         var symbols: [String] = []
         for (index, info) in function.values.enumerated()
-        where isUsed[index] || !function.parameters.contains(ValueID(index)) { info.type.collectSymbols(into: &symbols) }
+        where isUsed[index] || !function.parameters.contains(ValueID(index)) {
+            info.type.collectSymbols(into: &symbols)
+        }
         _ = function.mapExpressions { expression in
-            expression.forEachOperand { if case .shape(let dims) = $0 { ValueType.shape(dims).collectSymbols(into: &symbols) } }
+            expression.forEachOperand {
+                if case .shape(let dims) = $0 { ValueType.shape(dims).collectSymbols(into: &symbols) }
+            }
             return expression
         }
         var missing = Set(symbols)
