@@ -70,7 +70,10 @@ let package = Package(
         .systemLibrary(name: "CTenon", path: "include"),
         .target(
             name: "TenonC",
-            dependencies: ["CMemory", "CParallel", "CTenon", "TenonIR", "TenonRewrite", "TenonRuntime", "TenonDNNL", "TenonONNX"],
+            dependencies: [
+                "CKernels", "CMemory", "CParallel", "CTenon", "TenonIR", "TenonRewrite", "TenonRuntime", "TenonDNNL",
+                "TenonONNX",
+            ],
             exclude: ["tenon.map"], linkerSettings: libraryFlags),
         .testTarget(name: "TenonIRTests", dependencies: ["TenonIR"]),
         .testTarget(name: "TenonRuntimeTests", dependencies: ["TenonRuntime"]),

@@ -33,7 +33,17 @@
  *     defaults. Fields are added at the end only.
  *   - Threads: an executable and a cancel token may be used by any number of threads at once; any other handle by one
  *     thread at a time. Functions without a handle may be called from any thread.
- *   - The library never ends the process and never prints.
+ *   - The library never prints (see tenon_set_log), and does not end the process: where memory that a model or a host asks for is
+ *     not to be had the call fails with TENON_ERROR_OUT_OF_MEMORY. Small objects then come from a reserve of 4 MiB, and the
+ *     call ends with that status at its next check; only when the reserve is spent is the process ended.
+ *   - Every call computes under round to nearest with exceptions masked, and leaves the floating-point environment as it was.
+ *   - Stack: tenon_run needs at most 64 KiB, other calls at most 1 MiB, callbacks not counted.
+ *   - Files: a model and its external data are read, /proc/cpuinfo and the cgroup's CPU quota, and with tuning a cache in
+ *     $XDG_CACHE_HOME/tenon or ~/.cache/tenon, the only file that is written besides what tenon_module_save_onnx is given.
+ *     Environment: TENON_MAX_CPU_ISA ("base", "avx2", "avx512") lowers the instructions that are used; XDG_CACHE_HOME and
+ *     HOME; those of oneDNN and OpenMP.
+ *
+ * docs/c-api.md numbers what is promised, with the test that holds it.
  *
  * Versions: until 1.0 the soname number (libtenon.so.0) and TENON_ABI_VERSION change with any break; from 1.0 on one
  * major version is one ABI. Everything here is there since 0.1.
@@ -194,6 +204,23 @@ void tenon_tensor_init(tenon_tensor *tensor, uint32_t struct_size);
 
 /* Gives back text that a function of this library transferred. */
 void tenon_string_release(char *text);
+
+/* ------------------------------------------------------------------------------------------------------------ log -- */
+
+typedef enum tenon_log_level {
+    TENON_LOG_DEBUG = 1,
+    TENON_LOG_INFORMATION = 2,
+    TENON_LOG_WARNING = 3,
+    TENON_LOG_ERROR = 4
+} tenon_log_level;
+
+/* Told of what no status says: fewer threads than asked for, a region that its backend refused. `message` is one line, valid
+ * during the call. Any thread, several at once; must not call the library. */
+typedef void (*tenon_log_function)(uint32_t level, const char *message, void *user_data);
+
+/* From now on messages of `level` (of tenon_log_level) and above go to `function`; NULL, as at first, for nobody. The library
+ * prints nothing in any case. A message under way may still reach the function that was there before. */
+tenon_status tenon_set_log(tenon_log_function function, void *user_data, uint32_t level) TENON_CHECKED;
 
 /* -------------------------------------------------------------------------------------------------- cancel tokens -- */
 
@@ -1223,9 +1250,11 @@ typedef struct tenon_memory {
     uint64_t scratch;
     /* Packed weights and arenas held now. */
     uint64_t in_use;
+    /* The most that was held at once so far: packed weights, arenas, and the values of what is interpreted. */
+    uint64_t peak;
 } tenon_memory;
 
-#define TENON_MEMORY_INIT {sizeof(tenon_memory), 0, 0, 0, 0, 0, 0}
+#define TENON_MEMORY_INIT {sizeof(tenon_memory), 0, 0, 0, 0, 0, 0, 0}
 void tenon_memory_init(tenon_memory *memory, uint32_t struct_size);
 
 /* Fills in `memory`, whose struct_size the caller has set. Known before the first run when all shapes are fixed. */

@@ -3,6 +3,8 @@
 // Library, engine, stream and thread count.
 #include "internal.h"
 
+#include <strings.h>
+
 int32_t tdnnl_version(void) {
     const dnnl_version_t *version = dnnl_version();
     return version ? version->major * 10000 + version->minor * 100 + version->patch : 0;
@@ -43,8 +45,21 @@ int tdnnl_set_threads(int32_t count) {
     return TDNNL_OK;
 }
 
+// What TENON_MAX_CPU_ISA allows; too late when the host has used oneDNN before, which then does what it does for the host.
+static void limit_isa(void) {
+    const char *text = getenv("TENON_MAX_CPU_ISA");
+    if (!text) return;
+    if (!strcasecmp(text, "base") || !strcasecmp(text, "sse41"))
+        (void)dnnl_set_max_cpu_isa(dnnl_cpu_isa_sse41);
+    else if (!strcasecmp(text, "avx"))
+        (void)dnnl_set_max_cpu_isa(dnnl_cpu_isa_avx);
+    else if (!strcasecmp(text, "avx2"))
+        (void)dnnl_set_max_cpu_isa(dnnl_cpu_isa_avx2);
+}
+
 int tdnnl_engine_create(tdnnl_engine **engine) {
     if (!engine) return TDNNL_INVALID_ARGUMENTS;
+    limit_isa();
     dnnl_engine_t native = NULL;
     int status = tdnnl_guarded_engine_create(&native, dnnl_cpu, 0);
     *engine = status == TDNNL_OK ? (tdnnl_engine *)native : NULL;

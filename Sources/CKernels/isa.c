@@ -13,10 +13,25 @@ static int allowed(void) {
         {"sse41", TKERNEL_ISA_BASE},     {"base", TKERNEL_ISA_BASE},          {"avx", TKERNEL_ISA_BASE},
         {"avx2", TKERNEL_ISA_AVX2},      {"avx512", TKERNEL_ISA_AVX512},      {"avx512_core", TKERNEL_ISA_AVX512},
     };
-    const char *text = getenv("TENON_MAX_CPU_ISA");
-    for (unsigned i = 0; text && i < sizeof names / sizeof *names; i++)
-        if (strcasecmp(text, names[i].name) == 0) return names[i].level;
-    return TKERNEL_ISA_AVX512;
+    // oneDNN's own variables hold for kernels of ours as well.
+    static const char *const variables[] = {"TENON_MAX_CPU_ISA", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"};
+    int level = TKERNEL_ISA_AVX512;
+    for (unsigned v = 0; v < sizeof variables / sizeof *variables; v++) {
+        const char *text = getenv(variables[v]);
+        for (unsigned i = 0; text && i < sizeof names / sizeof *names; i++)
+            if (strcasecmp(text, names[i].name) == 0 && names[i].level < level) level = names[i].level;
+    }
+    return level;
+}
+
+int tkernel_cpu_is_supported(void) {
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("ssse3") && __builtin_cpu_supports("sse4.1") && __builtin_cpu_supports("sse4.2")
+        && __builtin_cpu_supports("popcnt");
+#else
+    return 1;
+#endif
 }
 
 static int present(void) {

@@ -146,7 +146,9 @@ public func tenon_executable_get_memory(
         result.arena = UInt64(clamping: statement.arena)
         result.scratch = UInt64(clamping: statement.scratch)
         result.in_use = UInt64(clamping: statement.inUse)
-        try Sized.write(result, to: memory, "tenon_memory")
+        result.peak = UInt64(clamping: statement.peak)
+        try Sized.write(
+            result, to: memory, "tenon_memory", first: MemoryLayout<tenon_memory>.offset(of: \.peak))
     }
 }
 

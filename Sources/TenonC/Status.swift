@@ -1,3 +1,4 @@
+import CKernels
 import CMemory
 import CParallel
 import CTenon
@@ -13,6 +14,9 @@ func withStatus(_ body: () throws -> Void) -> tenon_status {
     let float = tenon_parallel_enter_float(0)
     defer { tenon_parallel_leave_float(float) }
     do {
+        guard isProcessorSupported else {
+            throw TenonError(.unsupported, "the processor has no x86-64-v2 (SSE4.2), which the library needs")
+        }
         try body()
         return TENON_OK
     } catch let error as TenonError {
@@ -23,6 +27,8 @@ func withStatus(_ body: () throws -> Void) -> tenon_status {
         return TENON_ERROR_INTERNAL
     }
 }
+
+private let isProcessorSupported = tkernel_cpu_is_supported() != 0
 
 /// Work under way asks whether memory has run short, and ends then.
 private let isListeningToMemory: Bool = {

@@ -22,6 +22,8 @@ int main(void)
     FIELD(tenon_print_options, struct_size);
     FIELD(tenon_print_options, inline_elements);
     FIELD(tenon_print_options, with_data);
+    FIELD(tenon_print_options, timeout_nanoseconds);
+    FIELD(tenon_print_options, cancel);
     STRUCT(tenon_onnx_options);
     FIELD(tenon_onnx_options, struct_size);
     FIELD(tenon_onnx_options, max_rank);
@@ -40,11 +42,15 @@ int main(void)
     FIELD(tenon_onnx_options, input_count);
     FIELD(tenon_onnx_options, progress);
     FIELD(tenon_onnx_options, progress_data);
+    FIELD(tenon_onnx_options, timeout_nanoseconds);
+    FIELD(tenon_onnx_options, cancel);
     STRUCT(tenon_onnx_save_options);
     FIELD(tenon_onnx_save_options, struct_size);
     FIELD(tenon_onnx_save_options, external_data);
     FIELD(tenon_onnx_save_options, size_threshold);
     FIELD(tenon_onnx_save_options, location);
+    FIELD(tenon_onnx_save_options, timeout_nanoseconds);
+    FIELD(tenon_onnx_save_options, cancel);
     STRUCT(tenon_pass_options);
     FIELD(tenon_pass_options, struct_size);
     FIELD(tenon_pass_options, optimization_level);
@@ -63,6 +69,8 @@ int main(void)
     FIELD(tenon_pass_options, entry_functions);
     FIELD(tenon_pass_options, entry_function_count);
     FIELD(tenon_pass_options, arguments);
+    FIELD(tenon_pass_options, timeout_nanoseconds);
+    FIELD(tenon_pass_options, cancel);
     STRUCT(tenon_executable_options);
     FIELD(tenon_executable_options, struct_size);
     FIELD(tenon_executable_options, flags);
@@ -78,6 +86,8 @@ int main(void)
     FIELD(tenon_executable_options, backend_count);
     FIELD(tenon_executable_options, numerics);
     FIELD(tenon_executable_options, reserved);
+    FIELD(tenon_executable_options, timeout_nanoseconds);
+    FIELD(tenon_executable_options, cancel);
     STRUCT(tenon_port);
     FIELD(tenon_port, struct_size);
     FIELD(tenon_port, dtype);
@@ -112,6 +122,7 @@ int main(void)
     FIELD(tenon_memory, arena);
     FIELD(tenon_memory, scratch);
     FIELD(tenon_memory, in_use);
+    FIELD(tenon_memory, peak);
     STRUCT(tenon_run_options);
     FIELD(tenon_run_options, struct_size);
     FIELD(tenon_run_options, flags);
@@ -202,6 +213,11 @@ int main(void)
     NUMBER(TENON_NO_VALUE);
     NUMBER(TENON_COMPILE_REPRODUCIBLE);
     NUMBER(TENON_COMPILE_REFERENCE);
+    NUMBER(TENON_LOG_DEBUG);
+    NUMBER(TENON_LOG_INFORMATION);
+    NUMBER(TENON_LOG_WARNING);
+    NUMBER(TENON_LOG_ERROR);
+    NUMBER(TENON_COMPILE_FLUSH_DENORMALS);
     NUMBER(TENON_NUMERICS_DEFAULT);
     NUMBER(TENON_NUMERICS_STRICT);
     NUMBER(TENON_NUMERICS_FAST);

@@ -289,6 +289,39 @@ static void test_convolution_winograd(void **state) {
 }
 
 // Weights packed here and by oneDNN's reorder are the same, in every layout that its kernels choose over these shapes.
+// Sizes at which oneDNN divides by zero, loops over every position, or makes code that grows with the padding.
+static void test_sizes_that_only_an_attacker_writes(void **state) {
+    (void)state;
+    static const struct {
+        int64_t width, kernel, dilation, begin, stride;
+    } cases[] = {
+        {1 << 30, 3, 1, 1, 1}, {8, 3, 1, 1 << 20, 1}, {8, 3, 1 << 28, 1, 1}, {1 << 26, 3, 1, 0, 1 << 20}, {8, 1 << 20, 1, 0, 1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        tdnnl_md *src = NULL, *weights = NULL, *dst = NULL;
+        tdnnl_pd *pd = NULL;
+        assert_int_equal(tdnnl_md_create_any(&src, 4, DIMS(1, 1, 1, cases[i].width), TDNNL_F32), TDNNL_OK);
+        assert_int_equal(tdnnl_md_create_any(&weights, 4, DIMS(1, 1, 1, cases[i].kernel), TDNNL_F32), TDNNL_OK);
+        assert_int_equal(tdnnl_md_create_any(&dst, 4, DIMS(1, 1, 1, 8), TDNNL_F32), TDNNL_OK);
+        assert_int_equal(
+            tdnnl_convolution_create(
+                &pd, engine, TDNNL_CONVOLUTION_DIRECT, src, weights, NULL, dst, DIMS(1, cases[i].stride),
+                DIMS(1, cases[i].dilation), DIMS(0, cases[i].begin), DIMS(0, 0), NULL),
+            TDNNL_UNIMPLEMENTED);
+        assert_null(pd);
+        assert_int_equal(
+            tdnnl_pooling_create(
+                &pd, engine, TDNNL_POOLING_MAX, src, dst, DIMS(1, cases[i].stride), DIMS(1, cases[i].kernel),
+                DIMS(1, cases[i].dilation), DIMS(0, cases[i].begin), DIMS(0, 0), NULL),
+            TDNNL_UNIMPLEMENTED);
+        tdnnl_md_destroy(src);
+        tdnnl_md_destroy(weights);
+        tdnnl_md_destroy(dst);
+    }
+    tdnnl_md *md = NULL;
+    assert_int_equal(tdnnl_md_create_any(&md, 2, DIMS(1 << 20, 1 << 20), TDNNL_F32), TDNNL_UNIMPLEMENTED);
+}
+
 static void test_winograd_weights(void **state) {
     (void)state;
     const int64_t shapes[][3] = {{64, 64, 56}, {128, 64, 28}, {512, 512, 7}, {256, 256, 14}, {48, 16, 28}, {32, 128, 14},
@@ -434,6 +467,7 @@ int main(void) {
         cmocka_unit_test(test_layout_text),
         cmocka_unit_test(test_layout_queries),
         cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_sizes_that_only_an_attacker_writes),
         cmocka_unit_test(test_convolution_every_implementation),
         cmocka_unit_test(test_convolution_any),
         cmocka_unit_test(test_convolution_winograd),

@@ -1,8 +1,9 @@
 """Mutates valid ONNX models and runs what comes of it: every input ends in a result or an error, within limits and in time.
 
-usage: mutate.py SECONDS [--seed N] [--keep FOLDER] [--models FOLDER]
+usage: mutate.py SECONDS [--seed N] [--keep FOLDER] [--models FOLDER] [--small]
 
-Models are those of ONNX's own tests of operators and control flow, and what `--models` holds. Children do the work, each
+Models are the corpus of the fuzzers, ONNX's own tests of operators and control flow (not with `--small`), and what `--models`
+holds. Children do the work, each
 for some hundreds of models; what a child died of, or did not finish, is kept in FOLDER and makes the exit status 1.
 """
 
@@ -263,9 +264,11 @@ def child(models, seed, count, note, keep_bytes):
     os._exit(late)
 
 
-def corpus(folder):
+def corpus(folder, small):
     cache = pathlib.Path(os.environ.get("TMPDIR", "/tmp")) / f"tenon-models-{onnx.__version__}-{os.getuid()}.pickle"
-    if folder is None and cache.exists():
+    if small:
+        models = []
+    elif cache.exists():
         models = pickle.loads(cache.read_bytes())
     else:
         from onnx.backend.test.loader import load_model_tests
@@ -294,11 +297,12 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", default="build/fuzz")
     parser.add_argument("--models")
+    parser.add_argument("--small", action="store_true")
     parser.add_argument("--batch", type=int, default=200)
     options = parser.parse_args()
     keep = pathlib.Path(options.keep)
     keep.mkdir(parents=True, exist_ok=True)
-    models = corpus(options.models)
+    models = corpus(options.models, options.small)
     end = time.monotonic() + options.seconds
     seed, done, findings = options.seed, 0, 0
     note = keep / f"current-{os.getpid()}.onnx"

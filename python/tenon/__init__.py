@@ -20,6 +20,7 @@ from .errors import (
     NotFoundError, OutOfMemoryError, ParseError, TenonError, UnsupportedError,
 )
 from .executable import CancelToken, Executable, MemoryUse, Port, compile
+from .log import set_log
 from .module import Function, Module, describe, load, operators, passes
 from .profile import Profile, Step
 from ._tvm import from_tvm, to_tvm
@@ -32,7 +33,7 @@ __all__ = [
     "InvalidArgumentError", "InvalidGraphError", "InvalidModelError", "InvalidShapeError", "InvalidStateError",
     "InvalidTypeError", "LimitExceededError", "MemoryUse", "Module", "NotFoundError", "OutOfMemoryError",
     "ParseError", "Port", "Profile", "Shape", "Step", "TenonError", "UnsupportedError", "Value", "compile",
-    "describe", "from_tvm", "load", "operators", "passes", "to_tvm",
+    "describe", "from_tvm", "load", "operators", "passes", "set_log", "to_tvm",
 ]
 
 

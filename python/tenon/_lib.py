@@ -62,6 +62,9 @@ class OnnxSaveOptions(Structure):
     ]
 
 
+#: tenon_log_function
+LogFunction = CFUNCTYPE(None, c_uint32, c_char_p, c_void_p)
+
 #: Callbacks of a host. Text and handles arrive as addresses.
 ReleaseFunction = CFUNCTYPE(None, c_void_p)
 CheckFunction = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p)
@@ -97,6 +100,7 @@ BackendReleaseFunction = CFUNCTYPE(None, c_void_p, c_void_p)
 #: The callbacks by their names in the header.
 CALLBACKS: dict[str, Any] = {
     "tenon_progress_function": ProgressFunction,
+    "tenon_log_function": LogFunction,
     "tenon_release_function": ReleaseFunction,
     "tenon_check_function": CheckFunction,
     "tenon_attributes_function": AttributesFunction,
@@ -185,7 +189,7 @@ class Memory(Structure):
 
     _fields_ = [
         ("struct_size", c_uint32), ("reserved", c_uint32), ("packed_weights", c_uint64), ("constants", c_uint64),
-        ("arena", c_uint64), ("scratch", c_uint64), ("in_use", c_uint64),
+        ("arena", c_uint64), ("scratch", c_uint64), ("in_use", c_uint64), ("peak", c_uint64),
     ]
 
 
@@ -428,6 +432,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "tenon_comparison_get": (c_int, [_handle, c_size_t, POINTER(Difference)]),
     "tenon_comparison_release": (None, [_handle]),
     "tenon_cancel_token_create": (c_int, [_handle_out]),
+    "tenon_set_log": (c_int, [LogFunction, c_void_p, c_uint32]),
     "tenon_cancel_token_cancel": (None, [_handle]),
     "tenon_cancel_token_reset": (None, [_handle]),
     "tenon_cancel_token_release": (None, [_handle]),

@@ -52,6 +52,7 @@ class MemoryUse(NamedTuple):
     scratch: int
     #: Packed weights and arenas held now.
     in_use: int
+    peak: int
 
 
 class CancelToken(Handle):
@@ -303,7 +304,7 @@ class Executable(Handle):
         """What it needs; known before the first run when all shapes are fixed."""
         memory = Memory(struct_size=ctypes.sizeof(Memory))
         check(lib.tenon_executable_get_memory(self._handle, ctypes.byref(memory)))
-        return MemoryUse(memory.packed_weights, memory.constants, memory.arena, memory.scratch, memory.in_use)
+        return MemoryUse(memory.packed_weights, memory.constants, memory.arena, memory.scratch, memory.in_use, memory.peak)
 
     @property
     def digest(self) -> int:

@@ -17,6 +17,8 @@ typedef enum tkernel_isa_level { TKERNEL_ISA_BASE, TKERNEL_ISA_AVX2, TKERNEL_ISA
 
 // The best that this machine has and that the environment variable TENON_MAX_CPU_ISA (`base`, `avx2`, `avx512`), read once, allows.
 int tkernel_isa(void);
+// Whether the processor has what the library and oneDNN need at least: x86-64-v2.
+int tkernel_cpu_is_supported(void);
 
 // Functions of one number; NaN stays NaN in all of them.
 typedef enum tkernel_function {

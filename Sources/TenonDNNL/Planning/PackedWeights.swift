@@ -85,12 +85,12 @@ final class PackedWeights: Sendable {
     }
 
     private static func add(_ entry: Entry, _ key: Key, to table: inout Table) {
-            table.entries[key] = (table.entries[key] ?? []).filter(\.isAlive) + [entry]
-            guard table.entries.count > table.sweep else { return }
-            table.entries = table.entries.compactMapValues { entries in
-                let alive = entries.filter(\.isAlive)
-                return alive.isEmpty ? nil : alive
-            }
-            table.sweep = max(256, table.entries.count * 2)
+        table.entries[key] = (table.entries[key] ?? []).filter(\.isAlive) + [entry]
+        guard table.entries.count > table.sweep else { return }
+        table.entries = table.entries.compactMapValues { entries in
+            let alive = entries.filter(\.isAlive)
+            return alive.isEmpty ? nil : alive
+        }
+        table.sweep = max(256, table.entries.count * 2)
     }
 }

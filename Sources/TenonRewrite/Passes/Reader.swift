@@ -134,7 +134,8 @@ struct Reader {
         guard let (name, call) = call(operand), isSpent(operand) else { return nil }
         switch name {
         case "power":
-            guard call.arguments[0] == x, let exponent = number(call.arguments[1]), abs(exponent) <= Reader.exponentLimit,
+            guard call.arguments[0] == x, let exponent = number(call.arguments[1]),
+                abs(exponent) <= Reader.exponentLimit,
                 let whole = Int(exactly: exponent)
             else { return nil }
             return (1, whole)

@@ -36,6 +36,8 @@ public struct MemoryStatement: Sendable, Equatable {
     public var scratch = 0
     /// Packed weights and arenas that are held now.
     public var inUse = 0
+    /// The most that was held at once so far, values of what is interpreted included.
+    public var peak = 0
 }
 
 /// A module made ready to run. Immutable to its users; any number of threads may run it at once.
@@ -61,8 +63,15 @@ public final class Executable: Sendable {
             throw TenonError(.invalidArgument, "threads expects 1 to 1024, found \(options.threads)")
         }
         signature = try Signature(main)
+        let given = options
         var options = options
         options.threads = ThreadSupply.available(options.threads)
+        if options.threads < given.threads {
+            Log.write(
+                .warning,
+                "\(given.threads) threads were asked for, the system lets the process start \(options.threads): runs have these"
+            )
+        }
         // Plans that are made later, for other shapes, tell nobody.
         var kept = options
         kept.progress = nil
@@ -377,6 +386,7 @@ public final class Executable: Sendable {
         }
         programs?.add(to: &statement)
         statement.inUse = state.account.bytes
+        statement.peak = state.account.budget.peak
         return statement
     }
 

@@ -40,7 +40,9 @@ enum SuppressionEvaluation {
                 let order = (0..<count).filter { index in threshold.map { own[start + index] > $0 } ?? true }
                     .sorted { own[start + $0] == own[start + $1] ? $0 < $1 : own[start + $0] > own[start + $1] }
                 var kept: [Int] = []
-                for index in order {
+                for (turn, index) in order.enumerated() {
+                    // Each box is compared with all that are kept.
+                    if turn & 0x3f == 0 { try Work.check() }
                     if kept.count >= most { break }
                     if kept.contains(where: { all[$0].overlap(all[index]) > bound }) { continue }
                     kept.append(index)

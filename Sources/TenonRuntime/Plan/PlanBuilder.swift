@@ -369,6 +369,7 @@ struct PlanBuilder {
             // What the rules gave to a backend and the backend cannot do runs as if it had never been given. How long it takes
             // then is not asked, because the backend would be asked once more.
             isRefused = true
+            Log.write(.information, "region '\(name)' runs on the library's own kernels: \(error.message)")
             return try lower(function, arguments, composite: "", depth: scope.depth + 1)
         }
         compiled[key] = ready

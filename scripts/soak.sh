@@ -1,0 +1,34 @@
+#!/bin/bash
+# The long forms of tests that the gate runs short. usage: soak.sh PREFIX [PART...]
+# Parts: forks memory models fuzz.
+set -uo pipefail
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+prefix=$1
+shift
+parts=("$@")
+[ "${#parts[@]}" -gt 0 ] || parts=(forks memory models fuzz)
+cd "$root"
+work=build/soak
+mkdir -p "$work"
+export PKG_CONFIG_PATH=$prefix/lib/pkgconfig LD_LIBRARY_PATH=$prefix/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+status=0
+
+program() {
+    # shellcheck disable=SC2046
+    cc -std=c99 -D_POSIX_C_SOURCE=200809L -O1 -g -ITests/C "Tests/C/$1.c" -o "$work/$1" $(pkg-config --cflags --libs tenon) \
+        -lcmocka -lpthread -ldl -lm
+}
+run_forks() { program test_fork && "$work/test_fork" Tests/Fixtures 10000; }
+run_memory() { program test_out_of_memory && "$work/test_out_of_memory" Tests/Fixtures 1; }
+run_models() {
+    TENON_LIBRARY="$prefix/lib/libtenon.so" .venv/bin/python Tests/Fuzz/mutate.py "${SOAK_SECONDS:-7200}" --keep "$work" \
+        --seed "$(date +%s)"
+}
+run_fuzz() { scripts/fuzz.sh "${SOAK_SECONDS:-7200}"; }
+
+for part in "${parts[@]}"; do
+    echo "== $part"
+    "run_$part" || { status=1; echo "soak: $part FAILED" >&2; }
+done
+exit "$status"
