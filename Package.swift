@@ -18,7 +18,10 @@ let libraryFlags: [LinkerSetting] = [
         "-Xlinker", "-z", "-Xlinker", "nodelete", "-Xlinker", "-z", "-Xlinker", "defs", "-Xlinker", "--gc-sections",
         // The Swift runtime's memory comes through CMemory.
         "-Xlinker", "--wrap=swift_slowAlloc", "-Xlinker", "--wrap=swift_slowDealloc",
-        "-Xlinker", "--wrap=malloc_usable_size",
+        "-Xlinker", "--wrap=malloc", "-Xlinker", "--wrap=calloc", "-Xlinker", "--wrap=realloc",
+        "-Xlinker", "--wrap=posix_memalign", "-Xlinker", "--wrap=aligned_alloc", "-Xlinker", "--wrap=free",
+        "-Xlinker", "--wrap=malloc_usable_size", "-Xlinker", "--wrap=_Znwm", "-Xlinker", "--wrap=_Znam",
+        "-Xlinker", "--wrap=_ZdlPv", "-Xlinker", "--wrap=_ZdlPvm", "-Xlinker", "--wrap=_ZdaPv",
         // What FoundationEssentials, which swift-protobuf needs, is made of.
         "-l_FoundationCollections", "-l_FoundationCShims",
     ])

@@ -51,7 +51,8 @@ enum ConvolutionKernels {
                         product.run(
                             a: weights + group * geometry.outputs * geometry.depth, stepA: geometry.depth,
                             c: y + index * geometry.outputs * area, stepC: area,
-                            columns: block * 64..<min(block * 64 + 64, area), scratch: scratch + piece * elements
+                            columns: block * 64..<min(block * 64 + 64, area), scratch: scratch + piece * elements,
+                            limits: arguments.parallel.limits
                         ) { k, count, column, columns, target in
                             geometry.pack(source, k: k, count: count, position: column, columns: columns, target)
                         }

@@ -125,7 +125,7 @@ enum MatMulKernels {
                             a: a + offsets.a, stepA: geometry.depth,
                             c: c + index * geometry.rows * geometry.columns, stepC: geometry.columns,
                             columns: block * 64..<min(block * 64 + 64, geometry.columns),
-                            scratch: scratch + piece * elements
+                            scratch: scratch + piece * elements, limits: arguments.parallel.limits
                         ) { k, count, column, columns, target in
                             if geometry.isTransposed {
                                 pack(right + column * geometry.depth + k, 1, geometry.depth, count, columns, target)

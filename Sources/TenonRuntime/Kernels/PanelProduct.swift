@@ -1,3 +1,5 @@
+import TenonIR
+
 /// Matrix products C = A × B by blocks of columns. B is packed, block by block, into panels of eight columns, from whatever
 /// it is: a matrix, a transposed one, or the windows of a convolution.
 struct PanelProduct<S: Storage>: Sendable {
@@ -31,10 +33,11 @@ struct PanelProduct<S: Storage>: Sendable {
     /// `pack(k, count, column, columns, target)` writes B's rows k to k + count of up to eight columns as `target[row * 8 + lane]`.
     @inline(__always) func run(
         a: UnsafePointer<S>, stepA: Int, c: UnsafeMutablePointer<S>, stepC: Int, columns: Range<Int>,
-        scratch: UnsafeMutablePointer<Value>, pack: (Int, Int, Int, Int, UnsafeMutablePointer<Value>) -> Void
+        scratch: UnsafeMutablePointer<Value>, limits: WorkLimits?, pack: (Int, Int, Int, Int, UnsafeMutablePointer<Value>) -> Void
     ) {
         var k = 0
         repeat {
+            if let limits, limits.isOver { return }
             let count = min(depthBlock, depth - k)
             var panel = scratch
             var column = columns.lowerBound
@@ -43,7 +46,8 @@ struct PanelProduct<S: Storage>: Sendable {
                 panel += count * 8
                 column += 8
             }
-            multiply(a + k, stepA, c + columns.lowerBound, stepC, columns.count, count, scratch, accumulates: k > 0)
+            multiply(a + k, stepA, c + columns.lowerBound, stepC, columns.count, count, scratch, accumulates: k > 0,
+                limits)
             k += count
         } while k < depth
     }
@@ -51,11 +55,13 @@ struct PanelProduct<S: Storage>: Sendable {
     /// C = A × panels, or C += A × panels.
     private func multiply(
         _ a: UnsafePointer<S>, _ stepA: Int, _ c: UnsafeMutablePointer<S>, _ stepC: Int, _ columns: Int, _ count: Int,
-        _ panels: UnsafeMutablePointer<Value>, accumulates: Bool
+        _ panels: UnsafeMutablePointer<Value>, accumulates: Bool, _ limits: WorkLimits?
     ) {
         let converted = panels + depthBlock * PanelProduct.columnBlock
         var row = 0
         while row < rows {
+            // What is begun is left when the run is over: a matrix may have any number of rows.
+            if row & 0x3f == 0, let limits, limits.isOver { return }
             let height = min(4, rows - row)
             var from: UnsafePointer<Value>
             var step: Int
