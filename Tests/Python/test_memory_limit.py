@@ -42,8 +42,8 @@ def test_states_of_a_loop():
 
 
 @pytest.mark.parametrize("text", [
-    "nn.pad(%x, pad_width=[0, 2000000000])",
-    "nn.pad(%x, pad_width=[2000000000, 0], pad_mode=\"replicate\")",
+    "nn.pad(%x) {pad_width=[0, 2000000000]}",
+    "nn.pad(%x) {pad_width=[2000000000, 0], pad_mode=\"replicate\"}",
 ])
 def test_what_a_kernel_makes_for_itself(text):
     module = tenon.Module.parse(f"fn @main(%x: u8[4]) -> u8[2000000004] {{ %y: u8[2000000004] = {text}  return %y }}")

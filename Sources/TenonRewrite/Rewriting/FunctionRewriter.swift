@@ -38,7 +38,7 @@ struct FunctionRewriter {
             try withoutActuallyEscaping(onResult) { onResult in
                 var current = function
                 var rounds = 0
-                let sizeLimit = function.bindingCount * growthLimit + 10_000
+                let sizeLimit = function.bindingCount * growthLimit + 2_000
                 while let next = try round(current, onUnit, onResult) {
                     rounds += 1
                     guard rounds <= roundLimit else {

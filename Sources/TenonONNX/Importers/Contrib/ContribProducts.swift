@@ -44,8 +44,8 @@ enum ContribProducts {
             let (isTransposed, movesBatch) = (try node.bool(transpose, false), try node.bool(batch, false))
             guard isTransposed || movesBatch else { return x }
             let rank = try node.rank(index)
-            // A vector has nothing to transpose.
-            if rank == 1 { return x }
+            // A vector, or a number, has nothing to transpose.
+            guard rank >= 2 else { return x }
             var axes = (0..<Int64(rank)).map { $0 }
             if movesBatch {
                 guard rank >= 3 else {
