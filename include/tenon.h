@@ -35,7 +35,7 @@
  *     thread at a time. Functions without a handle may be called from any thread.
  *   - The library never prints (see tenon_set_log), and does not end the process: where memory that a model or a host asks for is
  *     not to be had the call fails with TENON_ERROR_OUT_OF_MEMORY. Small objects then come from a reserve of 4 MiB, and the
- *     call ends with that status at its next check; only when the reserve is spent is the process ended.
+ *     call ends with that status at its next check; only when the reserve is spent, or inside oneDNN, is the process ended.
  *   - Every call computes under round to nearest with exceptions masked, and leaves the floating-point environment as it was.
  *   - Stack: tenon_run needs at most 64 KiB, other calls at most 1 MiB, callbacks not counted.
  *   - Files: a model and its external data are read, /proc/cpuinfo and the cgroup's CPU quota, and with tuning a cache in

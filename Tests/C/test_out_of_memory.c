@@ -88,6 +88,10 @@ static void every_stage(int mode)
     /* What is made once in a process is there before. */
     assert_int_equal(work(-1, 0), TENON_OK);
     for (int stage = 0; stage < 4; stage++) {
+        /* oneDNN builds objects in memory that it does not look at: nothing is promised while it creates a primitive, nor
+         * when it has no memory at all. */
+        if (stage == 2 || (mode && stage == 3))
+            continue;
         int survived = 0;
         for (long n = 1; n < 1000000 && survived < 2; n += 1 + n * step / 100) {
             int status = 0;
