@@ -33,7 +33,8 @@ struct PanelProduct<S: Storage>: Sendable {
     /// `pack(k, count, column, columns, target)` writes B's rows k to k + count of up to eight columns as `target[row * 8 + lane]`.
     @inline(__always) func run(
         a: UnsafePointer<S>, stepA: Int, c: UnsafeMutablePointer<S>, stepC: Int, columns: Range<Int>,
-        scratch: UnsafeMutablePointer<Value>, limits: WorkLimits?, pack: (Int, Int, Int, Int, UnsafeMutablePointer<Value>) -> Void
+        scratch: UnsafeMutablePointer<Value>, limits: WorkLimits?,
+        pack: (Int, Int, Int, Int, UnsafeMutablePointer<Value>) -> Void
     ) {
         var k = 0
         repeat {
@@ -46,7 +47,8 @@ struct PanelProduct<S: Storage>: Sendable {
                 panel += count * 8
                 column += 8
             }
-            multiply(a + k, stepA, c + columns.lowerBound, stepC, columns.count, count, scratch, accumulates: k > 0,
+            multiply(
+                a + k, stepA, c + columns.lowerBound, stepC, columns.count, count, scratch, accumulates: k > 0,
                 limits)
             k += count
         } while k < depth
