@@ -141,7 +141,9 @@ int main(void)
     tenon_executable *reference = NULL, *executable = NULL;
     char *print = NULL;
     check(tenon_module_parse(text, sizeof text - 1, &module));
-    check(tenon_compile(module, NULL, &reference));
+    tenon_executable_options yardstick = TENON_EXECUTABLE_OPTIONS_INIT;
+    yardstick.flags = TENON_COMPILE_REFERENCE;
+    check(tenon_compile(module, &yardstick, &reference));
 
     tenon_fusion_rule rule = TENON_FUSION_RULE_INIT;
     rule.name = "mine.add_relu_scale";

@@ -108,7 +108,6 @@ int main(int argc, char **argv)
         return fail(argv[3], "has another number of entries than there are images");
 
     if (tenon_module_load_onnx(argv[1], NULL, &module) != TENON_OK
-        || tenon_module_optimize(module, NULL) != TENON_OK
         || tenon_compile(module, NULL, &executable) != TENON_OK)
         return fail(argv[1], tenon_last_error_message());
     tenon_module_release(module);

@@ -5,8 +5,6 @@
  *     tenon_module *module = NULL;
  *     if (tenon_module_load_onnx("digits.onnx", NULL, &module) != TENON_OK)
  *         return complain(tenon_last_error_message());
- *     if (tenon_module_optimize(module, NULL) != TENON_OK)
- *         return complain(tenon_last_error_message());
  *     tenon_executable *executable = NULL;
  *     if (tenon_compile(module, NULL, &executable) != TENON_OK)
  *         return complain(tenon_last_error_message());
@@ -26,7 +24,10 @@
  *
  * Rules that hold everywhere:
  *   - A call that fails changes nothing except the thread's last error; its output parameters are NULL or zero.
- *   - NULL for a required pointer is TENON_ERROR_INVALID_ARGUMENT. An array with count 0 may be NULL.
+ *   - NULL for a required pointer, and an option or flag that means nothing, is TENON_ERROR_INVALID_ARGUMENT; a handle of
+ *     another kind, or one that has been released, is too, as far as that can be seen. TENON_ERROR_OUT_OF_MEMORY and
+ *     TENON_ERROR_INTERNAL may come from every call. Comments say what else a call fails with. An array with count 0 may be
+ *     NULL.
  *   - Release functions accept NULL. Handles may be released in any order; each is released once.
  *   - Text is UTF-8 and ends with a zero byte; invalid UTF-8 is read with replacement characters.
  *   - Structures begin with struct_size and are passed by pointer. Zero means the default in every field, NULL all
@@ -41,7 +42,9 @@
  *   - Files: a model and its external data are read, /proc/cpuinfo and the cgroup's CPU quota, and with tuning a cache in
  *     $XDG_CACHE_HOME/tenon or ~/.cache/tenon, the only file that is written besides what tenon_module_save_onnx is given.
  *     Environment: TENON_MAX_CPU_ISA ("base", "avx2", "avx512") lowers the instructions that are used; XDG_CACHE_HOME and
- *     HOME; those of oneDNN and OpenMP.
+ *     HOME; whether GOMP_SPINCOUNT or OMP_WAIT_POLICY is set; those of oneDNN and OpenMP. Nothing there is changed. Network: never.
+ *   - Fork: a child may use every handle that it inherited, also while other threads of the parent are inside calls; runs that
+ *     were under way exist in the parent alone. The child's executables start threads of their own.
  *
  * docs/c-api.md numbers what is promised, with the test that holds it.
  *
@@ -138,6 +141,28 @@ const char *tenon_last_error_node(void);
  * "". Borrowed like the message. */
 const char *tenon_last_error_expectation(void);
 const char *tenon_last_error_found(void);
+
+/* ---------------------------------------------------------------------------------------------------- machine -- */
+
+/* What this machine offers and what of it is used. Static text. */
+typedef struct tenon_machine {
+    uint32_t struct_size;
+    /* CPUs that this process may use now: affinity mask and cgroup quota. */
+    uint32_t usable_cpus;
+    /* Instruction sets that matter here and that the processor has: "avx2 fma f16c avx512f avx512_vnni". */
+    const char *instruction_sets;
+    /* Which of its kernels the library uses: "avx512", or "portable" where the processor lacks what they need. */
+    const char *kernels;
+    /* oneDNN's version ("2.6.3") and the highest instruction set that it uses ("avx512_core_vnni"). */
+    const char *onednn_version;
+    const char *onednn_instruction_set;
+} tenon_machine;
+
+#define TENON_MACHINE_INIT {sizeof(tenon_machine), 0, NULL, NULL, NULL, NULL}
+void tenon_machine_init(tenon_machine *machine, uint32_t struct_size);
+
+/* Fills in `machine`, whose struct_size the caller has set. Fails with TENON_ERROR_INVALID_ARGUMENT. */
+tenon_status tenon_get_machine(tenon_machine *machine) TENON_CHECKED;
 
 /* ------------------------------------------------------------------------------------------------------ types -- */
 
@@ -252,7 +277,7 @@ typedef enum tenon_attribute_kind {
     TENON_ATTRIBUTE_STRINGS = 8
 } tenon_attribute_kind;
 
-/* An empty set. Transferred; tenon_attributes_release. */
+/* An empty set. Transferred; tenon_attributes_release. Fails only for a NULL pointer or without memory. */
 tenon_status tenon_attributes_create(tenon_attributes **attributes) TENON_CHECKED;
 
 /* Reads the text form: "strides=[2, 2], padding=[1, 1, 1, 1]", with or without braces. Transferred;
@@ -261,10 +286,10 @@ tenon_status tenon_attributes_parse(const char *text, tenon_attributes **attribu
 
 void tenon_attributes_release(tenon_attributes *attributes);
 
-/* Setters add an attribute or replace it. Names and values are copied. */
+/* Setters add an attribute or replace it. Names and values are copied. Each fails only for a NULL pointer or without memory. */
 tenon_status tenon_attributes_set_int(tenon_attributes *attributes, const char *name, int64_t value) TENON_CHECKED;
 tenon_status tenon_attributes_set_float(tenon_attributes *attributes, const char *name, double value) TENON_CHECKED;
-/* Zero is false, anything else true. */
+/* Zero is false, anything else true. Fails only for a NULL pointer or without memory, as the setters below. */
 tenon_status tenon_attributes_set_bool(tenon_attributes *attributes, const char *name, int32_t value) TENON_CHECKED;
 tenon_status tenon_attributes_set_string(
     tenon_attributes *attributes, const char *name, const char *value) TENON_CHECKED;
@@ -286,7 +311,7 @@ const char *tenon_attributes_name(const tenon_attributes *attributes, size_t ind
 /* Kind of an attribute; TENON_ATTRIBUTE_NONE when there is none of that name. */
 tenon_attribute_kind tenon_attributes_kind(const tenon_attributes *attributes, const char *name);
 
-/* Getters fail with TENON_ERROR_NOT_FOUND when there is no attribute of that name and with TENON_ERROR_INVALID_TYPE when
+/* Getters: each fails with TENON_ERROR_NOT_FOUND when there is no attribute of that name and with TENON_ERROR_INVALID_TYPE when
  * it is of another kind. Pointers are borrowed until release of `attributes`. */
 tenon_status tenon_attributes_get_int(
     const tenon_attributes *attributes, const char *name, int64_t *value) TENON_CHECKED;
@@ -323,10 +348,11 @@ tenon_status tenon_operator_describe(const char *name, char **text) TENON_CHECKE
  * otherwise is refused. */
 typedef struct tenon_module tenon_module;
 
-/* A module without functions. Transferred; tenon_module_release. */
+/* A module without functions. Transferred; tenon_module_release. Fails only for a NULL pointer or without memory. */
 tenon_status tenon_module_create(tenon_module **module) TENON_CHECKED;
 
-/* An independent copy; big constants are shared. Transferred; tenon_module_release. */
+/* An independent copy; big constants are shared. Transferred; tenon_module_release. Fails only for a NULL pointer or without
+ * memory. */
 tenon_status tenon_module_copy(const tenon_module *module, tenon_module **copy) TENON_CHECKED;
 
 void tenon_module_release(tenon_module *module);
@@ -352,7 +378,7 @@ typedef struct tenon_print_options {
 #define TENON_PRINT_OPTIONS_INIT {sizeof(tenon_print_options), 0, 0, 0, NULL}
 void tenon_print_options_init(tenon_print_options *options, uint32_t struct_size);
 
-/* The text form. Transferred; tenon_string_release. */
+/* The text form. Transferred; tenon_string_release. Fails only for a NULL pointer or without memory. */
 tenon_status tenon_module_print(
     const tenon_module *module, const tenon_print_options *options, char **text) TENON_CHECKED;
 
@@ -360,11 +386,15 @@ tenon_status tenon_module_print(
 tenon_status tenon_module_print_function(
     const tenon_module *module, const char *function, const tenon_print_options *options, char **text) TENON_CHECKED;
 
-/* Checks scopes, types, signatures, attributes and recursion again. */
+/* Checks scopes, types, signatures, attributes and recursion again. Fails with the status of what is wrong first:
+ * TENON_ERROR_INVALID_GRAPH, _INVALID_TYPE, _INVALID_SHAPE, _INVALID_ARGUMENT or _NOT_FOUND. */
 tenon_status tenon_module_verify(const tenon_module *module) TENON_CHECKED;
 
-/* Sets `*equal` to 1 when both modules have functions of the same names that are alike but for names of values and of
- * symbolic dimensions; else to 0. */
+/* 1 when a function of the module carries Composite or Codegen, so that tenon_compile takes the module as it stands; else 0. */
+int32_t tenon_module_is_fused(const tenon_module *module);
+
+/* Sets `*equal` to 1 when both modules have functions of the same names that are alike but for names of values and of symbolic
+ * dimensions; else to 0. Fails only for a NULL pointer or without memory. */
 tenon_status tenon_module_equal(const tenon_module *a, const tenon_module *b, int32_t *equal) TENON_CHECKED;
 
 /* How many functions there are; 0 for NULL. */
@@ -434,7 +464,8 @@ void tenon_onnx_options_init(tenon_onnx_options *options, uint32_t struct_size);
 tenon_status tenon_module_load_onnx(
     const char *path, const tenon_onnx_options *options, tenon_module **module) TENON_CHECKED;
 
-/* As above, from `size` bytes, borrowed for the call. */
+/* As above, from `size` bytes, borrowed for the call. Fails as tenon_module_load_onnx does, but not with TENON_ERROR_IO unless
+ * external data is read. */
 tenon_status tenon_module_parse_onnx(
     const void *data, size_t size, const tenon_onnx_options *options, tenon_module **module) TENON_CHECKED;
 
@@ -470,6 +501,51 @@ tenon_status tenon_module_serialize_onnx(const tenon_module *module, void **data
 /* Gives back bytes that a function of this library transferred. */
 void tenon_bytes_release(void *data);
 
+/* The version of a model that states none. */
+#define TENON_NO_MODEL_VERSION INT64_MAX
+
+/* What a model says about itself besides its graph. Passes and copies keep it, and saving writes it; it is no part of the text
+ * form, and modules that differ in nothing else are equal. Texts are "" where there are none. */
+typedef struct tenon_model_info {
+    uint32_t struct_size;
+    /* Zero. */
+    uint32_t reserved;
+    const char *producer_name;
+    const char *producer_version;
+    const char *domain;
+    const char *description;
+    const char *graph_name;
+    const char *graph_description;
+    /* The model's own, or TENON_NO_MODEL_VERSION. */
+    int64_t version;
+    /* Of the file that was read; 0 when there was none. Saving writes its own. */
+    int64_t ir_version;
+    /* Operator sets of the file that was read, "" for ONNX's own. Saving writes its own. */
+    const char *const *opset_domains;
+    const int64_t *opset_versions;
+    size_t opset_count;
+    /* metadata_props: labels, tokens, sampling rates and whatever else its maker added, in order. */
+    const char *const *metadata_keys;
+    const char *const *metadata_values;
+    size_t metadata_count;
+} tenon_model_info;
+
+#define TENON_MODEL_INFO_INIT \
+    {sizeof(tenon_model_info), 0, NULL, NULL, NULL, NULL, NULL, NULL, TENON_NO_MODEL_VERSION, 0, NULL, NULL, 0, NULL, NULL, 0}
+/* All fields zero but `version`, which is TENON_NO_MODEL_VERSION. */
+void tenon_model_info_init(tenon_model_info *info, uint32_t struct_size);
+
+/* Fills in `info`, whose struct_size the caller has set. Pointers are borrowed until release of `module`. Fails with
+ * TENON_ERROR_INVALID_ARGUMENT. */
+tenon_status tenon_module_get_info(const tenon_module *module, tenon_model_info *info) TENON_CHECKED;
+
+/* Replaces everything; copied, NULL is "". Fails with TENON_ERROR_INVALID_ARGUMENT when a key comes twice, and with
+ * TENON_ERROR_INVALID_STATE inside a callback of a pass that changes the module. */
+tenon_status tenon_module_set_info(tenon_module *module, const tenon_model_info *info) TENON_CHECKED;
+
+/* The value of one key of the metadata; NULL when there is none, or for no module handle. Borrowed until release of `module`. */
+const char *tenon_module_metadata(const tenon_module *module, const char *key);
+
 /* -------------------------------------------------------------------------------------------- building graphs -- */
 
 /* Builds one function, call by call; each call is checked and typed when it is added. */
@@ -479,22 +555,24 @@ typedef struct tenon_builder tenon_builder;
 typedef uint32_t tenon_value;
 #define TENON_NO_VALUE UINT32_MAX
 
-/* A builder without parameters. Transferred; tenon_builder_release. */
+/* A builder without parameters. Transferred; tenon_builder_release. Fails only for a NULL pointer or without memory. */
 tenon_status tenon_builder_create(tenon_builder **builder) TENON_CHECKED;
 
 void tenon_builder_release(tenon_builder *builder);
 
-/* Adds a tensor parameter. A size TENON_DIM_UNKNOWN makes a symbolic dimension of its own; for symbols that occur twice
- * use tenon_builder_add_typed_parameter. `name` is copied; NULL or "" leaves it unnamed. */
+/* Adds a tensor parameter. A size TENON_DIM_UNKNOWN makes a symbolic dimension of its own; for symbols that occur twice use
+ * tenon_builder_add_typed_parameter. `name` is copied; NULL or "" leaves it unnamed. Fails with TENON_ERROR_INVALID_ARGUMENT
+ * for a rank or size out of range and TENON_ERROR_INVALID_TYPE for an unknown element type. */
 tenon_status tenon_builder_add_parameter(
     tenon_builder *builder, const char *name, tenon_dtype dtype, uint32_t rank, const int64_t *shape,
     tenon_value *value) TENON_CHECKED;
 
-/* Adds a parameter whose type is given in the text form: "f32[n,3,224,224]", "(f32[2], i64[])". */
+/* Adds a parameter whose type is given in the text form: "f32[n,3,224,224]", "(f32[2], i64[])". Fails with TENON_ERROR_PARSE. */
 tenon_status tenon_builder_add_typed_parameter(
     tenon_builder *builder, const char *name, const char *type, tenon_value *value) TENON_CHECKED;
 
-/* Adds a tensor of known contents. The elements are copied. */
+/* Adds a tensor of known contents. The elements are copied. Fails with TENON_ERROR_INVALID_ARGUMENT, _INVALID_SHAPE or
+ * _INVALID_TYPE for a tensor that is none. */
 tenon_status tenon_builder_add_constant(
     tenon_builder *builder, const tenon_tensor *tensor, tenon_value *value) TENON_CHECKED;
 
@@ -502,17 +580,18 @@ tenon_status tenon_builder_add_constant(
 typedef void (*tenon_release_function)(void *user_data);
 
 /* As above without a copy: the dense elements at `tensor->data` stay valid and unchanged until `release` is called with
- * `user_data`, which happens when the builder and every module and executable made from it are gone. `release` may be
- * NULL. When this call fails, `release` is not called. */
+ * `user_data`, which happens when the builder and every module and executable made from it are gone. `release` may be NULL.
+ * When this call fails, `release` is not called. Fails as tenon_builder_add_constant does, and for elements that are not dense. */
 tenon_status tenon_builder_add_borrowed_constant(
     tenon_builder *builder, const tenon_tensor *tensor, tenon_release_function release, void *user_data,
     tenon_value *value) TENON_CHECKED;
 
-/* Adds a shape literal, as operators like "reshape" take; entries may be -1 where the operator says so. */
+/* Adds a shape literal, as operators like "reshape" take; entries may be -1 where the operator says so. Fails with
+ * TENON_ERROR_INVALID_SHAPE for sizes below -1. */
 tenon_status tenon_builder_add_shape(
     tenon_builder *builder, uint32_t rank, const int64_t *shape, tenon_value *value) TENON_CHECKED;
 
-/* Adds a literal in the text form: "shape[n,64]", "4", "0.5", "f16", "const f32[2](1, 2)". */
+/* Adds a literal in the text form: "shape[n,64]", "4", "0.5", "f16", "const f32[2](1, 2)". Fails with TENON_ERROR_PARSE. */
 tenon_status tenon_builder_add_literal(tenon_builder *builder, const char *text, tenon_value *value) TENON_CHECKED;
 
 /* Adds the call of an operator by name ("nn.conv2d"). `attributes` may be NULL; what it leaves out takes its default.
@@ -522,7 +601,9 @@ tenon_status tenon_builder_add_call(
     tenon_builder *builder, const char *op, const tenon_value *inputs, size_t input_count,
     const tenon_attributes *attributes, const char *name, tenon_value *value) TENON_CHECKED;
 
-/* Adds the call of a function of `module`, into which the built function must go later. */
+/* Adds the call of a function of `module`, into which the built function must go later. Fails with TENON_ERROR_NOT_FOUND for an
+ * unknown function, and with TENON_ERROR_INVALID_ARGUMENT, _INVALID_SHAPE or _INVALID_TYPE when the inputs do not fit it. A
+ * tuple fails with TENON_ERROR_INVALID_ARGUMENT for values of another builder. */
 tenon_status tenon_builder_add_function_call(
     tenon_builder *builder, const tenon_module *module, const char *function, const tenon_value *inputs,
     size_t input_count, const char *name, tenon_value *value) TENON_CHECKED;
@@ -531,11 +612,13 @@ tenon_status tenon_builder_add_tuple(
     tenon_builder *builder, const tenon_value *fields, size_t field_count, const char *name,
     tenon_value *value) TENON_CHECKED;
 
-/* Adds item `index` of a tuple. */
+/* Adds item `index` of a tuple. Fails with TENON_ERROR_INVALID_TYPE when it is no tuple, and TENON_ERROR_INVALID_ARGUMENT for
+ * an index out of range. */
 tenon_status tenon_builder_add_tuple_get_item(
     tenon_builder *builder, tenon_value tuple, size_t index, const char *name, tenon_value *value) TENON_CHECKED;
 
-/* The type of a value in the text form. Transferred; tenon_string_release. */
+/* The type of a value in the text form. Transferred; tenon_string_release. Fails with TENON_ERROR_INVALID_ARGUMENT for a value
+ * of another builder. */
 tenon_status tenon_builder_get_type(const tenon_builder *builder, tenon_value value, char **type) TENON_CHECKED;
 
 /* Puts the function built so far into `module` under `name`, in place of one of the same name. One output is returned as
@@ -630,25 +713,29 @@ tenon_status tenon_module_set_function(
 /* Its name in the module; "" for one inside another function and for what is no function handle. Borrowed until release. */
 const char *tenon_function_name(const tenon_function *function);
 
-/* Attributes of the function. Borrowed until release of `function`. */
+/* Attributes of the function. Borrowed until release of `function`. Fails only for a NULL pointer or without memory. */
 tenon_status tenon_function_get_attributes(
     const tenon_function *function, const tenon_attributes **attributes) TENON_CHECKED;
 
-/* Lists of values are borrowed until release of `function`. */
+/* Lists of values are borrowed until release of `function`. Fails with TENON_ERROR_INVALID_ARGUMENT for no function handle. */
 tenon_status tenon_function_get_parameters(
     const tenon_function *function, const tenon_value **values, size_t *count) TENON_CHECKED;
-/* Everything that is bound, in program order, branches after their condition. */
+/* Everything that is bound, in program order, branches after their condition. Fails with TENON_ERROR_INVALID_ARGUMENT for no
+ * function handle. */
 tenon_status tenon_function_get_bindings(
     const tenon_function *function, const tenon_value **values, size_t *count) TENON_CHECKED;
-/* What is returned; the fields of a tuple that is made in the function, one by one. */
+/* What is returned; the fields of a tuple that is made in the function, one by one. Fails with TENON_ERROR_INVALID_ARGUMENT for
+ * no function handle. */
 tenon_status tenon_function_get_results(
     const tenon_function *function, const tenon_value **values, size_t *count) TENON_CHECKED;
 
-/* Fills in `info`, whose struct_size the caller has set. */
+/* Fills in `info`, whose struct_size the caller has set. Fails with TENON_ERROR_INVALID_ARGUMENT for a value that the function
+ * does not have. */
 tenon_status tenon_function_get_value(
     const tenon_function *function, tenon_value value, tenon_value_info *info) TENON_CHECKED;
 
-/* The values whose bindings mention `value`; in a match, those of the block that is looked at. Being returned is no use. */
+/* The values whose bindings mention `value`; in a match, those of the block that is looked at. Being returned is no use. Fails
+ * with TENON_ERROR_INVALID_ARGUMENT for a value that the function does not have. */
 tenon_status tenon_function_get_users(
     const tenon_function *function, tenon_value value, const tenon_value **users, size_t *count) TENON_CHECKED;
 
@@ -672,7 +759,8 @@ typedef enum tenon_verdict {
     TENON_FAIL = 2
 } tenon_verdict;
 
-/* Says why: what was found, and what was expected. Both are copied and may be NULL. */
+/* Says why: what was found, and what was expected. Both are copied and may be NULL. Fails with TENON_ERROR_INVALID_ARGUMENT for
+ * no reply. */
 tenon_status tenon_reply_set_reason(tenon_reply *reply, const char *found, const char *expected);
 
 /* --------------------------------------------------------------------------------------------- backends of a host -- */
@@ -812,7 +900,7 @@ const char *tenon_pass_name(size_t index);
 tenon_status tenon_module_apply(
     tenon_module *module, const char *pass, const tenon_pass_options *options) TENON_CHECKED;
 
-/* Applies the default pipeline: fuses what backends can run and collects it in regions. */
+/* Applies the default pipeline: fuses what backends can run and collects it in regions. Fails as tenon_module_apply does. */
 tenon_status tenon_module_optimize(tenon_module *module, const tenon_pass_options *options) TENON_CHECKED;
 
 /* Replaces parameters of a function, by name, with tensors: what comes as a parameter becomes known, as weights do. The elements
@@ -876,13 +964,15 @@ tenon_status tenon_module_fuse(
     tenon_module *module, const char *rules, uint32_t flags, const tenon_pass_options *options) TENON_CHECKED;
 
 /* Rewrites the module in place by a rule in text: two functions, `before` and `after`. What computes what `before` does becomes
- * what `after` does, until nothing changes. */
+ * what `after` does, until nothing changes. Fails with TENON_ERROR_PARSE, with TENON_ERROR_INVALID_GRAPH or _INVALID_TYPE for a
+ * replacement that cannot stand there, and with TENON_ERROR_LIMIT_EXCEEDED when rewriting goes on without end. */
 tenon_status tenon_module_rewrite(
     tenon_module *module, const char *rule, const tenon_pass_options *options) TENON_CHECKED;
 
-/* What the rules would fuse, and for each near miss the first thing that failed. NULL for `rules` means the library's own, after
- * the simplifications that tenon_module_optimize makes. `format` is of tenon_explain_format. The module stays as it is.
- * Transferred; tenon_string_release. */
+/* What the rules would fuse, and for each near miss the first thing that failed. NULL for `rules` means the library's own,
+ * after the simplifications that tenon_module_optimize makes. `format` is of tenon_explain_format. The module stays as it is.
+ * Transferred; tenon_string_release. Fails with TENON_ERROR_PARSE for the rules, and with TENON_ERROR_INVALID_ARGUMENT for an
+ * unknown format. */
 tenon_status tenon_module_explain(
     const tenon_module *module, const char *rules, uint32_t format, const tenon_pass_options *options,
     char **text) TENON_CHECKED;
@@ -899,7 +989,8 @@ typedef struct tenon_pattern_context tenon_pattern_context;
  * TENON_ERROR_PARSE, or TENON_ERROR_LIMIT_EXCEEDED for what is nested too deep. */
 tenon_status tenon_pattern_parse(const char *text, tenon_pattern **pattern) TENON_CHECKED;
 
-/* The text, which reads back to an equal pattern. Transferred; tenon_string_release. */
+/* The text, which reads back to an equal pattern. Transferred; tenon_string_release. Fails only for a NULL pointer or without
+ * memory. */
 tenon_status tenon_pattern_print(const tenon_pattern *pattern, char **text) TENON_CHECKED;
 
 /* Patterns made of this one stay as they are. */
@@ -910,16 +1001,18 @@ void tenon_pattern_release(tenon_pattern *pattern);
  * that went in stay the caller's. They fail with TENON_ERROR_LIMIT_EXCEEDED beyond 256 levels. For symbolic sizes
  * use types in text. docs/patterns.md says what each matches. */
 
-/* Anything. */
+/* Anything. Fails only for a NULL pointer or without memory. */
 tenon_status tenon_pattern_wildcard(tenon_pattern **pattern) TENON_CHECKED;
-/* A variable that no binding explains; one local to a dataflow block; a function of the module. NULL for any name. */
+/* A variable that no binding explains; one local to a dataflow block; a function of the module. NULL for any name. These fail
+ * with TENON_ERROR_INVALID_ARGUMENT for a name that is none. */
 tenon_status tenon_pattern_variable(const char *name, tenon_pattern **pattern) TENON_CHECKED;
 tenon_status tenon_pattern_dataflow_variable(const char *name, tenon_pattern **pattern) TENON_CHECKED;
 tenon_status tenon_pattern_global_variable(const char *name, tenon_pattern **pattern) TENON_CHECKED;
-/* A tensor of known contents; one whose every element is `value`, up to `tolerance` times max(1, |value|). */
+/* A tensor of known contents; one whose every element is `value`, up to `tolerance` times max(1, |value|). Each fails with
+ * TENON_ERROR_INVALID_ARGUMENT for a value or a tolerance that is no number. */
 tenon_status tenon_pattern_constant(tenon_pattern **pattern) TENON_CHECKED;
 tenon_status tenon_pattern_constant_value(double value, double tolerance, tenon_pattern **pattern) TENON_CHECKED;
-/* A literal in the text form: "shape[1,n]", "4", "f32", "const f32[2](1, 2)". */
+/* A literal in the text form: "shape[1,n]", "4", "f32", "const f32[2](1, 2)". Fails with TENON_ERROR_PARSE. */
 tenon_status tenon_pattern_literal(const char *text, tenon_pattern **pattern) TENON_CHECKED;
 /* What is called: an operator, fails with TENON_ERROR_NOT_FOUND; an external function, NULL for any. */
 tenon_status tenon_pattern_operator(const char *name, tenon_pattern **pattern) TENON_CHECKED;
@@ -933,23 +1026,26 @@ typedef enum tenon_call_flags {
     TENON_CALL_ORDERED = 4
 } tenon_call_flags;
 
-/* A call. `flags` are of tenon_call_flags. */
+/* A call. `flags` are of tenon_call_flags. Fails with TENON_ERROR_INVALID_ARGUMENT for unknown flags or patterns that are NULL. */
 tenon_status tenon_pattern_call(
     const tenon_pattern *callee, const tenon_pattern *const *arguments, size_t count, uint32_t flags,
     tenon_pattern **pattern) TENON_CHECKED;
-/* A tuple of these fields, with `unordered` not 0 in any order. */
+/* A tuple of these fields, with `unordered` not 0 in any order. Fails with TENON_ERROR_INVALID_ARGUMENT for patterns that are
+ * NULL. */
 tenon_status tenon_pattern_tuple(
     const tenon_pattern *const *fields, size_t count, int32_t unordered, tenon_pattern **pattern) TENON_CHECKED;
-/* Item `index` of a tuple; -1 for any. */
+/* Item `index` of a tuple; -1 for any. Fails with TENON_ERROR_INVALID_ARGUMENT for an index below -1. */
 tenon_status tenon_pattern_tuple_get_item(
     const tenon_pattern *tuple, int64_t index, tenon_pattern **pattern) TENON_CHECKED;
-/* Either, `a` first; an optional part is tenon_pattern_or(with, without). Both. Anything else. */
+/* Either, `a` first; an optional part is tenon_pattern_or(with, without). Both. Anything else. Each fails only for a NULL
+ * pointer or without memory. */
 tenon_status tenon_pattern_or(
     const tenon_pattern *a, const tenon_pattern *b, tenon_pattern **pattern) TENON_CHECKED;
 tenon_status tenon_pattern_and(
     const tenon_pattern *a, const tenon_pattern *b, tenon_pattern **pattern) TENON_CHECKED;
 tenon_status tenon_pattern_not(const tenon_pattern *a, tenon_pattern **pattern) TENON_CHECKED;
-/* What `inner` matches and also has these attributes, is of this element type, of this shape, of this type. */
+/* What `inner` matches and also has these attributes, is of this element type, of this shape, of this type. Each fails with
+ * TENON_ERROR_INVALID_ARGUMENT for an element type that is none, and TENON_ERROR_PARSE for a shape or type in text. */
 tenon_status tenon_pattern_has_attributes(
     const tenon_pattern *inner, const tenon_attributes *attributes, tenon_pattern **pattern) TENON_CHECKED;
 tenon_status tenon_pattern_has_dtype(
@@ -958,7 +1054,7 @@ tenon_status tenon_pattern_has_shape(
     const tenon_pattern *inner, uint32_t rank, const int64_t *shape, tenon_pattern **pattern) TENON_CHECKED;
 tenon_status tenon_pattern_has_type(
     const tenon_pattern *inner, const char *type, tenon_pattern **pattern) TENON_CHECKED;
-/* A function inside the function. */
+/* A function inside the function. Fails with TENON_ERROR_INVALID_ARGUMENT for patterns that are NULL. */
 tenon_status tenon_pattern_function(
     const tenon_pattern *const *parameters, size_t count, const tenon_pattern *body, tenon_pattern **pattern) TENON_CHECKED;
 
@@ -981,14 +1077,16 @@ typedef struct tenon_pattern_step {
 #define TENON_PATTERN_STEP_INIT {sizeof(tenon_pattern_step), 0, 0, 0, NULL, NULL, NULL}
 void tenon_pattern_step_init(tenon_pattern_step *step, uint32_t struct_size);
 
-/* `base`, and `minimum` to `maximum` steps of any of these kinds; the longest chain wins. */
+/* `base`, and `minimum` to `maximum` steps of any of these kinds; the longest chain wins. Fails with
+ * TENON_ERROR_INVALID_ARGUMENT when `minimum` is more than `maximum`, or without steps. */
 tenon_status tenon_pattern_chain(
     const tenon_pattern *base, const tenon_pattern_step *steps, size_t count, size_t minimum, size_t maximum,
     tenon_pattern **pattern) TENON_CHECKED;
-/* The same pattern with a name, by which callbacks ask what it met; a node of its own. */
+/* The same pattern with a name, by which callbacks ask what it met; a node of its own. Fails with TENON_ERROR_INVALID_ARGUMENT
+ * for an empty name. */
 tenon_status tenon_pattern_named(
     const tenon_pattern *inner, const char *name, tenon_pattern **pattern) TENON_CHECKED;
-/* The same with nodes of their own, all the way down. */
+/* The same with nodes of their own, all the way down. Fails only for a NULL pointer or without memory. */
 tenon_status tenon_pattern_duplicate(const tenon_pattern *inner, tenon_pattern **pattern) TENON_CHECKED;
 /* The first node of that name; the very node. Fails with TENON_ERROR_NOT_FOUND. */
 tenon_status tenon_pattern_find(
@@ -998,15 +1096,16 @@ tenon_status tenon_pattern_find(
  * tenon_pattern_context_release. Fails as tenon_pattern_parse. */
 tenon_status tenon_pattern_context_parse(const char *text, tenon_pattern_context **context) TENON_CHECKED;
 
-/* Transferred; tenon_string_release. */
+/* Transferred; tenon_string_release. Fails only for a NULL pointer or without memory. */
 tenon_status tenon_pattern_context_print(const tenon_pattern_context *context, char **text) TENON_CHECKED;
 
 void tenon_pattern_context_release(tenon_pattern_context *context);
 
-/* A context without relations. Transferred; tenon_pattern_context_release. */
+/* A context without relations. Transferred; tenon_pattern_context_release. Fails only for a NULL pointer or without memory. */
 tenon_status tenon_pattern_context_create(tenon_pattern_context **context) TENON_CHECKED;
 
-/* Adds a node, and for each call with listed arguments in it that these are used there. */
+/* Adds a node, and for each call with listed arguments in it that these are used there. Fails with TENON_ERROR_INVALID_ARGUMENT
+ * for patterns that are NULL. */
 tenon_status tenon_pattern_context_add(tenon_pattern_context *context, const tenon_pattern *pattern) TENON_CHECKED;
 
 /* What `producer` meets is used by what `consumer` meets, as variable `operand` of those that it mentions, or -1; with
@@ -1015,7 +1114,7 @@ tenon_status tenon_pattern_context_used_by(
     tenon_pattern_context *context, const tenon_pattern *producer, const tenon_pattern *consumer, int64_t operand,
     int32_t only) TENON_CHECKED;
 
-/* What they meet has provably one shape. At least two. */
+/* What they meet has provably one shape. At least two. Fails with TENON_ERROR_INVALID_ARGUMENT for fewer. */
 tenon_status tenon_pattern_context_same_shape(
     tenon_pattern_context *context, const tenon_pattern *const *patterns, size_t count) TENON_CHECKED;
 
@@ -1023,7 +1122,8 @@ tenon_status tenon_pattern_context_same_shape(
  * until release. */
 typedef struct tenon_match tenon_match;
 
-/* In a rewriter: `value` becomes `by`, which must be of the same type. Both are values of the match or of the builder. */
+/* In a rewriter: `value` becomes `by`, which must be of the same type. Both are values of the match or of the builder. Fails
+ * with TENON_ERROR_INVALID_ARGUMENT for values of others. */
 tenon_status tenon_reply_replace(tenon_reply *reply, tenon_value value, tenon_value by) TENON_CHECKED;
 
 /* The function that the match is in, to look up its values. Borrowed; NULL for NULL. */
@@ -1044,12 +1144,12 @@ tenon_status tenon_match_get(const tenon_match *match, const char *capture, teno
  * TENON_ERROR_NOT_FOUND when there is none. */
 tenon_status tenon_match_get_operator(const tenon_match *match, const char *capture, const char **op) TENON_CHECKED;
 
-/* The bindings that the match is made of; those would be fused. Borrowed. */
+/* The bindings that the match is made of; those would be fused. Borrowed. Fails only for a NULL pointer or without memory. */
 tenon_status tenon_match_get_bindings(
     const tenon_match *match, const tenon_value **values, size_t *count) TENON_CHECKED;
 
 /* Matches one value of a function, seeing through names. Sets `*match` to NULL when it does not match. Transferred;
- * tenon_match_release. */
+ * tenon_match_release. Fails with TENON_ERROR_INVALID_ARGUMENT for a value that the function does not have. */
 tenon_status tenon_pattern_match(
     const tenon_pattern *pattern, const tenon_function *function, tenon_value value, tenon_match **match) TENON_CHECKED;
 
@@ -1101,13 +1201,13 @@ typedef struct tenon_fusion_rule {
 void tenon_fusion_rule_init(tenon_fusion_rule *rule, uint32_t struct_size);
 
 /* As tenon_module_fuse, by rules that may ask the host; the first rule has priority. Elements of the array all have the
- * struct_size of the first. */
+ * struct_size of the first. Fails as tenon_module_fuse does, and with TENON_ERROR_CALLBACK when a callback fails. */
 tenon_status tenon_module_fuse_rules(
     tenon_module *module, const tenon_fusion_rule *rules, size_t count, uint32_t flags,
     const tenon_pass_options *options) TENON_CHECKED;
 
 /* As tenon_module_explain, by such rules. What a check refuses is a near miss of the kind "check_refused". Transferred;
- * tenon_string_release. */
+ * tenon_string_release. Fails as tenon_module_fuse does, and with TENON_ERROR_CALLBACK when a callback fails. */
 tenon_status tenon_module_explain_rules(
     const tenon_module *module, const tenon_fusion_rule *rules, size_t count, uint32_t format,
     const tenon_pass_options *options, char **text) TENON_CHECKED;
@@ -1148,11 +1248,26 @@ typedef struct tenon_executable tenon_executable;
 
 /* Same inputs give the same bits, run after run. */
 #define TENON_COMPILE_REPRODUCIBLE UINT32_C(1)
-/* Runs everything on the library's own kernels instead of on backends: slow, a yardstick. */
+/* Runs everything on the library's own kernels instead of on backends, and as it stands: slow, a yardstick. */
 #define TENON_COMPILE_REFERENCE UINT32_C(2)
 /* Runs take numbers below the normal range (denormals) for 0, as inputs of a computation and as its results. Without it they
  * are computed with as IEEE 754 says. */
 #define TENON_COMPILE_FLUSH_DENORMALS UINT32_C(4)
+/* Takes the module as it stands, without the default pipeline. */
+#define TENON_COMPILE_UNOPTIMIZED UINT32_C(8)
+
+/* How long threads of a run that wait for each other spin before they sleep. Where the host has set GOMP_SPINCOUNT or
+ * OMP_WAIT_POLICY, these say so. */
+typedef enum tenon_spin {
+    /* As libgomp is set up: some milliseconds. But some microseconds while runs show that others need the CPUs, which is looked at
+     * every few seconds: then threads that only sleep, one per CPU, bring libgomp to it, which spins little while it has
+     * more threads than there are CPUs. */
+    TENON_SPIN_ADAPTIVE = 0,
+    /* As libgomp is set up, always. */
+    TENON_SPIN_LONG = 1,
+    /* Some microseconds, always: for hosts that share their CPUs. Up to a sixth slower on a machine that does nothing else. */
+    TENON_SPIN_SHORT = 2
+} tenon_spin;
 
 /* What becomes of NaN and infinities. Strict keeps them as ONNX does, through every operator and every fusion: when a run meets a
  * NaN, the regions that might lose it are computed again without what does. Fast leaves that out; which operators lose NaN
@@ -1186,8 +1301,8 @@ typedef struct tenon_executable_options {
     size_t backend_count;
     /* TENON_NUMERICS_… */
     uint32_t numerics;
-    /* Zero. */
-    uint32_t reserved;
+    /* A tenon_spin. Concerns all OpenMP of the process: one executable of TENON_SPIN_SHORT is enough. */
+    uint32_t spin;
     /* The call ends with TENON_ERROR_DEADLINE_EXCEEDED when it takes longer; 0 means no limit. */
     uint64_t timeout_nanoseconds;
     /* Borrowed for the call; NULL for none. */
@@ -1198,13 +1313,21 @@ typedef struct tenon_executable_options {
     {sizeof(tenon_executable_options), 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, 0, 0, 0, 0, NULL}
 void tenon_executable_options_init(tenon_executable_options *options, uint32_t struct_size);
 
-/* Makes "main" ready to run. Functions with the attribute Codegen go to the backend it names; everything else runs on the
- * library's own kernels. The module may be changed or released afterwards. Transferred; tenon_executable_release. */
+/* Makes "main" ready to run. A module none of whose functions carries Composite or Codegen goes through the default pipeline
+ * first, as tenon_module_optimize applies it, unless a flag says otherwise; the module itself does not change. Functions with
+ * the attribute Codegen go to the backend it names; everything else runs on the library's own kernels. The module may be
+ * changed or released afterwards. Transferred; tenon_executable_release. Fails with TENON_ERROR_NOT_FOUND when there is no
+ * "main" or no backend of a name, with TENON_ERROR_INVALID_ARGUMENT for options out of range, TENON_ERROR_UNSUPPORTED for
+ * what no kernel can do, TENON_ERROR_LIMIT_EXCEEDED when memory_limit is too small, TENON_ERROR_BACKEND when a backend fails,
+ * TENON_ERROR_CALLBACK when `progress` ends it, and TENON_ERROR_OUT_OF_MEMORY. */
 tenon_status tenon_compile(
     const tenon_module *module, const tenon_executable_options *options, tenon_executable **executable) TENON_CHECKED;
 
 /* No run may be under way. */
 void tenon_executable_release(tenon_executable *executable);
+
+/* Threads of one run, as the options or the usable CPUs have it; 0 for NULL. */
+uint32_t tenon_executable_threads(const tenon_executable *executable);
 
 /* An input or an output. Pointers are borrowed until release of the executable. */
 typedef struct tenon_port {
@@ -1229,7 +1352,7 @@ void tenon_port_init(tenon_port *port, uint32_t struct_size);
 size_t tenon_executable_input_count(const tenon_executable *executable);
 size_t tenon_executable_output_count(const tenon_executable *executable);
 
-/* Fills in `port`, whose struct_size the caller has set. */
+/* Fills in `port`, whose struct_size the caller has set. Fails with TENON_ERROR_INVALID_ARGUMENT for an index out of range. */
 tenon_status tenon_executable_get_input(
     const tenon_executable *executable, size_t index, tenon_port *port) TENON_CHECKED;
 tenon_status tenon_executable_get_output(
@@ -1257,14 +1380,16 @@ typedef struct tenon_memory {
 #define TENON_MEMORY_INIT {sizeof(tenon_memory), 0, 0, 0, 0, 0, 0, 0}
 void tenon_memory_init(tenon_memory *memory, uint32_t struct_size);
 
-/* Fills in `memory`, whose struct_size the caller has set. Known before the first run when all shapes are fixed. */
+/* Fills in `memory`, whose struct_size the caller has set. Known before the first run when all shapes are fixed. Fails with
+ * TENON_ERROR_INVALID_ARGUMENT for a struct_size that is too small. */
 tenon_status tenon_executable_get_memory(const tenon_executable *executable, tenon_memory *memory) TENON_CHECKED;
 
-/* Gives back memory that no run uses now. */
+/* Gives back memory that no run uses now. Fails only for a NULL pointer or without memory. */
 tenon_status tenon_executable_trim(const tenon_executable *executable) TENON_CHECKED;
 
 /* Compiles for inputs of these shapes now, so that the first run of them is not slow: for input i the `ranks[i]` sizes
- * `shapes[i]`. */
+ * `shapes[i]`. Fails with TENON_ERROR_INVALID_SHAPE for shapes that the signature does not allow, and with what tenon_compile
+ * fails with. */
 tenon_status tenon_executable_prepare(
     const tenon_executable *executable, const int64_t *const *shapes, const uint32_t *ranks, size_t count)
     TENON_CHECKED;
@@ -1276,12 +1401,13 @@ tenon_status tenon_executable_prepare_ranges(
     const tenon_executable *executable, const char *const *symbols, const int64_t *first, const int64_t *last,
     const int64_t *step, size_t count) TENON_CHECKED;
 
-/* What runs, step by step, with times of the last profiled run, as a text table. Transferred; tenon_string_release. */
+/* What runs, step by step, with times of the last profiled run, as a text table. Transferred; tenon_string_release. Fails only
+ * for a NULL pointer or without memory. */
 tenon_status tenon_executable_report(const tenon_executable *executable, char **text) TENON_CHECKED;
 
 /* A number for the plan used last: equal when the steps, their implementations and layouts, the threads, the backends' versions
- * and the processor are. With TENON_COMPILE_REPRODUCIBLE, equal numbers and equal inputs give equal bits. 0 when there is no plan
- * yet. */
+ * and the processor are. With TENON_COMPILE_REPRODUCIBLE, equal numbers and equal inputs give equal bits. 0 when there is no
+ * plan yet. Fails only for a NULL pointer or without memory. */
 tenon_status tenon_executable_get_digest(const tenon_executable *executable, uint64_t *digest) TENON_CHECKED;
 
 /* What an executable runs, step by step, as it was when asked for. Immutable; any number of threads may use it. */
@@ -1306,9 +1432,11 @@ typedef struct tenon_step {
     uint64_t flops;
     /* Time of the step; 0 when no run was profiled. */
     uint64_t nanoseconds;
+    /* Why another backend than the one that the region names runs it: the reason that the backend gave; "" otherwise. */
+    const char *note;
 } tenon_step;
 
-#define TENON_STEP_INIT {sizeof(tenon_step), 0, NULL, NULL, NULL, NULL, NULL, 0, 0, 0}
+#define TENON_STEP_INIT {sizeof(tenon_step), 0, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, NULL}
 void tenon_step_init(tenon_step *step, uint32_t struct_size);
 
 typedef enum tenon_profile_format {
@@ -1319,7 +1447,7 @@ typedef enum tenon_profile_format {
 } tenon_profile_format;
 
 /* The steps with the times of the last run that had TENON_RUN_PROFILE; without times when there was none. With symbolic sizes
- * there are no steps before the first run. Transferred; tenon_profile_release. */
+ * there are no steps before the first run. Transferred; tenon_profile_release. Fails only for a NULL pointer or without memory. */
 tenon_status tenon_executable_get_profile(
     const tenon_executable *executable, tenon_profile **profile) TENON_CHECKED;
 
@@ -1329,10 +1457,11 @@ size_t tenon_profile_count(const tenon_profile *profile);
 /* Nanoseconds of the whole run; 0 when no run was profiled. */
 uint64_t tenon_profile_total(const tenon_profile *profile);
 
-/* Fills in `step`, whose struct_size the caller has set. */
+/* Fills in `step`, whose struct_size the caller has set. Fails with TENON_ERROR_INVALID_ARGUMENT for an index out of range. */
 tenon_status tenon_profile_get(const tenon_profile *profile, size_t index, tenon_step *step) TENON_CHECKED;
 
-/* `format` is of tenon_profile_format. Transferred; tenon_string_release. */
+/* `format` is of tenon_profile_format. Transferred; tenon_string_release. Fails with TENON_ERROR_INVALID_ARGUMENT for an
+ * unknown format. */
 tenon_status tenon_profile_print(const tenon_profile *profile, uint32_t format, char **text) TENON_CHECKED;
 
 void tenon_profile_release(tenon_profile *profile);
@@ -1379,7 +1508,8 @@ tenon_status tenon_run(
 /* Tensors that a run made. */
 typedef struct tenon_results tenon_results;
 
-/* Runs and makes the outputs: for shapes that are not known before. Transferred; tenon_results_release. */
+/* Runs and makes the outputs: for shapes that are not known before. Transferred; tenon_results_release. Fails as tenon_run
+ * does. */
 tenon_status tenon_run_new(
     const tenon_executable *executable, const tenon_tensor *inputs, size_t input_count,
     const tenon_run_options *options, tenon_results **results) TENON_CHECKED;
@@ -1387,7 +1517,8 @@ tenon_status tenon_run_new(
 /* 0 for NULL. */
 size_t tenon_results_count(const tenon_results *results);
 
-/* Fills in `tensor`, whose struct_size the caller has set; what it points to is borrowed until release of `results`. */
+/* Fills in `tensor`, whose struct_size the caller has set; what it points to is borrowed until release of `results`. Fails with
+ * TENON_ERROR_INVALID_ARGUMENT for an index out of range. */
 tenon_status tenon_results_get(const tenon_results *results, size_t index, tenon_tensor *tensor) TENON_CHECKED;
 
 void tenon_results_release(tenon_results *results);
@@ -1422,7 +1553,8 @@ tenon_status tenon_module_compare(
 /* 0 for NULL. */
 size_t tenon_comparison_count(const tenon_comparison *comparison);
 
-/* Fills in `difference`, whose struct_size the caller has set. */
+/* Fills in `difference`, whose struct_size the caller has set. Fails with TENON_ERROR_INVALID_ARGUMENT for an index out of
+ * range. */
 tenon_status tenon_comparison_get(
     const tenon_comparison *comparison, size_t index, tenon_difference *difference) TENON_CHECKED;
 

@@ -1,7 +1,6 @@
 /* Tenon for C++17: owners of the handles of tenon.h, and exceptions in place of statuses. Header only.
  *
  *     tenon::Module module = tenon::Module::load_onnx("digits.onnx");
- *     module.optimize();
  *     tenon::Executable executable(module);
  *     std::vector<float> scores(10);
  *     executable.run({tenon::tensor(pixels, {1, 1, 8, 8})}, {tenon::tensor(scores, {1, 10})});
@@ -12,10 +11,15 @@
 #ifndef TENON_HPP
 #define TENON_HPP
 
+#if !defined(__cplusplus) || (__cplusplus < 201703L && (!defined(_MSVC_LANG) || _MSVC_LANG < 201703L))
+#error "tenon.hpp needs C++17 (-std=c++17); tenon.h compiles as C99 and as C++11"
+#endif
+
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -257,6 +261,22 @@ public:
 
     void verify() const { check(tenon_module_verify(handle())); }
 
+    /* The value of one key of the model's metadata; nothing when there is none. */
+    std::optional<std::string> metadata(const std::string &key) const
+    {
+        const char *value = tenon_module_metadata(handle(), key.c_str());
+        return value == nullptr ? std::nullopt : std::optional<std::string>(value);
+    }
+
+    /* What the model says about itself. Pointers in it are valid as long as the module. */
+    tenon_model_info info() const
+    {
+        tenon_model_info info = TENON_MODEL_INFO_INIT;
+        check(tenon_module_get_info(handle(), &info));
+        return info;
+    }
+    void set_info(const tenon_model_info &info) { check(tenon_module_set_info(handle(), &info)); }
+
     void apply(const std::string &pass, const tenon_pass_options *options = nullptr)
     {
         check(tenon_module_apply(handle(), pass.c_str(), options));
@@ -365,6 +385,9 @@ public:
     }
 
     tenon_executable *handle() const noexcept { return handle_.get(); }
+
+    /* Of one run. */
+    std::uint32_t threads() const noexcept { return tenon_executable_threads(handle()); }
 
     std::size_t input_count() const noexcept { return tenon_executable_input_count(handle()); }
     std::size_t output_count() const noexcept { return tenon_executable_output_count(handle()); }

@@ -12,6 +12,10 @@
 #ifndef TENON_HOSTS_HPP
 #define TENON_HOSTS_HPP
 
+#if !defined(__cplusplus) || (__cplusplus < 201703L && (!defined(_MSVC_LANG) || _MSVC_LANG < 201703L))
+#error "tenon_hosts.hpp needs C++17 (-std=c++17); tenon.h compiles as C99 and as C++11"
+#endif
+
 #include "tenon_rules.hpp"
 
 namespace tenon {

@@ -11,6 +11,10 @@
 #ifndef TENON_RULES_HPP
 #define TENON_RULES_HPP
 
+#if !defined(__cplusplus) || (__cplusplus < 201703L && (!defined(_MSVC_LANG) || _MSVC_LANG < 201703L))
+#error "tenon_rules.hpp needs C++17 (-std=c++17); tenon.h compiles as C99 and as C++11"
+#endif
+
 #include <exception>
 #include <functional>
 #include <optional>

@@ -16,7 +16,9 @@ major=$(number MAJOR) minor=$(number MINOR) patch=$(number PATCH)
 version=$major.$minor.$patch
 
 fill() {
-    sed -e "s|@PREFIX@|$prefix|g" -e "s|@LIBDIR@|$libdir|g" -e "s|@INCLUDEDIR@|$includedir|g" \
+    sed -e "s|@PREFIX_FROM_PC@|$(realpath -m --relative-to="$libdir/pkgconfig" "$prefix")|g" \
+        -e "s|@LIBDIR_FROM_PREFIX@|$(realpath -m --relative-to="$prefix" "$libdir")|g" \
+        -e "s|@INCLUDEDIR_FROM_PREFIX@|$(realpath -m --relative-to="$prefix" "$includedir")|g" \
         -e "s|@VERSION@|$version|g" -e "s|@VERSION_MINOR_LINE@|$major.$minor|g" -e "s|@SOVERSION@|$major|g" \
         -e "s|@DNNL_LIBS@|${DNNL_LIBS:--ldnnl}|g" \
         -e "s|@INCLUDE_FROM_LIB@|$(realpath -m --relative-to="$libdir" "$includedir")|g" "$1"

@@ -27,6 +27,20 @@ const char *tdnnl_status_name(int32_t status) {
 
 int32_t tdnnl_effective_isa(void) { return (int32_t)dnnl_get_effective_cpu_isa(); }
 
+const char *tdnnl_effective_isa_name(void) {
+    switch ((int)dnnl_get_effective_cpu_isa()) {
+    case dnnl_cpu_isa_sse41: return "sse41";
+    case dnnl_cpu_isa_avx: return "avx";
+    case dnnl_cpu_isa_avx2: return "avx2";
+    case dnnl_cpu_isa_avx2_vnni: return "avx2_vnni";
+    case dnnl_cpu_isa_avx512_core: return "avx512_core";
+    case dnnl_cpu_isa_avx512_core_vnni: return "avx512_core_vnni";
+    case dnnl_cpu_isa_avx512_core_bf16: return "avx512_core_bf16";
+    case dnnl_cpu_isa_avx512_core_amx: return "avx512_core_amx";
+    default: return "other";
+    }
+}
+
 int tdnnl_set_primitive_cache_capacity(int32_t capacity) {
     if (capacity < 0) return TDNNL_INVALID_ARGUMENTS;
     return dnnl_set_primitive_cache_capacity(capacity);

@@ -57,7 +57,8 @@ public func tenon_module_compare(
     withStatus(limitedBy: options) {
         let result = try output(comparison, "comparison")
         let errors = try Verification.run(
-            module: try Handle.object(module, ModuleHandle.self).module, backends: try compileBackends(options),
+            module: try compiledModule(try Handle.object(module, ModuleHandle.self).module, options),
+            backends: try compileBackends(options),
             options: try compileOptions(options), inputs: try constants(inputs, input_count),
             absoluteTolerance: try tolerance(absolute_tolerance, 1e-6, "absolute_tolerance"),
             relativeTolerance: try tolerance(relative_tolerance, 1e-4, "relative_tolerance"))

@@ -56,7 +56,7 @@ func compileBackends(_ options: UnsafePointer<tenon_executable_options>?) throws
 
 func compileOptions(_ options: UnsafePointer<tenon_executable_options>?) throws -> CompileOptions {
     let given = try givenOptions(options)
-    guard given.flags & ~UInt32(7) == 0 else { throw invalid("flags \(given.flags) has bits that mean nothing") }
+    guard given.flags & ~UInt32(15) == 0 else { throw invalid("flags \(given.flags) has bits that mean nothing") }
     guard given.threads <= 1024 else { throw invalid("threads is \(given.threads); expected 0 to 1024") }
     var result = CompileOptions(threads: given.threads == 0 ? min(CPUCount.usable, 1024) : Int(given.threads))
     result.isReproducible = given.flags & 1 != 0
@@ -65,6 +65,10 @@ func compileOptions(_ options: UnsafePointer<tenon_executable_options>?) throws 
     guard given.numerics <= 2 else { throw invalid("numerics is \(given.numerics); expected one of TENON_NUMERICS_…") }
     result.losesNaN = given.numerics == 2
     result.flushesDenormals = given.flags & 4 != 0
+    guard let spin = Spin(rawValue: given.spin) else {
+        throw invalid("spin is \(given.spin); expected one of TENON_SPIN_…")
+    }
+    result.spin = spin
     result.tuningMilliseconds = Int(given.tuning_milliseconds)
     if given.concurrent_runs > 0 { result.concurrentRuns = Int(given.concurrent_runs) }
     if given.cached_shapes > 0 { result.cachedShapes = Int(given.cached_shapes) }
@@ -72,6 +76,19 @@ func compileOptions(_ options: UnsafePointer<tenon_executable_options>?) throws 
     result.progress = progress(given.progress, given.progress_data)
     if given.memory_limit > 0 { result.memoryLimit = Int(clamping: given.memory_limit) }
     return result
+}
+
+/// The module that is made ready to run: fused, unless it is already or the caller wants it as it stands.
+func compiledModule(_ module: Module, _ options: UnsafePointer<tenon_executable_options>?) throws -> Module {
+    let given = try givenOptions(options)
+    let asItStands = given.flags & (2 | 8) != 0
+    guard !asItStands, !module.isFused, module.main != nil else { return module }
+    return try applied(Library.pipeline, to: module, try context(nil))
+}
+
+@implementation @_cdecl("tenon_module_is_fused")
+public func tenon_module_is_fused(_ module: OpaquePointer!) -> Int32 {
+    Handle.optional(module, ModuleHandle.self)?.module.isFused == true ? 1 : 0
 }
 
 @implementation @_cdecl("tenon_compile")
@@ -83,13 +100,19 @@ public func tenon_compile(
         let result = try output(executable, "executable")
         let handle = try Handle.object(module, ModuleHandle.self)
         let compiled = try Executable(
-            module: handle.module, backends: try compileBackends(options), options: try compileOptions(options))
+            module: try compiledModule(handle.module, options), backends: try compileBackends(options),
+            options: try compileOptions(options))
         result.pointee = try Handle.make(try ExecutableHandle(compiled))
     }
 }
 
 @implementation @_cdecl("tenon_executable_release")
 public func tenon_executable_release(_ executable: OpaquePointer!) { Handle.release(executable, ExecutableHandle.self) }
+
+@implementation @_cdecl("tenon_executable_threads")
+public func tenon_executable_threads(_ executable: OpaquePointer!) -> UInt32 {
+    UInt32(clamping: Handle.optional(executable, ExecutableHandle.self)?.executable.options.threads ?? 0)
+}
 
 // MARK: - Questions
 

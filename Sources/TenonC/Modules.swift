@@ -8,6 +8,8 @@ final class ModuleHandle: HandleObject {
 
     var module: Module
     let pool = Pool()
+    /// What `tenon_module_get_info` gave last.
+    var cachedInfo: (source: ModelInfo, made: tenon_model_info)?
 
     /// A pass is at work on it, and a callback of the host runs.
     private var isBusy = false

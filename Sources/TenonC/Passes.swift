@@ -55,15 +55,18 @@ func context(_ options: UnsafePointer<tenon_pass_options>?) throws -> PassContex
 
 /// Replaces the module of a handle by what a pass makes of it, if that is well formed.
 func apply(_ pass: any ModulePass, to handle: ModuleHandle, _ context: PassContext) throws {
-    try handle.change { module in
-        let result = try pass.apply(to: module, context)
-        do {
-            try result.verify()
-        } catch let error as TenonError {
-            throw TenonError(.internal, "pass '\(pass.name)' made a module that is not well formed: \(error)")
-        }
-        return result
+    try handle.change { try applied(pass, to: $0, context) }
+}
+
+/// What a pass makes of a module, if that is well formed.
+func applied(_ pass: any ModulePass, to module: Module, _ context: PassContext) throws -> Module {
+    let result = try pass.apply(to: module, context)
+    do {
+        try result.verify()
+    } catch let error as TenonError {
+        throw TenonError(.internal, "pass '\(pass.name)' made a module that is not well formed: \(error)")
     }
+    return result
 }
 
 @implementation @_cdecl("tenon_module_apply")

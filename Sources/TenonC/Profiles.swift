@@ -21,6 +21,7 @@ final class ProfileHandle: HandleObject {
             step.layouts = try pool.text(source.layouts)
             step.bytes = UInt64(clamping: source.bytes)
             step.flops = UInt64(clamping: source.flops)
+            step.note = try pool.text(source.note)
             step.nanoseconds = profile.nanoseconds.indices.contains(index) ? profile.nanoseconds[index] : 0
             return step
         }
@@ -85,7 +86,7 @@ public func tenon_profile_get(
         guard steps.indices.contains(index) else {
             throw invalid("index \(index) is out of range; there are \(steps.count)")
         }
-        try Sized.write(steps[index], to: step, "tenon_step")
+        try Sized.write(steps[index], to: step, "tenon_step", first: MemoryLayout<tenon_step>.offset(of: \.note))
     }
 }
 

@@ -5,7 +5,7 @@ import TenonRuntime
 
 /// Offers every function that carries `Codegen` to the backend of that name, as compiling the module would.
 ///
-/// What a backend refuses loses `Codegen` and runs on the library's kernels; an unknown or failing backend fails the pass. The
+/// What a backend refuses loses `Codegen`, gets the reason as `Refused`, and runs on the library's kernels; an unknown or failing backend fails the pass. The
 /// module stays data: what backends made is let go, and made again when the module is compiled. With symbolic sizes only the
 /// names of the backends are checked. `main` is compiled, or the context's entry functions.
 struct RunCodegen: ModulePass {
@@ -38,8 +38,9 @@ struct RunCodegen: ModulePass {
             }
         }
         var result = module
-        for name in recorders.reduce(into: Set<String>(), { $0.formUnion($1.refused) }) {
+        for (name, reason) in recorders.flatMap(\.refused) {
             result[name]?.attributes["Codegen"] = nil
+            result[name]?.attributes[Explanation.refusalAttribute] = .string(reason)
         }
         return result
     }
@@ -49,7 +50,7 @@ struct RunCodegen: ModulePass {
 private final class RecordingBackend: Backend {
     private struct Record {
         var taken: Set<String> = []
-        var refused: Set<String> = []
+        var refused: [String: String] = [:]
     }
 
     private let inner: any Backend
@@ -59,8 +60,8 @@ private final class RecordingBackend: Backend {
 
     var name: String { inner.name }
 
-    /// Refused whatever it was called with.
-    var refused: Set<String> { record.withLock { $0.refused.subtracting($0.taken) } }
+    /// What was refused whatever it was called with, and why.
+    var refused: [String: String] { record.withLock { record in record.refused.filter { !record.taken.contains($0.key) } } }
 
     func compile(_ region: Function, name: String, options: CompileOptions) throws -> any CompiledRegion {
         do {
@@ -68,7 +69,7 @@ private final class RecordingBackend: Backend {
             record.withLock { _ = $0.taken.insert(name) }
             return compiled
         } catch let error as TenonError where error.status == .unsupported {
-            record.withLock { _ = $0.refused.insert(name) }
+            record.withLock { $0.refused[name] = $0.refused[name] ?? "\(error)" }
             throw error
         }
     }

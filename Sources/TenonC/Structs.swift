@@ -65,7 +65,7 @@ enum Sized {
         return size
     }
 
-    /// Fills in a caller's structure as far as it reaches; the caller has set its size.
+    /// Fills in a caller's structure as far as it reaches; the caller has set its size. `first` as for `read`.
     static func write<T: BitwiseCopyable>(
         _ value: T, to pointer: UnsafeMutablePointer<T>?, _ name: StaticString, first: Int? = nil
     ) throws {

@@ -19,6 +19,9 @@ public final class DNNLBackend: Backend {
     /// Version of the loaded oneDNN, as "2.6.3".
     public static var libraryVersion: String { DNNLLibrary.version }
 
+    /// The highest instruction set that it uses, as it calls it: "avx512_core_vnni".
+    public static var instructionSet: String { DNNLLibrary.instructionSet }
+
     public func compile(_ region: Function, name: String, options: CompileOptions) throws -> any CompiledRegion {
         // oneDNN divides work when a primitive is made, so it must know the number of threads then.
         try DNNLStatus.check(

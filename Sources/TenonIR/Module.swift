@@ -4,6 +4,8 @@ import OrderedCollections
 public struct Module: Sendable {
     public var functions: OrderedDictionary<String, Function>
     public var attributes: Attributes
+    /// What the model says about itself besides its graph.
+    public var info = ModelInfo()
 
     public init(functions: OrderedDictionary<String, Function> = [:], attributes: Attributes = Attributes()) {
         self.functions = functions

@@ -42,7 +42,8 @@ package enum ONNXImporter {
         let model = try parse(source.bytes, limits: options.limits)
         guard model.hasGraph else { throw TenonError.malformedONNX("the model has no graph") }
         let importer = try GraphImport(model, source: source, options: options)
-        let module = try importer.module(model.graph)
+        var module = try importer.module(model.graph)
+        module.info = ModelInfo(model)
         try options.progress?("import", model.graph.node.count, model.graph.node.count)
         return module
     }

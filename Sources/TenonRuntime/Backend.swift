@@ -77,6 +77,8 @@ public struct StepDescription: Sendable, Hashable {
     public var flops: Int
     /// The function of the module that the region was made of; empty outside of regions.
     public var region = ""
+    /// Why not the backend that the region names runs it; empty where it does.
+    public var note = ""
 
     public init(
         binding: String, composite: String, implementation: String, layouts: String = "", bytes: Int = 0, flops: Int = 0

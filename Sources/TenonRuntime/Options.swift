@@ -23,6 +23,8 @@ public struct CompileOptions: Sendable {
     public var usesReferenceKernels: Bool
     /// Backends may lose NaN and infinities where their fastest kernels do.
     public var losesNaN: Bool
+    /// How long threads of a run that wait for each other spin before they sleep.
+    public var spin = Spin.adaptive
     /// Told how far compiling has come, on one thread at a time; only by the call that these options are given to.
     public var progress: ProgressReport?
 
@@ -41,4 +43,14 @@ public struct CompileOptions: Sendable {
         self.usesReferenceKernels = usesReferenceKernels
         self.losesNaN = losesNaN
     }
+}
+
+/// How long threads of a run that wait for each other spin before they sleep; the numbers are those of the C header.
+public enum Spin: UInt32, Sendable {
+    /// As OpenMP is set up to; a few microseconds while others need the CPUs.
+    case adaptive = 0
+    /// As OpenMP is set up to.
+    case long = 1
+    /// A few microseconds.
+    case short = 2
 }

@@ -85,7 +85,7 @@ int main(void)
     FIELD(tenon_executable_options, backends);
     FIELD(tenon_executable_options, backend_count);
     FIELD(tenon_executable_options, numerics);
-    FIELD(tenon_executable_options, reserved);
+    FIELD(tenon_executable_options, spin);
     FIELD(tenon_executable_options, timeout_nanoseconds);
     FIELD(tenon_executable_options, cancel);
     STRUCT(tenon_port);
@@ -107,6 +107,7 @@ int main(void)
     FIELD(tenon_step, bytes);
     FIELD(tenon_step, flops);
     FIELD(tenon_step, nanoseconds);
+    FIELD(tenon_step, note);
     STRUCT(tenon_difference);
     FIELD(tenon_difference, struct_size);
     FIELD(tenon_difference, is_within_tolerance);
@@ -207,6 +208,30 @@ int main(void)
     FIELD(tenon_backend, run);
     FIELD(tenon_backend, release);
     FIELD(tenon_backend, user_data);
+    STRUCT(tenon_machine);
+    FIELD(tenon_machine, struct_size);
+    FIELD(tenon_machine, usable_cpus);
+    FIELD(tenon_machine, instruction_sets);
+    FIELD(tenon_machine, kernels);
+    FIELD(tenon_machine, onednn_version);
+    FIELD(tenon_machine, onednn_instruction_set);
+    STRUCT(tenon_model_info);
+    FIELD(tenon_model_info, struct_size);
+    FIELD(tenon_model_info, reserved);
+    FIELD(tenon_model_info, producer_name);
+    FIELD(tenon_model_info, producer_version);
+    FIELD(tenon_model_info, domain);
+    FIELD(tenon_model_info, description);
+    FIELD(tenon_model_info, graph_name);
+    FIELD(tenon_model_info, graph_description);
+    FIELD(tenon_model_info, version);
+    FIELD(tenon_model_info, ir_version);
+    FIELD(tenon_model_info, opset_domains);
+    FIELD(tenon_model_info, opset_versions);
+    FIELD(tenon_model_info, opset_count);
+    FIELD(tenon_model_info, metadata_keys);
+    FIELD(tenon_model_info, metadata_values);
+    FIELD(tenon_model_info, metadata_count);
     NUMBER(TENON_ABI_VERSION);
     NUMBER(TENON_MAX_RANK);
     NUMBER(TENON_DIM_UNKNOWN);
@@ -294,5 +319,8 @@ int main(void)
     NUMBER(TENON_CALL_COMMUTATIVE);
     NUMBER(TENON_CALL_ORDERED);
     NUMBER(TENON_PASS_VERIFY);
+    NUMBER(TENON_SPIN_ADAPTIVE);
+    NUMBER(TENON_SPIN_LONG);
+    NUMBER(TENON_SPIN_SHORT);
     return 0;
 }

@@ -242,6 +242,24 @@ static void refused_regions_run_anyway(void **state)
     assert_int_equal(mine.compiled, 1);
     check_run(executable);
     assert_int_equal(mine.running, 0);
+    /* The report and the steps say why. */
+    char *report = NULL;
+    assert_ok(tenon_executable_report(executable, &report));
+    assert_non_null(strstr(report, "backend 'mine' refuses it: too small"));
+    tenon_string_release(report);
+    tenon_profile *profile = NULL;
+    assert_ok(tenon_executable_get_profile(executable, &profile));
+    tenon_step step = TENON_STEP_INIT;
+    assert_ok(tenon_profile_get(profile, 0, &step));
+    assert_non_null(strstr(step.note, "too small"));
+    assert_non_null(strstr(step.region, "fused_"));
+    /* A caller built before there were notes gets what it knows. */
+    tenon_step old = TENON_STEP_INIT;
+    old.struct_size = (uint32_t)offsetof(tenon_step, note);
+    old.note = "untouched";
+    assert_ok(tenon_profile_get(profile, 0, &old));
+    assert_string_equal(old.note, "untouched");
+    tenon_profile_release(profile);
     tenon_executable_release(executable);
     assert_int_equal(mine.released, 0);
 }
@@ -330,7 +348,13 @@ static void run_codegen_offers_regions(void **state)
     assert_ok(tenon_module_equal(module, copy, &equal));
     assert_true(equal);
     mine.compile_verdict = TENON_REFUSE;
+    mine.reason = "too small";
     assert_ok(tenon_module_apply(module, "RunCodegen", &options));
+    char *explanation = NULL;
+    assert_ok(tenon_module_explain(module, NULL, TENON_EXPLAIN_TEXT, NULL, &explanation));
+    assert_non_null(strstr(explanation, "refused"));
+    assert_non_null(strstr(explanation, "backend 'mine' refuses it: too small"));
+    tenon_string_release(explanation);
     assert_ok(tenon_module_equal(module, copy, &equal));
     assert_false(equal);
     tenon_executable *executable = NULL;

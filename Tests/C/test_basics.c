@@ -102,6 +102,8 @@ static void initialisers(void **state)
     assert_init_equals_macro(tenon_pass_options, tenon_pass_options_init, TENON_PASS_OPTIONS_INIT);
     assert_init_equals_macro(
         tenon_executable_options, tenon_executable_options_init, TENON_EXECUTABLE_OPTIONS_INIT);
+    assert_init_equals_macro(tenon_model_info, tenon_model_info_init, TENON_MODEL_INFO_INIT);
+    assert_init_equals_macro(tenon_machine, tenon_machine_init, TENON_MACHINE_INIT);
     assert_init_equals_macro(tenon_port, tenon_port_init, TENON_PORT_INIT);
     assert_init_equals_macro(tenon_memory, tenon_memory_init, TENON_MEMORY_INIT);
     assert_init_equals_macro(tenon_run_options, tenon_run_options_init, TENON_RUN_OPTIONS_INIT);

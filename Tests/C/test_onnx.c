@@ -174,6 +174,67 @@ static void saving(void **state)
     assert_int_equal(rmdir(folder), 0);
 }
 
+/* What the model says about itself can be read and set, is kept by passes, and is written. */
+static void model_info(void **state)
+{
+    (void)state;
+    tenon_module *module = NULL, *copy = NULL, *again = NULL;
+    assert_ok(tenon_module_load_onnx(path, NULL, &module));
+    tenon_model_info info = TENON_MODEL_INFO_INIT;
+    assert_ok(tenon_module_get_info(module, &info));
+    assert_true(info.opset_count >= 1);
+    assert_true(info.opset_versions[0] > 0);
+    assert_true(info.ir_version > 0);
+    assert_null(tenon_module_metadata(module, "classes"));
+    assert_null(tenon_module_metadata(NULL, "classes"));
+
+    const char *const keys[] = {"classes", ""}, *const values[] = {"0,1,2", "\xc3\xa9"};
+    info.producer_name = "test";
+    info.producer_version = "2";
+    info.domain = "org.example";
+    info.description = "digits";
+    info.graph_description = "a graph";
+    info.version = 7;
+    info.metadata_keys = keys;
+    info.metadata_values = values;
+    info.metadata_count = 2;
+    assert_ok(tenon_module_set_info(module, &info));
+    assert_ok(tenon_module_copy(module, &copy));
+    assert_ok(tenon_module_optimize(copy, NULL));
+    void *data = NULL;
+    size_t size = 0;
+    assert_ok(tenon_module_serialize_onnx(copy, &data, &size));
+    assert_ok(tenon_module_parse_onnx(data, size, NULL, &again));
+    tenon_bytes_release(data);
+    tenon_model_info found = TENON_MODEL_INFO_INIT;
+    assert_ok(tenon_module_get_info(again, &found));
+    assert_string_equal(found.producer_name, "test");
+    assert_string_equal(found.producer_version, "2");
+    assert_string_equal(found.domain, "org.example");
+    assert_string_equal(found.description, "digits");
+    assert_string_equal(found.graph_description, "a graph");
+    assert_int_equal(found.version, 7);
+    assert_int_equal(found.metadata_count, 2);
+    assert_string_equal(found.metadata_keys[0], "classes");
+    assert_string_equal(tenon_module_metadata(again, "classes"), "0,1,2");
+    assert_string_equal(tenon_module_metadata(again, ""), "\xc3\xa9");
+
+    const char *const twice[] = {"a", "a"};
+    info.metadata_keys = twice;
+    assert_fails(tenon_module_set_info(module, &info), TENON_ERROR_INVALID_ARGUMENT, "'a' is given twice");
+    info.metadata_keys = NULL;
+    assert_fails(tenon_module_set_info(module, &info), TENON_ERROR_INVALID_ARGUMENT, "metadata_keys is NULL");
+    tenon_model_info empty = TENON_MODEL_INFO_INIT;
+    assert_ok(tenon_module_set_info(module, &empty));
+    assert_ok(tenon_module_get_info(module, &found));
+    assert_string_equal(found.producer_name, "");
+    assert_true(found.version == TENON_NO_MODEL_VERSION);
+    assert_int_equal(found.metadata_count, 0);
+    tenon_module_release(module);
+    tenon_module_release(copy);
+    tenon_module_release(again);
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 2) {
@@ -196,6 +257,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(options),
         cmocka_unit_test(damaged_models),
         cmocka_unit_test(saving),
+        cmocka_unit_test(model_info),
     };
     int result = cmocka_run_group_tests(tests, NULL, NULL);
     free(bytes);

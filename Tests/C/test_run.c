@@ -94,7 +94,7 @@ static void fuse_merge_run(void **state)
     (void)state;
     int composites, regions;
     tenon_module *module = support_conv_bias_relu();
-    tenon_executable *plain = compile(module, 0);
+    tenon_executable *plain = compile(module, TENON_COMPILE_UNOPTIMIZED);
     run_and_compare(plain, 1);
 
     assert_ok(tenon_module_apply(module, "FuseConv2dReshapeAddRelu", NULL));
@@ -114,6 +114,54 @@ static void fuse_merge_run(void **state)
     tenon_executable_release(plain);
     tenon_executable_release(fused);
     tenon_executable_release(yardstick);
+}
+
+static int has_region(tenon_executable *executable)
+{
+    tenon_profile *profile = NULL;
+    int found = 0;
+    assert_ok(tenon_executable_get_profile(executable, &profile));
+    for (size_t i = 0; i < tenon_profile_count(profile); i++) {
+        tenon_step step = TENON_STEP_INIT;
+        assert_ok(tenon_profile_get(profile, i, &step));
+        found |= step.region[0] != 0;
+    }
+    tenon_profile_release(profile);
+    return found;
+}
+
+/* A module is optimised when nobody has fused anything in it, and the module itself stays as it was. */
+static void optimises_unless_told_not_to(void **state)
+{
+    (void)state;
+    tenon_module *module = support_conv_bias_relu(), *before = NULL;
+    assert_ok(tenon_module_copy(module, &before));
+    assert_int_equal(tenon_module_is_fused(module), 0);
+    tenon_executable *fast = compile(module, 0), *plain = compile(module, TENON_COMPILE_UNOPTIMIZED);
+    tenon_executable *reference = compile(module, TENON_COMPILE_REFERENCE);
+    int32_t equal = 0;
+    assert_ok(tenon_module_equal(module, before, &equal));
+    assert_int_equal(equal, 1);
+    assert_true(has_region(fast));
+    assert_false(has_region(plain));
+    assert_false(has_region(reference));
+    run_and_compare(fast, 1);
+    run_and_compare(plain, 1);
+    /* Composites alone: somebody has decided what is fused, and made no region of it. */
+    assert_ok(tenon_module_apply(module, "FuseConv2dReshapeAddRelu", NULL));
+    assert_int_equal(tenon_module_is_fused(module), 1);
+    tenon_executable *composite = compile(module, 0);
+    assert_false(has_region(composite));
+    run_and_compare(composite, 1);
+    assert_int_equal(tenon_module_is_fused(NULL), 0);
+    assert_int_equal(tenon_executable_threads(fast), 2);
+    assert_int_equal(tenon_executable_threads(NULL), 0);
+    tenon_module_release(module);
+    tenon_module_release(before);
+    tenon_executable_release(fast);
+    tenon_executable_release(plain);
+    tenon_executable_release(reference);
+    tenon_executable_release(composite);
 }
 
 static void options_of_passes(void **state)
@@ -459,9 +507,12 @@ static void compile_options(void **state)
     options.threads = 5000;
     assert_fails(tenon_compile(module, &options, &executable), TENON_ERROR_INVALID_ARGUMENT, "threads is 5000");
     options.threads = 1;
-    options.flags = 4;
-    assert_fails(tenon_compile(module, &options, &executable), TENON_ERROR_INVALID_ARGUMENT, "flags 4");
+    options.flags = 16;
+    assert_fails(tenon_compile(module, &options, &executable), TENON_ERROR_INVALID_ARGUMENT, "flags 16");
     options.flags = 0;
+    options.spin = 3;
+    assert_fails(tenon_compile(module, &options, &executable), TENON_ERROR_INVALID_ARGUMENT, "spin is 3");
+    options.spin = 0;
     options.memory_limit = 16;
     tenon_status status = tenon_compile(module, &options, &executable);
     if (status == TENON_OK) {
@@ -488,6 +539,7 @@ static void compile_options(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(optimises_unless_told_not_to),
         cmocka_unit_test(fuse_merge_run), cmocka_unit_test(options_of_passes),  cmocka_unit_test(tensors_are_checked),
         cmocka_unit_test(strided_input),  cmocka_unit_test(questions),          cmocka_unit_test(ending_early),
         cmocka_unit_test(shapes_on_demand), cmocka_unit_test(many_threads),     cmocka_unit_test(compile_options),

@@ -56,7 +56,7 @@ def test_fused(rng, options):
     inputs = {"x": x, "bias": bias} if options.get("bias_as_parameter") else {"x": x}
     expected = np.maximum(convolution(x, weight, bias, padding=1), 0)
     for stage in (module, fused, merged, module.optimize()):
-        found = tenon.compile(stage)(**inputs)
+        found = tenon.compile(stage, optimize=False)(**inputs)
         assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
     assert "conv" in tenon.compile(merged).report()
 

@@ -25,7 +25,7 @@ def digits(fixtures):
 def test_accuracy(digits, threads, fused):
     path, images, labels = digits
     module = tenon.load(path)
-    run = tenon.compile(module.optimize() if fused else module, threads=threads)
+    run = tenon.compile(module, threads=threads, optimize=fused)
     classes = np.array([run(image).argmax() for image in images])
     assert len(labels) == 360
     assert (classes == labels).mean() >= 0.97

@@ -1,5 +1,7 @@
 import gc
 import pickle
+import subprocess
+import sys
 import threading
 import time
 import weakref
@@ -142,10 +144,10 @@ def test_new_results_live_as_long_as_they_are_used():
 
 
 def test_memory():
-    run = tenon.compile(module(64, 64))
+    run = tenon.compile(module(64, 64), optimize=False)
     assert run.memory.arena == 64 * 64 * 4
     with pytest.raises(tenon.LimitExceededError):
-        tenon.compile(module(64, 64), memory_limit=1000)
+        tenon.compile(module(64, 64), memory_limit=1000, optimize=False)
     run(np.ones((64, 64), np.float32), np.ones((64, 64), np.float32))
     assert run.memory.in_use >= run.memory.arena
     run.trim()
@@ -156,11 +158,83 @@ def test_options_are_checked():
     for bad in ({"threads": -1}, {"threads": 10**6}, {"memory_limit": -5}):
         with pytest.raises(tenon.TenonError):
             tenon.compile(module(1), **bad)
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="no option 'thread'; did you mean 'threads'"):
         tenon.compile(module(1), thread=1)
+    with pytest.raises(tenon.InvalidTypeError, match="threads expects a number, found str"):
+        tenon.compile(module(1), threads="2")
+    with pytest.raises(tenon.InvalidArgumentError, match="spin"):
+        tenon.compile(module(1), spin="never")
 
 
-def test_report(run):
+def conv_net():
+    b = tenon.Builder()
+    x = b.parameter("x", (1, 3, 8, 8))
+    y = b.call("nn.conv2d", x, b.constant(np.ones((4, 3, 3, 3), np.float32)), padding=[1, 1, 1, 1], name="c")
+    return b.finish(b.call("nn.relu", y, name="r"))
+
+
+def test_optimized_unless_told_not_to(rng):
+    plain = conv_net()
+    image = rng.standard_normal((1, 3, 8, 8), np.float32)
+    before = str(plain)
+    fast, slow = tenon.compile(plain), tenon.compile(plain, optimize=False)
+    assert str(plain) == before and not plain.is_fused
+    assert any(step.region for step in fast.profile()) and not any(step.region for step in slow.profile())
+    assert fast.module.is_fused and not slow.module.is_fused
+    np.testing.assert_allclose(fast(image), slow(image), rtol=1e-4, atol=1e-5)
+    # Who has fused anything has decided what is fused.
+    half = plain.fuse("mine.conv_relu = nn.relu(nn.conv2d(*, *));")
+    assert half.is_fused
+    assert not any(step.region for step in tenon.compile(half).profile())
+    assert not tenon.compile(plain, reference=True).module.is_fused
+    # Pickled executables stay what they are.
+    again = pickle.loads(pickle.dumps(slow))
+    assert not any(step.region for step in again.profile())
+
+
+def test_threads_and_their_names():
+    run = tenon.compile(conv_net(), threads=2)
+    assert run.threads == 2
+    assert tenon.compile(conv_net()).threads >= 1
+    program = """
+import sys, threading, numpy as np, tenon
+b = tenon.Builder()
+x = b.parameter("x", (512, 512))
+run = tenon.compile(b.finish(b.call("matmul", x, x)), threads=2)
+run(np.ones((512, 512), np.float32))
+import os
+names = {open(f"/proc/self/task/{task}/comm").read().strip() for task in os.listdir("/proc/self/task")}
+print("tenon-run" in names)
+"""
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
+    assert answer.stdout.strip() == "True"
+
+
+def test_inputs_in_the_forms_of_a_call(run):
+    for profile in (run.profile(A, B), run.profile([A, B]), run.profile({"a": A, "b": B}), run.profile(a=A, b=B),
+                    run.profile(inputs=[A, B])):
+        assert profile.nanoseconds > 0
+    for comparison in (run.verify(A, B), run.verify([A, B]), run.verify({"a": A, "b": B}), run.verify(A, b=B)):
+        assert comparison.ok and len(comparison) > 0
+    for results in (run.run([A, B]), run.run((A, B)), run.run({"a": A, "b": B})):
+        np.testing.assert_array_equal(results[0], EXPECTED)
+    np.testing.assert_array_equal(run({"a": A, "b": B}), EXPECTED)
+    image = np.ones((1, 3, 8, 8), np.float32)
+    single = tenon.compile(conv_net())
+    np.testing.assert_array_equal(single.run(image)[0], single(image))
+    np.testing.assert_array_equal(single.run(list(image[0:1]) and [image])[0], single(image))
+    with pytest.raises(tenon.InvalidArgumentError, match="'b'"):
+        run.verify(a=A)
+
+
+def test_logging(caplog):
+    with caplog.at_level("INFO", logger="tenon"):
+        tenon.compile(conv_net(), threads=1)
+    assert any("threads" in record.message for record in caplog.records)
+
+
+def test_report():
+    run = tenon.compile(module(2, 3), optimize=False)
     run.run([A, B], profile=True)
     report = run.report()
     assert "subtract" in report or "relu" in report
@@ -277,7 +351,8 @@ def test_digest():
     assert run.digest != 0
     assert run.digest == tenon.compile(fixed, threads=1, reproducible=True).digest
     assert run.digest != tenon.compile(fixed, threads=2, reproducible=True).digest
-    assert run.digest != tenon.compile(fixed.optimize(), threads=1, reproducible=True).digest
+    assert run.digest == tenon.compile(fixed.optimize(), threads=1, reproducible=True).digest
+    assert run.digest != tenon.compile(fixed, threads=1, reproducible=True, optimize=False).digest
     assert tenon.compile(module("n", 2)).digest == 0
 
 

@@ -23,7 +23,7 @@ def test_direction_classifier(rng, shape, fused):
     path = model("ch_ppocr_mobile_v2.0_cls_infer.onnx")
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     module = tenon.load(path)
-    run = tenon.compile(module.optimize() if fused else module)
+    run = tenon.compile(module, optimize=fused)
     image = rng.random(shape, np.float32) * 2 - 1
     expected = session.run(None, {session.get_inputs()[0].name: image})[0]
     found = run(image)

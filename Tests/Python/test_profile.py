@@ -134,3 +134,21 @@ def test_pictures_of_large_graphs_end():
     picture = b.finish(value)._repr_svg_()
     xml.etree.ElementTree.fromstring(picture)
     assert picture.count("<circle") == 500 and "1502 more" in picture
+
+
+def test_values_that_skip_ahead_share_a_lane():
+    """A value that many later operations use takes one lane of the picture, however many there are."""
+    from tenon.drawing import _lanes
+
+    b = tenon.Builder()
+    first = b.call("nn.relu", b.parameter("x", (4,)), name="first")
+    value = first
+    for _ in range(20):
+        value = b.call("add", value, first)
+    lanes, width = _lanes(b.finish(value).draw().nodes)
+    assert width == 1
+    # Edges of two values in one lane never overlap.
+    for source, target, lane in lanes:
+        for other, end, same in lanes:
+            if other != source and lane == same and target > source + 1 and end > other + 1:
+                assert target <= other or end <= source

@@ -3,11 +3,14 @@
     import tenon
 
     module = tenon.load("digits.onnx")
-    fused = module.optimize()
-    print(fused)                                  # the graph, readable
-    run = tenon.compile(fused, threads=2)
+    run = tenon.compile(module, threads=2)        # fused, and offloaded to oneDNN
     probabilities = run(image)                    # NumPy in, NumPy out
+    print(run.module)                             # the graph as it runs, readable
 """
+
+from __future__ import annotations
+
+from typing import Any
 
 from . import _lib
 from .backend import Backend
@@ -20,24 +23,27 @@ from .errors import (
     NotFoundError, OutOfMemoryError, ParseError, TenonError, UnsupportedError,
 )
 from .executable import CancelToken, Executable, MemoryUse, Port, compile
+from .info import Metadata, ModelInfo
 from .log import set_log
+from .machine import Machine, machine
 from .module import Function, Module, describe, load, operators, passes
 from .profile import Profile, Step
+from ._options import CompileOptions
 from ._tvm import from_tvm, to_tvm
 
-__version__ = _lib.lib.tenon_version().decode()
+__version__: str = _lib.lib.tenon_version().decode()
 
 __all__ = [
-    "Backend", "BackendError", "Builder", "CallbackError", "CancelToken", "CancelledError", "Comparison",
+    "Backend", "BackendError", "Builder", "CallbackError", "CancelToken", "CancelledError", "Comparison", "CompileOptions",
     "DeadlineExceededError", "Difference", "Drawing", "Executable", "FileError", "Function", "InternalError",
     "InvalidArgumentError", "InvalidGraphError", "InvalidModelError", "InvalidShapeError", "InvalidStateError",
-    "InvalidTypeError", "LimitExceededError", "MemoryUse", "Module", "NotFoundError", "OutOfMemoryError",
+    "InvalidTypeError", "LimitExceededError", "Machine", "MemoryUse", "Metadata", "ModelInfo", "Module", "NotFoundError", "OutOfMemoryError",
     "ParseError", "Port", "Profile", "Shape", "Step", "TenonError", "UnsupportedError", "Value", "compile",
-    "describe", "from_tvm", "load", "operators", "passes", "set_log", "to_tvm",
+    "describe", "from_tvm", "load", "machine", "operators", "passes", "set_log", "to_tvm",
 ]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     # PyTorch is imported by those who ask for it.
     if name == "torch":
         import importlib

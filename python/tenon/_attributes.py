@@ -17,7 +17,7 @@ class Attributes:
     """A set of attributes of the library for the time of a ``with`` block."""
 
     def __init__(self, values: Mapping[str, Any] | None = None, address: int | None = None):
-        self.address = new(lib.tenon_attributes_create) if address is None else address
+        self.address: int | None = new(lib.tenon_attributes_create) if address is None else address
         try:
             for name, value in (values or {}).items():
                 self._set(name, value)
@@ -75,7 +75,7 @@ class Attributes:
 
     def _get(self, key: bytes) -> Any:
         kind = lib.tenon_attributes_kind(self.address, key)
-        scalar = {
+        scalar: Any = {
             1: (ctypes.c_int64, lib.tenon_attributes_get_int),
             2: (ctypes.c_double, lib.tenon_attributes_get_float),
             3: (ctypes.c_int32, lib.tenon_attributes_get_bool),
@@ -92,12 +92,13 @@ class Attributes:
             if kind == 5:
                 return "str" if value.value == 8 else _dtypes.to_numpy(value.value)
             return value.value
-        element, get = {
+        lists: dict[int, Any] = {
             6: (ctypes.c_int64, lib.tenon_attributes_get_ints),
             7: (ctypes.c_double, lib.tenon_attributes_get_floats),
             8: (ctypes.c_char_p, lib.tenon_attributes_get_strings),
-        }[kind]
-        values = ctypes.POINTER(element)()
+        }
+        element, get = lists[kind]
+        values: Any = ctypes.POINTER(element)()
         count = ctypes.c_size_t()
         check(get(self.address, key, ctypes.byref(values), ctypes.byref(count)))
         items = [values[index] for index in range(count.value)]

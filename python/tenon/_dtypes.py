@@ -28,7 +28,7 @@ _numpy = {
 _numbers = {np.dtype(kind): number for number, kind in _numpy.items()}
 
 
-def to_numpy(number: int) -> np.dtype:
+def to_numpy(number: int) -> np.dtype[Any]:
     """NumPy's type of an element type. bf16 needs the package ml_dtypes."""
     kind = _numpy.get(number)
     if kind is not None:
@@ -38,11 +38,12 @@ def to_numpy(number: int) -> np.dtype:
             import ml_dtypes
         except ImportError:
             raise InvalidTypeError("bf16 arrays need the package ml_dtypes") from None
-        return np.dtype(ml_dtypes.bfloat16)
+        bfloat16: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
+        return bfloat16
     raise InvalidTypeError(f"element type {NAMES.get(number, number)} has no NumPy type")
 
 
-def from_numpy(dtype: np.dtype) -> int:
+def from_numpy(dtype: np.dtype[Any]) -> int:
     """The number of a NumPy type in native byte order."""
     number = _numbers.get(dtype)
     if number is not None:

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import itertools
 import os
+import re
 import subprocess
 from ctypes import (
     CFUNCTYPE, POINTER, Structure, c_char_p, c_double, c_int, c_int32, c_int64, c_size_t, c_uint32, c_uint64,
@@ -170,7 +171,7 @@ class ExecutableOptions(Structure):
         ("struct_size", c_uint32), ("flags", c_uint32), ("threads", c_uint32), ("concurrent_runs", c_uint32),
         ("tuning_milliseconds", c_uint32), ("cached_shapes", c_uint32), ("cached_bytes", c_uint64),
         ("memory_limit", c_uint64), ("progress", ProgressFunction), ("progress_data", c_void_p),
-        ("backends", POINTER(Backend)), ("backend_count", c_size_t), ("numerics", c_uint32), ("reserved", c_uint32),
+        ("backends", POINTER(Backend)), ("backend_count", c_size_t), ("numerics", c_uint32), ("spin", c_uint32),
         *LIMITS,
     ]
 
@@ -235,7 +236,28 @@ class Step(Structure):
     _fields_ = [
         ("struct_size", c_uint32), ("reserved", c_uint32), ("binding", c_char_p), ("region", c_char_p),
         ("composite", c_char_p), ("implementation", c_char_p), ("layouts", c_char_p), ("bytes", c_uint64),
-        ("flops", c_uint64), ("nanoseconds", c_uint64),
+        ("flops", c_uint64), ("nanoseconds", c_uint64), ("note", c_char_p),
+    ]
+
+
+class ModelInfo(Structure):
+    """tenon_model_info"""
+
+    _fields_ = [
+        ("struct_size", c_uint32), ("reserved", c_uint32), ("producer_name", c_char_p), ("producer_version", c_char_p),
+        ("domain", c_char_p), ("description", c_char_p), ("graph_name", c_char_p), ("graph_description", c_char_p),
+        ("version", c_int64), ("ir_version", c_int64), ("opset_domains", POINTER(c_char_p)),
+        ("opset_versions", POINTER(c_int64)), ("opset_count", c_size_t), ("metadata_keys", POINTER(c_char_p)),
+        ("metadata_values", POINTER(c_char_p)), ("metadata_count", c_size_t),
+    ]
+
+
+class Machine(Structure):
+    """tenon_machine"""
+
+    _fields_ = [
+        ("struct_size", c_uint32), ("usable_cpus", c_uint32), ("instruction_sets", c_char_p), ("kernels", c_char_p),
+        ("onednn_version", c_char_p), ("onednn_instruction_set", c_char_p),
     ]
 
 
@@ -257,6 +279,8 @@ STRUCTURES: dict[str, type[Structure]] = {
     "tenon_pass_options": PassOptions,
     "tenon_executable_options": ExecutableOptions,
     "tenon_port": Port,
+    "tenon_model_info": ModelInfo,
+    "tenon_machine": Machine,
     "tenon_memory": Memory,
     "tenon_run_options": RunOptions,
     "tenon_value_info": ValueInfo,
@@ -276,6 +300,8 @@ COMPILE_REPRODUCIBLE = 1
 COMPILE_REFERENCE = 2
 NUMERICS = {None: 0, "strict": 1, "fast": 2}
 COMPILE_FLUSH_DENORMALS = 4
+COMPILE_UNOPTIMIZED = 8
+SPINS = {"adaptive": 0, "long": 1, "short": 2}
 RUN_PROFILE = 1
 PASS_VERIFY = 1
 RULE_CLOSED = 1
@@ -336,6 +362,11 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "tenon_module_print_function": (c_int, [_handle, c_char_p, POINTER(PrintOptions), _text_out]),
     "tenon_module_verify": (c_int, [_handle]),
     "tenon_module_equal": (c_int, [_handle, _handle, POINTER(c_int32)]),
+    "tenon_module_is_fused": (c_int32, [_handle]),
+    "tenon_module_get_info": (c_int, [_handle, POINTER(ModelInfo)]),
+    "tenon_module_set_info": (c_int, [_handle, POINTER(ModelInfo)]),
+    "tenon_module_metadata": (c_char_p, [_handle, c_char_p]),
+    "tenon_get_machine": (c_int, [POINTER(Machine)]),
     "tenon_module_function_count": (c_size_t, [_handle]),
     "tenon_module_function_name": (c_char_p, [_handle, c_size_t]),
     "tenon_module_get_attributes": (c_int, [_handle, c_char_p, _handle_out]),
@@ -408,6 +439,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "tenon_module_rewrite_rules": (c_int, [_handle, POINTER(RewriteRule), c_size_t, POINTER(PassOptions)]),
     "tenon_compile": (c_int, [_handle, POINTER(ExecutableOptions), _handle_out]),
     "tenon_executable_release": (None, [_handle]),
+    "tenon_executable_threads": (c_uint32, [_handle]),
     "tenon_executable_input_count": (c_size_t, [_handle]),
     "tenon_executable_output_count": (c_size_t, [_handle]),
     "tenon_executable_get_input": (c_int, [_handle, c_size_t, POINTER(Port)]),
@@ -514,8 +546,21 @@ def _load() -> ctypes.CDLL:
             tried.append(f"{path}: lacks {', '.join(missing)}")
             continue
         return library
-    hint = "" if os.environ.get("TENON_LIBRARY") else "; TENON_LIBRARY may name the file"
-    raise ImportError("libtenon could not be loaded" + hint + "\n  " + "\n  ".join(tried))
+    raise ImportError("\n  ".join([f"libtenon could not be loaded. {_remedy(tried)} What was tried:", *tried]))
+
+
+def _remedy(tried: list[str]) -> str:
+    """What to do about it."""
+    lacking = re.search(r"(lib(?:dnnl|gomp)\.so[.\d]*): cannot open shared object", "\n".join(tried))
+    if lacking:
+        package = "libdnnl2 (Debian, Ubuntu: apt-get install libdnnl2)" if "dnnl" in lacking[1] else (
+            "libgomp1 (Debian, Ubuntu: apt-get install libgomp1)")
+        return f"It was found, but it needs {lacking[1]}: install {package}."
+    if os.environ.get("TENON_LIBRARY"):
+        return "TENON_LIBRARY names a file that cannot be used: correct it, or unset it to have the library searched for."
+    return (
+        "Install a wheel that carries it (pip install tenon), or build it in a checkout of Tenon (swift build -c release "
+        "--product tenon) and set TENON_LIBRARY to .build/release/libtenon.so.")
 
 
 lib = _load()

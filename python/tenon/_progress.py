@@ -18,11 +18,12 @@ class Reporter:
         self._progress = progress
         self._error: BaseException | None = None
         #: For the options; a null pointer when nobody listens.
-        self.function = ProgressFunction() if progress is None else ProgressFunction(self._call)
+        self.function: Any = ProgressFunction() if progress is None else ProgressFunction(self._call)
 
     def _call(self, stage: bytes, done: int, total: int, data: Any) -> int:
         try:
-            self._progress(stage.decode(), done, total)
+            if self._progress is not None:
+                self._progress(stage.decode(), done, total)
             return 0
         except BaseException as error:
             self._error = error

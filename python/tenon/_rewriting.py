@@ -124,7 +124,7 @@ class PatternContext:
                 raise InvalidStateError("an incremental context goes on from one that is open")
             self._statements = [
                 statement for statement in outer._statements if not isinstance(statement, _patterns.SameShapeConstraint)]
-        self._tokens: list[contextvars.Token] = []
+        self._tokens: list[contextvars.Token[Any]] = []
 
     def __enter__(self) -> PatternContext:
         self._tokens.append(_context.set(self))

@@ -35,7 +35,7 @@ class Value:
         """Item ``index`` of a tuple."""
         return self._builder.tuple_get_item(self, index)
 
-    def __iter__(self):
+    def __iter__(self) -> Any:
         # Without this Python would try indices until one fails.
         raise TypeError("a Value is not iterable")
 
@@ -58,7 +58,7 @@ class Value:
         return f"<tenon.Value {self.type}>"
 
 
-class Shape(tuple):
+class Shape(tuple[Any, ...]):
     """A shape literal, as ``reshape`` takes one; entries may be texts for symbolic sizes (``"n"``)."""
 
 
@@ -67,9 +67,11 @@ _borrowed: dict[int, Any] = {}
 _tickets = itertools.count(1)
 
 
-@ReleaseFunction
-def _give_back(ticket: int) -> None:
+def _drop(ticket: int) -> None:
     _borrowed.pop(ticket, None)
+
+
+_give_back = ReleaseFunction(_drop)
 
 
 def borrow(builder: Builder, tensor: Tensor, owner: Any) -> Value:
@@ -104,6 +106,8 @@ class Builder(Handle):
     """
 
     _release = "tenon_builder_release"
+    #: What results are called that are given no name.
+    _hint: str | None = None
 
     def __init__(self) -> None:
         super().__init__(new(lib.tenon_builder_create))
@@ -177,6 +181,7 @@ class Builder(Handle):
             attributes: by name; what is left out takes its default. An element type is given as NumPy's.
         """
         ids, count = self._operands(inputs)
+        name = self._hint if name is None else name
         with Attributes(attributes) as given:
             return self._new(
                 lib.tenon_builder_add_call, operator.encode(), ids, count, given.address,

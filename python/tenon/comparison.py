@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import html
-from typing import Any, Iterator, NamedTuple, Sequence
+from typing import Any, Iterator, NamedTuple, Sequence, overload
 
 import numpy as np
 
@@ -30,7 +30,7 @@ class Difference(NamedTuple):
     ok: bool
 
 
-class Comparison(Sequence):
+class Comparison(Sequence[Difference]):
     """Every value that ``main`` computes, by backends and by the library's own kernels: a sequence of ``Difference``.
 
     Regions count as one binding each.
@@ -71,10 +71,16 @@ class Comparison(Sequence):
     def __len__(self) -> int:
         return len(self._differences)
 
-    def __getitem__(self, index):
+    @overload
+    def __getitem__(self, index: int) -> Difference: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Difference, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> Difference | tuple[Difference, ...]:
         return self._differences[index]
 
-    def to_numpy(self) -> np.ndarray:
+    def to_numpy(self) -> np.ndarray[Any, Any]:
         """A structured array with one entry per value and the fields of ``Difference``."""
         return np.array(list(self._differences), dtype=[
             ("name", object), ("type", object), ("absolute", np.float64), ("relative", np.float64), ("ok", np.bool_)])

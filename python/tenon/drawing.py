@@ -107,14 +107,22 @@ def _label(node: dict[str, Any]) -> str:
 
 
 def _lanes(nodes: list[dict[str, Any]]) -> tuple[list[tuple[int, int, int]], int]:
-    """Edges as source, target and lane, so that edges in one lane do not overlap; and the number of lanes."""
-    edges = [(source, target) for target, node in enumerate(nodes) for source in node["inputs"] if source < len(nodes)]
+    """Edges as source, target and lane, and the number of lanes. All edges of a value that skips ahead share one lane, down to
+    the last that uses it, and no other value is in it that far; edges to the next row need none and have lane 0."""
+    targets: dict[int, list[int]] = {}
+    for target, node in enumerate(nodes):
+        for source in dict.fromkeys(node["inputs"]):
+            if source < len(nodes):
+                targets.setdefault(source, []).append(target)
     ends: list[int] = []
     placed = []
-    for source, target in sorted(edges, key=lambda edge: (edge[0], edge[1] - edge[0])):
-        lane = next((index for index, end in enumerate(ends) if end <= source), len(ends))
-        if lane == len(ends):
-            ends.append(target)
-        ends[lane] = target
-        placed.append((source, target, lane))
+    for source in sorted(targets):
+        far = [target for target in targets[source] if target > source + 1]
+        lane = 0
+        if far:
+            lane = next((index for index, end in enumerate(ends) if end <= source), len(ends))
+            if lane == len(ends):
+                ends.append(0)
+            ends[lane] = max(far)
+        placed += [(source, target, lane if target in far else 0) for target in targets[source]]
     return placed, max(len(ends), 1)

@@ -50,12 +50,12 @@ class TenonError(Exception):
 
     @property
     def status_name(self) -> str:
-        return lib.tenon_status_name(self.status).decode()
+        return str(lib.tenon_status_name(self.status).decode())
 
     def __str__(self) -> str:
         return self.message
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[type[TenonError], tuple[object, ...]]:
         fields = (self.message, self.status, self.operator, self.node, self.expectation, self.found)
         return type(self), fields
 

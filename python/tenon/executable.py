@@ -5,26 +5,34 @@ from __future__ import annotations
 import ctypes
 import html
 import sys
+import time
 import weakref
-from typing import Any, Mapping, NamedTuple, Sequence
+from typing import TYPE_CHECKING, Any, Mapping, NamedTuple, Sequence, overload
 
 import numpy as np
 
 from . import _dtypes
 from ._handle import Handle, integers, new, text
-from ._lib import (
-    COMPILE_FLUSH_DENORMALS, COMPILE_REFERENCE, COMPILE_REPRODUCIBLE, NUMERICS, RUN_PROFILE, ExecutableOptions, Memory,
-    Port as _Port, RunOptions, Tensor, lib,
-)
+from ._lib import RUN_PROFILE, Memory, Port as _Port, RunOptions, Tensor, lib
 from ._limits import limits
-from ._progress import Progress, Reporter
-from ._tensors import as_array, fill
+from ._logging import logger
+from ._names import require_known
+from ._options import CompileOptions, executable_options
+from ._progress import Reporter
+from ._tensors import as_array, fill, memory_array
 from .backend import Backends
 from .comparison import Comparison
 from .drawing import Drawing
 from .errors import BackendError, InvalidArgumentError, InvalidTypeError, check
 from .module import Module
 from .profile import Profile
+
+if TYPE_CHECKING:
+    import torch
+    from typing_extensions import Unpack
+
+    from .torch import CompiledModule
+    from .torch._compiled import TorchOptions
 
 
 class Port(NamedTuple):
@@ -81,19 +89,23 @@ class CancelToken(Handle):
         lib.tenon_cancel_token_reset(self._handle)
 
 
+#: Element types and shapes of ports whose sizes are all known.
+_Types = Sequence[tuple[np.dtype[Any], tuple[int, ...]]]
+
+
 class _Frame:
     """The C arrays of one call with fixed shapes, kept for the next: only the addresses change."""
 
     __slots__ = ("inputs", "outputs", "keep")
 
-    def __init__(self, inputs: Sequence[Port], outputs: Sequence[Port]):
+    def __init__(self, inputs: _Types, outputs: _Types):
         self.inputs = (Tensor * max(len(inputs), 1))()
         self.outputs = (Tensor * max(len(outputs), 1))()
         self.keep = []
-        for tensors, ports in ((self.inputs, inputs), (self.outputs, outputs)):
-            for tensor, port in zip(tensors, ports):
+        for tensors, types in ((self.inputs, inputs), (self.outputs, outputs)):
+            for tensor, (dtype, shape) in zip(tensors, types):
                 # An array of the port's type without its memory.
-                model = np.broadcast_to(np.empty((), port.dtype), port.shape)
+                model = np.broadcast_to(np.empty((), dtype), shape)
                 self.keep.append(fill(tensor, model))
                 tensor.strides = None
                 tensor.byte_count = model.size * model.itemsize
@@ -114,37 +126,52 @@ class Executable(Handle):
 
     _release = "tenon_executable_release"
 
-    def __init__(
-        self, module: Module, *, progress: Progress | None = None, timeout: float | None = None,
-        cancel: CancelToken | None = None, **options: Any,
-    ):
+    def __init__(self, module: Module, **options: Unpack[CompileOptions]):
         """See ``tenon.compile``."""
-        self._options = dict(options)
-        # For pickling: an executable is its module and its options.
-        self._module = module.copy()
-        given = _options(**options)
+        require_known(options, CompileOptions.__annotations__, "compile")
+        given = dict(options)
+        progress = options.get("progress")
+        given.pop("progress", None)
+        timeout, cancel = given.pop("timeout", None), given.pop("cancel", None)
+        start = time.monotonic()
+        is_wanted = given.pop("optimize", True) and not given.get("reference")
+        made, hosts = executable_options(given)
+        is_optimized = bool(is_wanted) and "main" in module.functions and not module.is_fused
+        # For pickling and for pictures: an executable is the module that it was made of, and its options.
+        self._module = module.optimize(timeout=timeout, cancel=cancel) if is_optimized else module.copy()
+        self._options = given
+        self._hosts = hosts
+        if timeout is not None:
+            # One time for both.
+            timeout = max(timeout - (time.monotonic() - start), 1e-9)
         for field, value in limits(timeout, cancel).items():
-            setattr(given, field, value)
-        self._hosts = given.hosts
+            setattr(made, field, value)
         try:
             with Reporter(progress) as reporter:
-                given.progress = reporter.function
-                super().__init__(new(lib.tenon_compile, module._handle, ctypes.byref(given)))
+                made.progress = reporter.function
+                super().__init__(new(lib.tenon_compile, self._module._handle, ctypes.byref(made)))
         except BackendError as error:
-            raise self._hosts.explained(error)
+            raise hosts.explained(error)
         # The callbacks stay until the library has called them for the last time.
         self._finalizer.detach()
-        self._finalizer = weakref.finalize(self, _release, self._address, self._hosts)
+        self._finalizer = weakref.finalize(self, _release, self._handle, hosts)
+        #: Threads of one run.
+        self.threads: int = lib.tenon_executable_threads(self._handle)
         self.inputs = self._ports(lib.tenon_executable_input_count, lib.tenon_executable_get_input)
         self.outputs = self._ports(lib.tenon_executable_output_count, lib.tenon_executable_get_output)
         self._names = [port.name for port in self.inputs]
-        known = all(_is_fixed(port) for port in (*self.inputs, *self.outputs))
         # What a call with the expected arrays compares with; None when shapes are not fixed.
-        self._expected = [(port.dtype, port.shape) for port in self.inputs] if known else None
-        self._made = [(port.shape, port.dtype) for port in self.outputs] if known else None
+        self._expected = _fixed(self.inputs)
+        self._made = _fixed(self.outputs)
         self._frames: list[_Frame] = []
         # One entry per run under way: closing waits for them.
         self._running: list[None] = []
+        logger.info("compiled %r with %d threads", self, self.threads)
+
+    @property
+    def module(self) -> Module:
+        """The module that runs: fused, unless it was to be taken as it stood. A copy."""
+        return self._module.copy()
 
     def _ports(self, count: Any, get: Any) -> tuple[Port, ...]:
         ports = []
@@ -165,10 +192,26 @@ class Executable(Handle):
 
     # Running
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Runs on arrays, by position or by the names of the inputs."""
+    def __call__(self, *args: Any, **kwargs: Any) -> np.ndarray[Any, Any] | tuple[np.ndarray[Any, Any], ...]:
+        """Runs on arrays, by position or by the names of the inputs; a mapping alone is of arrays by name."""
+        if len(args) == 1 and not kwargs and isinstance(args[0], Mapping):
+            args, kwargs = (), dict(args[0])
         results = self.run(self._ordered(args, kwargs) if kwargs else args)
         return results[0] if len(results) == 1 else tuple(results)
+
+    def _given(self, inputs: Any) -> Sequence[Any]:
+        """Arrays in the order of the inputs: from a mapping by name, a sequence, or one array for a single input."""
+        if isinstance(inputs, Mapping):
+            return self._ordered((), inputs)
+        if isinstance(inputs, (list, tuple)) and len(self.inputs) == 1 and len(inputs) != 1:
+            # Nested lists of numbers are one array, where a list of arrays is one per input.
+            if not any(hasattr(value, "shape") for value in inputs):
+                return [inputs]
+        if isinstance(inputs, (list, tuple)):
+            return inputs
+        if hasattr(inputs, "shape") or hasattr(inputs, "__dlpack__") or isinstance(inputs, (int, float)):
+            return [inputs]
+        return list(inputs)
 
     def _ordered(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
         given = dict(zip(self._names, args))
@@ -188,13 +231,14 @@ class Executable(Handle):
         return [given[name] for name in self._names]
 
     def run(
-        self, inputs: Sequence[Any] | Mapping[str, Any], outputs: Sequence[np.ndarray] | None = None, *,
+        self, inputs: Any, outputs: Sequence[np.ndarray[Any, Any]] | None = None, *,
         timeout: float | None = None, cancel: CancelToken | None = None, profile: bool = False,
-    ) -> list[np.ndarray]:
+    ) -> list[np.ndarray[Any, Any]]:
         """Runs, and returns the outputs in order.
 
         Args:
-            inputs: arrays in order, or by name. Anything with DLPack (PyTorch's CPU tensors) is read where it is.
+            inputs: arrays in order, or by name; one array alone for a single input. Anything with DLPack (PyTorch's CPU
+                tensors) is read where it is.
             outputs: arrays to write to, dense and of the right type; new ones by default.
             timeout: seconds after which the run raises DeadlineExceededError.
             cancel: a token that ends the run early.
@@ -209,8 +253,8 @@ class Executable(Handle):
         >>> run.run([np.array([-1, 2], np.float32)], [out], timeout=10)[0] is out, out
         (True, array([0., 2.], dtype=float32))
         """
-        if isinstance(inputs, Mapping):
-            inputs = self._ordered((), inputs)
+        if type(inputs) is not tuple:
+            inputs = self._given(inputs)
         options = None
         if timeout is not None or cancel is not None or profile:
             options = ctypes.byref(RunOptions(
@@ -218,7 +262,8 @@ class Executable(Handle):
                 timeout_nanoseconds=0 if timeout is None else max(1, int(timeout * 1e9)),
                 cancel=None if cancel is None else cancel._handle))
         arrays = [value if type(value) is np.ndarray else as_array(value) for value in inputs]
-        return self._guarded(self._run, arrays, outputs, options)
+        results: list[np.ndarray[Any, Any]] = self._guarded(self._run, arrays, outputs, options)
+        return results
 
     def _guarded(self, run: Any, *arguments: Any) -> Any:
         """The result of a run, during which ``close`` waits."""
@@ -233,24 +278,27 @@ class Executable(Handle):
                 self._finalizer()
 
     def _run(
-        self, arrays: list[np.ndarray], outputs: Sequence[np.ndarray] | None, options: Any
-    ) -> list[np.ndarray]:
-        if outputs is None and self._expected is not None and len(arrays) == len(self._expected):
-            for array, expected in zip(arrays, self._expected):
-                if array.dtype != expected[0] or array.shape != expected[1] or not array.flags.c_contiguous:
+        self, arrays: list[np.ndarray[Any, Any]], outputs: Sequence[np.ndarray[Any, Any]] | None, options: Any
+    ) -> list[np.ndarray[Any, Any]]:
+        expected, made = self._expected, self._made
+        if outputs is None and expected is not None and made is not None and len(arrays) == len(expected):
+            for array, (dtype, shape) in zip(arrays, expected):
+                if array.dtype != dtype or array.shape != shape or not array.flags.c_contiguous:
                     break
             else:
-                return self._run_expected(arrays, options)
+                return self._run_expected(arrays, expected, made, options)
         return self._run_any(arrays, outputs, options)
 
-    def _run_expected(self, arrays: list[np.ndarray], options: Any) -> list[np.ndarray]:
+    def _run_expected(
+        self, arrays: list[np.ndarray[Any, Any]], expected: _Types, made: _Types, options: Any
+    ) -> list[np.ndarray[Any, Any]]:
         try:
             frame = self._frames.pop()
         except IndexError:
-            frame = _Frame(self.inputs, self.outputs)
+            frame = _Frame(expected, made)
         for tensor, array in zip(frame.inputs, arrays):
             tensor.data = array.__array_interface__["data"][0]
-        results = [np.empty(shape, dtype) for shape, dtype in self._made]
+        results: list[np.ndarray[Any, Any]] = [np.empty(shape, dtype) for dtype, shape in made]
         for tensor, array in zip(frame.outputs, results):
             tensor.data = array.__array_interface__["data"][0]
         status = lib.tenon_run(self._handle, frame.inputs, len(arrays), frame.outputs, len(results), options)
@@ -260,8 +308,8 @@ class Executable(Handle):
         return results
 
     def _run_any(
-        self, arrays: list[np.ndarray], outputs: Sequence[np.ndarray] | None, options: Any
-    ) -> list[np.ndarray]:
+        self, arrays: list[np.ndarray[Any, Any]], outputs: Sequence[np.ndarray[Any, Any]] | None, options: Any
+    ) -> list[np.ndarray[Any, Any]]:
         tensors = (Tensor * max(len(arrays), 1))()
         keep = [fill(tensor, array) for tensor, array in zip(tensors, arrays)]
         if outputs is None:
@@ -324,30 +372,43 @@ class Executable(Handle):
         """What runs, step by step, with times of the last run that had ``profile=True``."""
         return text(lib.tenon_executable_report, self._handle)
 
-    def profile(self, inputs: Sequence[Any] | Mapping[str, Any] | None = None) -> Profile:
+    def _called(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Sequence[Any] | None:
+        """Inputs as ``__call__`` or as ``run`` takes them; None for none."""
+        if kwargs:
+            return self._ordered(args, kwargs)
+        if not args or (len(args) == 1 and args[0] is None):
+            return None
+        return self._given(args[0]) if len(args) == 1 else args
+
+    def profile(self, *args: Any, **kwargs: Any) -> Profile:
         """What runs, step by step, as data.
 
-        Args:
-            inputs: arrays to run on now; without them the times are those of the last run that had ``profile=True``.
+        Takes arrays to run on now, by position or by name as a call does, or in one list or mapping as ``run`` does; without
+        any the times are those of the last run that had ``profile=True``.
         """
+        if set(kwargs) == {"inputs"} and "inputs" not in self._names:
+            args, kwargs = (kwargs["inputs"],), {}
+        inputs = self._called(args, kwargs)
         if inputs is not None:
-            self.run(inputs, profile=True)
+            self.run(tuple(inputs), profile=True)
         return Profile(self)
 
-    def verify(
-        self, inputs: Sequence[Any] | Mapping[str, Any], *, absolute: float = 1e-6, relative: float = 1e-4
-    ) -> Comparison:
+    def verify(self, *args: Any, absolute: float = 1e-6, relative: float = 1e-4, **kwargs: Any) -> Comparison:
         """Compares every value that ``main`` computes with the library's own kernels: slow, a yardstick.
 
+        Takes arrays by position or by name as a call does, or in one list or mapping as ``run`` does.
+
         Args:
-            inputs: arrays in order, or by name.
             absolute: how far elements may differ.
             relative: how far they may differ in parts of the largest element of the reference.
         """
-        if isinstance(inputs, Mapping):
-            inputs = self._ordered((), inputs)
+        if set(kwargs) == {"inputs"} and "inputs" not in self._names:
+            args, kwargs = (kwargs["inputs"],), {}
         self._handle
-        return Comparison(self._module, _options(**self._options), inputs, absolute, relative)
+        options, hosts = executable_options(self._options)
+        comparison = Comparison(self._module, options, self._called(args, kwargs) or (), absolute, relative)
+        del hosts
+        return comparison
 
     def draw(self) -> Drawing:
         """The graph with its regions opened, and with the times of the last run that had ``profile=True``."""
@@ -360,7 +421,7 @@ class Executable(Handle):
         if not self._running:
             self._finalizer()
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (self._module, self._options)
 
     def _repr_html_(self) -> str:
@@ -385,20 +446,13 @@ class _Results:
     def __del__(self) -> None:
         lib.tenon_results_release(self._address)
 
-    def arrays(self) -> list[np.ndarray]:
+    def arrays(self) -> list[np.ndarray[Any, Any]]:
         arrays = []
         for index in range(lib.tenon_results_count(self._address)):
             tensor = Tensor(struct_size=ctypes.sizeof(Tensor))
             check(lib.tenon_results_get(self._address, index, ctypes.byref(tensor)))
-            shape = tuple(tensor.shape[axis] for axis in range(tensor.rank))
-            dtype = _dtypes.to_numpy(tensor.dtype)
-            size = int(np.prod(shape, dtype=np.int64))
-            if size == 0:
-                arrays.append(np.empty(shape, dtype))
-                continue
-            memory = (ctypes.c_uint8 * (size * dtype.itemsize)).from_address(tensor.data)
-            memory._results = self
-            arrays.append(np.frombuffer(memory, dtype).reshape(shape))
+            arrays.append(memory_array(
+                tensor.data, _dtypes.to_numpy(tensor.dtype), [tensor.shape[axis] for axis in range(tensor.rank)], self))
         return arrays
 
 
@@ -406,53 +460,54 @@ def _release(address: int, hosts: Backends) -> None:
     lib.tenon_executable_release(address)
 
 
-def _is_fixed(port: Port) -> bool:
-    return port.dtype is not None and port.shape is not None and None not in port.shape
+def _fixed(ports: Sequence[Port]) -> _Types | None:
+    """The types of ports, if all of their sizes are known."""
+    types = []
+    for port in ports:
+        if port.dtype is None or port.shape is None:
+            return None
+        sizes = tuple(size for size in port.shape if size is not None)
+        if len(sizes) != len(port.shape):
+            return None
+        types.append((port.dtype, sizes))
+    return types
 
 
-def _restore(module: Module, options: dict[str, Any]) -> Executable:
-    return Executable(module, **options)
+def _restore(module: Module, options: Mapping[str, Any]) -> Executable:
+    given: Any = {**options, "optimize": False}
+    return Executable(module, **given)
 
 
-def _options(
-    threads: int = 0, reproducible: bool = False, reference: bool = False, tuning: float = 0.0, cached_shapes: int = 0,
-    cached_bytes: int = 0, memory_limit: int = 0, concurrent_runs: int = 0, backends: Sequence[Any] = (),
-    numerics: str | None = None, flush_denormals: bool = False,
-) -> ExecutableOptions:
-    for name, value in (("threads", threads), ("cached_shapes", cached_shapes), ("cached_bytes", cached_bytes),
-                        ("memory_limit", memory_limit), ("concurrent_runs", concurrent_runs), ("tuning", tuning)):
-        if not 0 <= value < 2**32 and not (name in ("cached_bytes", "memory_limit") and 0 <= value < 2**63):
-            raise InvalidArgumentError.mismatch(name, "a number from 0", value, node=name)
-    if numerics not in NUMERICS:
-        raise InvalidArgumentError.mismatch("numerics", "'strict' or 'fast'", numerics, node="numerics")
-    hosts = Backends(backends)
-    options = ExecutableOptions(
-        struct_size=ctypes.sizeof(ExecutableOptions),
-        flags=(COMPILE_REPRODUCIBLE if reproducible else 0) | (COMPILE_REFERENCE if reference else 0)
-        | (COMPILE_FLUSH_DENORMALS if flush_denormals else 0),
-        threads=threads, concurrent_runs=concurrent_runs, tuning_milliseconds=int(tuning * 1000),
-        cached_shapes=cached_shapes, cached_bytes=cached_bytes, memory_limit=memory_limit, backends=hosts.array,
-        backend_count=hosts.count, numerics=NUMERICS[numerics])
-    # The callbacks live as long as what points to them.
-    options.hosts = hosts
-    return options
+@overload
+def compile(module: Module, example_inputs: None = None, **options: Unpack[CompileOptions]) -> Executable: ...
+
+
+@overload
+def compile(
+    module: torch.nn.Module | torch.export.ExportedProgram, example_inputs: Any = None, **options: Unpack[TorchOptions]
+) -> CompiledModule: ...
 
 
 def compile(module: Any, example_inputs: Any = None, **options: Any) -> Any:
-    """Makes ``main`` ready to run. The module may be changed or closed afterwards.
+    """Makes ``main`` ready to run, optimized unless a function of it carries ``Composite`` or ``Codegen`` already. The module
+    does not change, and may be changed or closed afterwards.
 
-    A PyTorch module, with the arguments of a call as ``example_inputs``, and a program of ``torch.export`` are optimized
-    and give a ``tenon.torch.CompiledModule``; see ``tenon.torch.compile`` for more options.
+    A PyTorch module, with the arguments of a call as ``example_inputs``, and a program of ``torch.export`` give a
+    ``tenon.torch.CompiledModule``; see ``tenon.torch.compile`` for more options.
 
     Args:
+        optimize: fuse, and offload to oneDNN, as ``Module.optimize`` does; False takes the module as it stands.
         threads: of one run; 0 for the CPUs that this process may use.
         reproducible: the same input gives the same bits, run after run.
-        reference: run everything on the library's own kernels: slow, a yardstick.
+        reference: run everything on the library's own kernels, and as it stands: slow, a yardstick.
         tuning: seconds that may be spent on measuring alternatives.
         cached_shapes: how many shapes of a module with symbolic sizes are kept compiled; 0 for 16.
         cached_bytes: bytes that those may hold together; 0 for 512 MiB.
         memory_limit: upper bound of packed weights and working memory in bytes; 0 for none.
         concurrent_runs: runs at the same time, further callers wait; 0 for what the CPUs can serve.
+        spin: how long threads of a run that wait for each other spin before they sleep: "long", as OpenMP is set up;
+            "short", some microseconds; "adaptive", the default, short while others need the CPUs. Concerns the whole process, and
+            means nothing where ``GOMP_SPINCOUNT`` is set, as it is when this package has loaded OpenMP.
         progress: called as ``progress("compile", done, total)`` with numbers of regions and as ``progress("tune", done, total)``
             with numbers of operations measured, on any thread; what it raises ends the work.
         backends: ``tenon.Backend`` objects: they run the functions that carry ``Codegen`` with their names.
@@ -463,7 +518,8 @@ def compile(module: Any, example_inputs: Any = None, **options: Any) -> Any:
         cancel: a token that ends them with CancelledError.
 
     Raises:
-        LimitExceededError: the memory limit is too small. UnsupportedError: an operator has no kernel.
+        LimitExceededError: the memory limit is too small. UnsupportedError: an operator has no kernel. InvalidTypeError: there
+            is no such option.
     """
     if isinstance(module, Module):
         if example_inputs is not None:
@@ -471,6 +527,10 @@ def compile(module: Any, example_inputs: Any = None, **options: Any) -> Any:
         return Executable(module, **options)
     # Whoever has a module of PyTorch's has imported PyTorch.
     if "torch" not in sys.modules:
+        if isinstance(module, (str, bytes)) or hasattr(module, "SerializeToString") or hasattr(module, "__fspath__"):
+            raise InvalidTypeError(
+                f"expected a tenon.Module, found {type(module).__name__}; tenon.load reads models",
+                expectation="a tenon.Module", found=type(module).__name__)
         raise InvalidTypeError.mismatch("", "a tenon.Module", type(module).__name__)
     from .torch import compile as compile_torch
 

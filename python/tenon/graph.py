@@ -59,7 +59,7 @@ class Graph:
     @property
     def name(self) -> str:
         """The function's name in its module; empty for one inside another function and in matches."""
-        return lib.tenon_function_name(self._handle).decode()
+        return str(lib.tenon_function_name(self._handle).decode())
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -133,12 +133,12 @@ class Expr:
     @property
     def name(self) -> str:
         """As the text form suggests it; empty for literals."""
-        return self._seen.name.decode()
+        return str(self._seen.name.decode())
 
     @property
     def op(self) -> str:
         """The operator or the function that is called (``nn.conv2d``); empty for what calls none."""
-        return self._seen.callee.decode()
+        return str(self._seen.callee.decode())
 
     @property
     def args(self) -> list[Expr]:
@@ -154,7 +154,7 @@ class Expr:
     @property
     def type(self) -> str:
         """The type in the text form: ``f32[n,3,224,224]``."""
-        return self._seen.type.decode()
+        return str(self._seen.type.decode())
 
     @property
     def shape(self) -> tuple[int | None, ...] | None:
@@ -178,12 +178,12 @@ class Expr:
     @property
     def index(self) -> int:
         """Which item of a tuple."""
-        return self._seen.index
+        return int(self._seen.index)
 
     @property
     def text(self) -> str:
         """A literal in the text form; empty for others."""
-        return self._seen.text.decode()
+        return str(self._seen.text.decode())
 
     @property
     def data(self) -> np.ndarray | None:
@@ -218,9 +218,10 @@ class Expr:
     def __getitem__(self, index: int) -> Any:
         from . import op
 
-        return op.current("an item of a value").tuple_get_item(self, index)
+        source: Any = self
+        return op.current("an item of a value").tuple_get_item(source, index)
 
-    def __iter__(self):
+    def __iter__(self) -> Any:
         # Without this Python would try indices until one fails.
         raise TypeError("an Expr is not iterable")
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from .module import Module
-    from .transform import PassInfo
+    from ._callbacks import PassInfo
 
 
 class PassInstrument:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import ctypes
 import os
-from typing import TYPE_CHECKING, Any, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Iterator, Mapping, Protocol, Sequence
 
 from ._attributes import Attributes
 from ._handle import Handle, integers, new, strings, text
 from ._lib import OnnxOptions, OnnxSaveOptions, PassOptions, PrintOptions, lib
 from ._limits import limits
+from ._names import require_known
 from ._progress import Progress, Reporter
-from .errors import NotFoundError, check
+from .errors import InvalidArgumentError, InvalidTypeError, NotFoundError, check
 from .graph import Graph, OwnedGraph
+from .info import Metadata, ModelInfo, read_info, write_info
 
 if TYPE_CHECKING:
     from .drawing import Drawing
@@ -44,14 +46,14 @@ class Function:
         return f"<tenon.Function {self.name} {self.attributes}>"
 
 
-class Functions(Mapping):
+class Functions(Mapping[str, Function]):
     """The functions of a module by name, in order of insertion."""
 
     def __init__(self, module: Module):
         self._module = module
 
     def __len__(self) -> int:
-        return lib.tenon_module_function_count(self._module._handle)
+        return int(lib.tenon_module_function_count(self._module._handle))
 
     def __iter__(self) -> Iterator[str]:
         names = [lib.tenon_module_function_name(self._module._handle, index) for index in range(len(self))]
@@ -112,8 +114,8 @@ class Module(Handle):
 
     @classmethod
     def load_onnx(
-        cls, model: str | os.PathLike | bytes, *, dimensions: Mapping[str, int] | None = None,
-        shapes: Mapping[str, Sequence[int]] | None = None, directory: str | os.PathLike | None = None,
+        cls, model: str | os.PathLike[str] | bytes | bytearray | memoryview, *, dimensions: Mapping[str, int] | None = None,
+        shapes: Mapping[str, Sequence[int]] | None = None, directory: str | os.PathLike[str] | None = None,
         max_file_bytes: int = 0, progress: Progress | None = None, timeout: float | None = None,
         cancel: CancelToken | None = None,
     ) -> Module:
@@ -166,7 +168,7 @@ class Module(Handle):
     # Saving
 
     def save_onnx(
-        self, path: str | os.PathLike, *, external_data: bool = False, size_threshold: int = 1024,
+        self, path: str | os.PathLike[str], *, external_data: bool = False, size_threshold: int = 1024,
         location: str | None = None, timeout: float | None = None, cancel: CancelToken | None = None,
     ) -> None:
         """Writes ``main`` as an ONNX model of operator set 20; composites and regions are written out in place.
@@ -246,6 +248,39 @@ class Module(Handle):
         with Attributes(values) as attributes:
             check(lib.tenon_module_set_attributes(self._handle, name, attributes.address))
 
+    @property
+    def is_fused(self) -> bool:
+        """Whether a function carries ``Composite`` or ``Codegen``: ``tenon.compile`` takes such a module as it stands."""
+        return bool(lib.tenon_module_is_fused(self._handle))
+
+    @property
+    def info(self) -> ModelInfo:
+        """Who made the model, its version, its operator sets and its metadata. May be set.
+
+        >>> import dataclasses
+        >>> module = Module.parse("fn @main(%x: f32[2]) -> f32[2] { return %x }")
+        >>> module.info = dataclasses.replace(module.info, producer_name="me")
+        >>> module.info.producer_name
+        'me'
+        """
+        return read_info(self._handle)
+
+    @info.setter
+    def info(self, value: ModelInfo) -> None:
+        write_info(self._handle, value)
+
+    @property
+    def metadata(self) -> Metadata:
+        """The model's ``metadata_props`` by key: labels, tokens and whatever else its maker added. Passes keep them, and
+        ``save_onnx`` writes them. Changing it changes the module.
+
+        >>> module = Module.parse("fn @main(%x: f32[2]) -> f32[2] { return %x }")
+        >>> module.metadata["classes"] = "cat,dog"
+        >>> dict(module.metadata)
+        {'classes': 'cat,dog'}
+        """
+        return Metadata(self)
+
     def __getitem__(self, name: str) -> Function:
         return self.functions[name]
 
@@ -256,7 +291,7 @@ class Module(Handle):
         check(lib.tenon_module_equal(self._handle, other._handle, ctypes.byref(equal)))
         return bool(equal.value)
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]  # How Python says that something cannot be hashed.
 
     def __setitem__(self, name: str, function: Function) -> None:
         """Puts a function of any module here under ``name``."""
@@ -274,11 +309,11 @@ class Module(Handle):
 
     __copy__ = copy
 
-    def __deepcopy__(self, memo: dict) -> Module:
+    def __deepcopy__(self, memo: dict[int, Any]) -> Module:
         return self.copy()
 
-    def __reduce__(self):
-        return _restore, (self.print(with_data=True),)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (self.print(with_data=True), self.info)
 
     def apply(
         self, *passes: str, level: int = 0, disabled: Sequence[str] = (), required: Sequence[str] = (),
@@ -375,19 +410,85 @@ class Module(Handle):
         check(lib.tenon_module_remove_function(self._handle, name.encode()))
 
 
-def _restore(source: str) -> Module:
+def _restore(source: str, info: ModelInfo | None = None) -> Module:
     # A function of its own: cloudpickle (and with it Ray) takes class methods apart.
+    module = Module.parse(source)
+    if info is not None:
+        module.info = info
+    return module
+
+
+#: What ``load`` takes for ONNX models.
+_LOAD_OPTIONS = ("dimensions", "shapes", "directory", "max_file_bytes", "progress", "timeout", "cancel")
+
+
+class SupportsSerialize(Protocol):
+    """A message of protobuf, as ``onnx.ModelProto``."""
+
+    def SerializeToString(self) -> bytes: ...
+
+
+class SupportsRead(Protocol):
+    """A file that is open for reading."""
+
+    def read(self) -> Any: ...
+
+
+def load(
+    model: str | os.PathLike[str] | bytes | bytearray | memoryview | SupportsRead | SupportsSerialize, **options: Any
+) -> Module:
+    """Loads a module.
+
+    Args:
+        model: the path of an ONNX model or of a text; an ONNX model in bytes; a file that is open, in binary or text mode; an
+            ``onnx.ModelProto``.
+        options: for ONNX models, those of ``Module.load_onnx``: ``dimensions``, ``shapes``, ``directory``, ``max_file_bytes``,
+            ``progress``.
+
+    Raises:
+        FileError, InvalidModelError, LimitExceededError, UnsupportedError for ONNX models, ParseError for texts;
+        InvalidTypeError: it is none of these, or there is no such option.
+
+    >>> import io
+    >>> load(io.StringIO("fn @main(%x: f32[2]) -> f32[2] { return %x }"))
+    <tenon.Module with functions main>
+    """
+    require_known(options, _LOAD_OPTIONS, "load")
+    source: Any = model
+    if hasattr(source, "SerializeToString"):
+        source = source.SerializeToString()
+    elif hasattr(source, "read") and not hasattr(source, "__fspath__"):
+        source = source.read()
+        if isinstance(source, str):
+            return _parse(source, options)
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return Module.load_onnx(source, **options)
+    if not isinstance(source, (str, os.PathLike)):
+        raise InvalidTypeError.mismatch(
+            "load", "a path, bytes, an open file or an onnx.ModelProto", type(model).__name__)
+    path = os.fspath(source)
+    if isinstance(path, str) and "\n" in path:
+        raise InvalidArgumentError("load expects a path, found a text of several lines; tenon.Module.parse reads texts")
+    if str(os.fsdecode(path)).endswith(".onnx") or _looks_like_onnx(path):
+        return Module.load_onnx(source, **options)
+    with open(path, encoding="utf-8") as file:
+        return _parse(file.read(), options)
+
+
+def _parse(source: str, options: Mapping[str, Any]) -> Module:
+    if options:
+        raise InvalidTypeError(f"options {', '.join(options)} are for ONNX models, found a text")
     return Module.parse(source)
 
 
-def load(path: str | os.PathLike, **options: Any) -> Module:
-    """Loads a module: ``.onnx`` files as ONNX (see ``Module.load_onnx`` for options), others as text."""
-    if os.fspath(path).endswith(".onnx"):
-        return Module.load_onnx(path, **options)
-    if options:
-        raise TypeError(f"options {', '.join(options)} are for ONNX models")
-    with open(path, encoding="utf-8") as file:
-        return Module.parse(file.read())
+def _looks_like_onnx(path: str | bytes) -> bool:
+    """Whether a file begins as protobuf does; texts begin with a letter."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(1) == b"\x08"
+    except OSError:
+        # Whoever opens it says what is wrong.
+        return False
 
 
 def passes() -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import html
 import os
-from typing import Iterator, NamedTuple, Sequence
+from typing import Any, Iterator, NamedTuple, Sequence, overload
 
 import numpy as np
 
@@ -36,6 +36,8 @@ class Step(NamedTuple):
     flops: int
     #: Time of the step; 0 when no run was profiled.
     nanoseconds: int
+    #: Why not the backend that the region names runs it; empty where it does.
+    note: str = ""
 
     @property
     def gflops(self) -> float:
@@ -45,10 +47,10 @@ class Step(NamedTuple):
 
 #: Columns of ``Profile.to_numpy``.
 _COLUMNS = [("binding", object), ("region", object), ("composite", object), ("implementation", object),
-            ("layouts", object), ("bytes", np.uint64), ("flops", np.uint64), ("nanoseconds", np.uint64)]
+            ("layouts", object), ("bytes", np.uint64), ("flops", np.uint64), ("nanoseconds", np.uint64), ("note", object)]
 
 
-class Profile(Handle, Sequence):
+class Profile(Handle, Sequence[Step]):
     """The steps of an executable with the times of its last profiled run: a sequence of ``Step``.
 
     >>> import numpy as np, tenon
@@ -74,7 +76,8 @@ class Profile(Handle, Sequence):
         for index in range(lib.tenon_profile_count(self._handle)):
             check(lib.tenon_profile_get(self._handle, index, ctypes.byref(step)))
             steps.append(Step(
-                *[getattr(step, name).decode() for name in Step._fields[:5]], step.bytes, step.flops, step.nanoseconds))
+                step.binding.decode(), step.region.decode(), step.composite.decode(), step.implementation.decode(),
+                step.layouts.decode(), step.bytes, step.flops, step.nanoseconds, step.note.decode()))
         self._steps = tuple(steps)
         #: Time of the whole run in nanoseconds; 0 when no run was profiled.
         self.nanoseconds: int = lib.tenon_profile_total(self._handle)
@@ -82,13 +85,19 @@ class Profile(Handle, Sequence):
     def __len__(self) -> int:
         return len(self._steps)
 
-    def __getitem__(self, index):
+    @overload
+    def __getitem__(self, index: int) -> Step: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Step, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> Step | tuple[Step, ...]:
         return self._steps[index]
 
     def __iter__(self) -> Iterator[Step]:
         return iter(self._steps)
 
-    def to_numpy(self) -> np.ndarray:
+    def to_numpy(self) -> np.ndarray[Any, Any]:
         """A structured array with one entry per step and the fields of ``Step``."""
         return np.array(list(self._steps), dtype=_COLUMNS)
 
@@ -99,13 +108,13 @@ class Profile(Handle, Sequence):
             entry = sums.setdefault(step.composite, [0, 0])
             entry[0] += 1
             entry[1] += step.nanoseconds
-        return sorted(((name, *entry) for name, entry in sums.items()), key=lambda entry: -entry[2])
+        return sorted(((name, count, time) for name, (count, time) in sums.items()), key=lambda entry: -entry[2])
 
     def trace(self) -> str:
         """Events in JSON, for the trace viewers of browsers (``about:tracing``, Perfetto)."""
         return text(lib.tenon_profile_print, self._handle, _TRACE)
 
-    def save_trace(self, path: str | os.PathLike) -> None:
+    def save_trace(self, path: str | os.PathLike[str]) -> None:
         """Writes ``trace()`` to a file."""
         with open(path, "w", encoding="utf-8") as file:
             file.write(self.trace())

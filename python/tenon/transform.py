@@ -61,7 +61,7 @@ class PassContext:
         self.config = dict(config or {})
         self.verify = verify
         self._depth = 0
-        self._tokens: list[contextvars.Token] = []
+        self._tokens: list[contextvars.Token[Any]] = []
 
     @staticmethod
     def current() -> PassContext:

@@ -208,6 +208,8 @@ int32_t tdnnl_compiled_major(void);
 const char *tdnnl_status_name(int32_t status);
 // oneDNN's code of the instruction set that it uses; only useful for comparing and as a key.
 int32_t tdnnl_effective_isa(void);
+/* The same as oneDNN calls it, "avx512_core_vnni"; "other" for what this list does not know. */
+const char *tdnnl_effective_isa_name(void);
 int tdnnl_set_primitive_cache_capacity(int32_t capacity);
 // Number of OpenMP threads for parallel work started by the calling thread. 1 where there is no OpenMP runtime.
 int32_t tdnnl_get_threads(void);

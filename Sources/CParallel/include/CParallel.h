@@ -47,6 +47,34 @@ void tenon_parallel_leave_float(uint64_t before);
 /* How many CPUs the affinity mask of the calling thread allows; at least 1. */
 int32_t tenon_parallel_allowed_cpus(void);
 
+/* Lets threads of OpenMP that wait sleep after a few microseconds, unless the environment says how long they shall spin. For the
+   whole process, and for good. Returns whether they do. */
+int32_t tenon_parallel_throttle(void);
+
+/* Where a thread stands: the time, its time on a processor, and how often it has lost that although it could have gone on. */
+struct tenon_parallel_use {
+    int64_t time;
+    int64_t processor;
+    int64_t preemptions;
+};
+struct tenon_parallel_use tenon_parallel_use_now(void);
+
+/* Told how the calling thread stood before a run that has ended now: when runs show that others need the CPUs, threads of OpenMP
+   that wait sleep after a few microseconds for some seconds. */
+void tenon_parallel_note_run(struct tenon_parallel_use before);
+
+/* Whether threads that wait sleep early now. */
+int32_t tenon_parallel_is_throttled(void);
+
+/* Names the calling thread, as tools list it; at most 15 letters. */
+void tenon_parallel_name_thread(const char *name);
+
+/* Whether the environment says how long threads of OpenMP spin. */
+int32_t tenon_parallel_spins_by_environment(void);
+
+/* Name of instruction set `index` of those that the processor has and that matter here; NULL outside of the count. */
+const char *_Nullable tenon_parallel_cpu_feature(int32_t index);
+
 #if defined(__clang__)
 #pragma clang assume_nonnull end
 #endif

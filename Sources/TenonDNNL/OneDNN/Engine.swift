@@ -50,4 +50,6 @@ enum DNNLLibrary {
     static var isVersion3: Bool { tdnnl_compiled_major() >= 3 }
 
     static var isa: Int32 { tdnnl_effective_isa() }
+    /// The same by name.
+    static var instructionSet: String { String(cString: tdnnl_effective_isa_name()) }
 }

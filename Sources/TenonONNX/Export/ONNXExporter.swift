@@ -93,6 +93,7 @@ package enum ONNXExporter {
         version.version = opset
         model.opsetImport = [version]
         model.graph = try export.graph(main)
+        module.info.write(to: &model)
         return (model, export.initializers)
     }
 

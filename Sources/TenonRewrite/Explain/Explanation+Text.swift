@@ -27,6 +27,9 @@ extension Explanation {
                 text += "where rules do not look: apply ConvertToDataflow\n"
             }
         }
+        for refused in refusedRegions {
+            text += "@\(refused.function)\n  refused \(refused.reason)\n"
+        }
         return text.isEmpty ? "nothing fused, and nothing nearly did\n" : text
     }
 
@@ -53,8 +56,13 @@ extension Explanation {
         let places = outside.map {
             JSON.object([("function", JSON.string($0.function)), ("calls", "\($0.calls)")])
         }
-        return JSON.object([
+        let refused = refusedRegions.map {
+            JSON.object([("function", JSON.string($0.function)), ("reason", JSON.string($0.reason))])
+        }
+        var fields = [
             ("fused", JSON.array(fused)), ("near_misses", JSON.array(missed)), ("outside_dataflow", JSON.array(places)),
-        ])
+        ]
+        if !refused.isEmpty { fields.append(("refused", JSON.array(refused))) }
+        return JSON.object(fields)
     }
 }

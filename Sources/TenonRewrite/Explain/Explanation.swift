@@ -2,6 +2,9 @@ import TenonIR
 
 /// What a list of fusion patterns did to a module, and what it nearly did. Bindings are named as the module prints.
 public struct Explanation: Sendable, Hashable {
+    /// The attribute of a function that says why a backend refused it.
+    public static let refusalAttribute = "Refused"
+
     /// A binding that became part of a composite.
     public struct Member: Sendable, Hashable {
         /// As printed, without the sigil.
@@ -45,7 +48,14 @@ public struct Explanation: Sendable, Hashable {
         public var calls: Int
     }
 
+    /// A region that the backend it was made for has refused (the pass RunCodegen asks), and why.
+    public struct RefusedRegion: Sendable, Hashable {
+        public var function: String
+        public var reason: String
+    }
+
     public var fusions: [Fusion] = []
+    public var refusedRegions: [RefusedRegion] = []
     public var nearMisses: [NearMiss] = []
     public var outside: [Outside] = []
 }
@@ -74,6 +84,10 @@ public func explain(
     }
     explanation.noteFusedRoots()
     try explanation.noteOutside(module, pass, context)
+    for (name, function) in module.functions {
+        guard case .string(let reason) = function.attributes[Explanation.refusalAttribute] else { continue }
+        explanation.refusedRegions.append(Explanation.RefusedRegion(function: name, reason: reason))
+    }
     return explanation
 }
 

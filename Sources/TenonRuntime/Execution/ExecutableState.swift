@@ -24,6 +24,7 @@ final class ExecutableState: ForkParticipant, @unchecked Sendable {
     let account: MemoryAccount
     private let threads: Int
     private let flushesDenormals: Bool
+    private let spin: Spin
     private let limit: Int
     /// The same for runs on callers' threads.
     private let callerLimit: Int
@@ -52,6 +53,7 @@ final class ExecutableState: ForkParticipant, @unchecked Sendable {
         account = MemoryAccount(limit: options.memoryLimit)
         threads = options.threads
         flushesDenormals = options.flushesDenormals
+        spin = options.spin
         limit = max(1, options.concurrentRuns ?? (CPUCount.usable + options.threads - 1) / options.threads)
         callerLimit = max(1, options.concurrentRuns ?? CPUCount.usable)
         cachedShapes = max(1, options.cachedShapes)
@@ -95,7 +97,7 @@ final class ExecutableState: ForkParticipant, @unchecked Sendable {
                     try Work.with(memory: account.budget, body)
                 }
             }
-            let given = try runner ?? Runner(threads: threads, flushesDenormals: flushesDenormals)
+            let given = try runner ?? Runner(threads: threads, flushesDenormals: flushesDenormals, spin: spin)
             runner = given
             return try given.perform { try Work.with(memory: account.budget, body) }
         }

@@ -370,7 +370,15 @@ struct PlanBuilder {
             // then is not asked, because the backend would be asked once more.
             isRefused = true
             Log.write(.information, "region '\(name)' runs on the library's own kernels: \(error.message)")
-            return try lower(function, arguments, composite: "", depth: scope.depth + 1)
+            let first = steps.count
+            let result = try lower(function, arguments, composite: "", depth: scope.depth + 1)
+            for index in steps.indices.dropFirst(first) {
+                for part in steps[index].descriptions.indices {
+                    steps[index].descriptions[part].region = name
+                    steps[index].descriptions[part].note = "\(error)"
+                }
+            }
+            return result
         }
         compiled[key] = ready
         if let progress = options.progress {

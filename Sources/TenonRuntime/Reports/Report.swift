@@ -23,6 +23,10 @@ public enum Report {
             while line.last == " " { line.removeLast() }
             text += line + "\n"
         }
+        var told: Set<String> = []
+        for step in profile.steps where !step.note.isEmpty && told.insert(step.note).inserted {
+            text += "note: \(step.note); the library's own kernels run it\n"
+        }
         return text
     }
 
@@ -53,6 +57,7 @@ public enum Report {
             ("region", JSON.string(step.region)), ("implementation", JSON.string(step.implementation)),
             ("layouts", JSON.string(step.layouts)), ("bytes", "\(step.bytes)"), ("flops", "\(step.flops)"),
             ("nanoseconds", profile.nanoseconds.indices.contains(index) ? "\(profile.nanoseconds[index])" : "null"),
+            ("note", JSON.string(step.note)),
         ]
     }
 

@@ -5,7 +5,7 @@ import TenonIR
 
 /// A thread that works for callers, one at a time. oneDNN's and our own loops run on its OpenMP team, so that calling
 /// threads come and go without leaving a team each, and so that a process that never ran OpenMP on its own threads can
-/// fork. Sleeps when idle; its OpenMP workers sleep after libgomp's own short spinning (`OMP_WAIT_POLICY`).
+/// fork. Sleeps when idle; its OpenMP workers sleep after spinning for a few microseconds, unless the host wants more.
 final class Runner: Sendable {
     /// What the thread and its owner share. The thread keeps it alive, also in a forked child, where the thread is gone and
     /// its lock must never be destroyed.
@@ -20,18 +20,23 @@ final class Runner: Sendable {
 
         let threads: Int
         let flushesDenormals: Bool
+        /// Whether its runs tell how busy the machine is.
+        let watches: Bool
         let lock = Lock()
         var state = State.starting
         var job: (() -> Void)?
         /// How many threads could be had, when they are fewer than asked for.
         var available: Int?
 
-        init(threads: Int, flushesDenormals: Bool) {
+        init(threads: Int, flushesDenormals: Bool, watches: Bool) {
             self.threads = threads
             self.flushesDenormals = flushesDenormals
+            self.watches = watches
         }
 
         func serve() {
+            // OpenMP's threads take the name of the one that starts them.
+            tenon_parallel_name_thread("tenon-run")
             // The threads of the team inherit how this one rounds.
             _ = tenon_parallel_enter_float(flushesDenormals ? 1 : 0)
             let found = Int(tenon_parallel_make_team(Int32(truncatingIfNeeded: threads)))
@@ -60,7 +65,13 @@ final class Runner: Sendable {
         /// A function of its own, so that no copy of the closure outlives the call: the caller's closure must not escape.
         @inline(never) private func runJob() {
             tenon_memory_begin()
+            guard watches else {
+                job?()
+                return
+            }
+            let before = tenon_parallel_use_now()
             job?()
+            tenon_parallel_note_run(before)
         }
     }
 
@@ -70,8 +81,11 @@ final class Runner: Sendable {
     let generation: Int
 
     /// Throws `outOfMemory` when the host may not have that many.
-    init(threads: Int, flushesDenormals: Bool = false) throws {
-        let desk = Desk(threads: threads, flushesDenormals: flushesDenormals)
+    init(threads: Int, flushesDenormals: Bool = false, spin: Spin = .adaptive) throws {
+        if threads > 1, spin == .short { _ = tenon_parallel_throttle() }
+        let desk = Desk(
+            threads: threads, flushesDenormals: flushesDenormals,
+            watches: threads > 1 && spin == .adaptive && tenon_parallel_spins_by_environment() == 0)
         self.desk = desk
         generation = ForkGuard.generation.load(ordering: .acquiring)
         // The host's signals are for the host's threads.

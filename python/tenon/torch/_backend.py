@@ -10,6 +10,9 @@ import torch
 import torch.utils._python_dispatch
 from torch.fx import GraphModule, Node
 
+from .._logging import logger
+from .._names import require_known
+from .._options import CompileOptions
 from ..builder import Builder
 from ..errors import TenonError
 from ..executable import Executable
@@ -24,26 +27,51 @@ from .operators import CONVERTERS
 _LEAST_CALLS = 3
 
 
-def backend(graph: GraphModule, example_inputs: Sequence[Any], *, options: dict[str, Any] | None = None) -> Callable:
+def _left_to_pytorch(reason: str) -> None:
+    """Says once per reason that PyTorch runs a graph, and why."""
+    warnings.warn(f"tenon leaves a graph to PyTorch: {reason}", stacklevel=3)
+    logger.info("a graph is left to PyTorch: %s", reason)
+
+
+def _reason(error: Exception) -> str:
+    """One line."""
+    text = " ".join(str(error).split())
+    # The library's own errors say what they are about.
+    return text if isinstance(error, TenonError) and text else f"{type(error).__name__}: {text}"[:500]
+
+
+def backend(
+    graph: GraphModule, example_inputs: Sequence[Any], *, options: dict[str, Any] | None = None
+) -> Callable[..., Any]:
     """The backend of ``torch.compile``: runs what it can, and leaves the rest of the graph to PyTorch.
 
     Graphs that record gradients run in PyTorch as they are: compile for inference under ``torch.no_grad()``. Parameters
-    are packed when compiling; changed ones (``load_state_dict``, an optimizer's step) are noticed at the next call.
+    are packed when compiling; changed ones (``load_state_dict``, an optimizer's step) are noticed at the next call. Whatever
+    goes wrong here leaves a graph to PyTorch, with a warning that says why.
 
     Args:
         options: those of ``tenon.compile``: ``torch.compile(model, backend="tenon", options={"threads": 2})``.
     """
-    from torch._functorch.aot_autograd import aot_module_simplified, make_boxed_func
-
     tensors = [value for value in example_inputs if isinstance(value, torch.Tensor)]
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
-        warnings.warn(
-            "tenon computes no gradients: a graph that records them runs in PyTorch; call it under torch.no_grad()",
-            stacklevel=2)
+        _left_to_pytorch("tenon computes no gradients, and it records them; call it under torch.no_grad()")
         return graph.forward
     if any(tensor.device.type != "cpu" for tensor in tensors):
-        warnings.warn("tenon runs on the CPU: a graph with tensors elsewhere runs in PyTorch", stacklevel=2)
+        _left_to_pytorch("tenon runs on the CPU, and some tensors are elsewhere")
         return graph.forward
+    # A misspelt option is for the caller to hear of.
+    require_known(options or {}, CompileOptions.__annotations__, "torch.compile(backend=\"tenon\")")
+    try:
+        return _lowered(graph, example_inputs, options or {})
+    except Exception as error:
+        _left_to_pytorch(_reason(error))
+        return graph.forward
+
+
+def _lowered(graph: GraphModule, example_inputs: Sequence[Any], options: dict[str, Any]) -> Callable[..., Any]:
+    from torch._functorch.aot_autograd import aot_module_simplified
+    from torch._functorch._aot_autograd.utils import make_boxed_func
+
     # Parameters are inputs, or belong to the graph, as where Inductor's freezing is on; then they come first once lowered.
     own = [
         *dict(graph.named_parameters(remove_duplicate=False)).values(),
@@ -53,15 +81,17 @@ def backend(graph: GraphModule, example_inputs: Sequence[Any], *, options: dict[
         index: value for index, value in enumerate(given)
         if isinstance(value, torch.Tensor) and not value.is_inference() and (index < len(own) or _is_parameter(value))}
 
-    def compile(lowered: GraphModule, inputs: Sequence[Any]) -> Callable:
+    def compile(lowered: GraphModule, inputs: Sequence[Any]) -> Any:
         places = [node for node in lowered.graph.nodes if node.op == "placeholder"]
         parameters = {}
         if len(places) == len(given):
             parameters = {places[index]: value for index, value in fixed.items()}
-        return make_boxed_func(_Compiled(lowered, parameters, options or {}))
+        return make_boxed_func(_Compiled(lowered, parameters, options))
 
-    return aot_module_simplified(
-        graph, example_inputs, fw_compiler=compile, inference_compiler=compile, keep_inference_input_mutations=False)
+    compiler: Any = compile
+    lowered: Callable[..., Any] = aot_module_simplified(
+        graph, list(example_inputs), fw_compiler=compiler, inference_compiler=compiler, keep_inference_input_mutations=False)
+    return lowered
 
 
 def _is_parameter(value: torch.Tensor) -> bool:
@@ -82,23 +112,38 @@ class _Compiled:
 
     def _build(self) -> None:
         self._seen = [(index, self._parameters[node], self._parameters[node]._version) for index, node in self._indices]
-        # The compiler runs while PyTorch traces with tensors that have no contents.
-        with torch.utils._python_dispatch._disable_current_modes(), torch.no_grad():
-            self._run = _build(self._lowered, self._parameters, self._options)
+        try:
+            # The compiler runs while PyTorch traces with tensors that have no contents.
+            with torch.utils._python_dispatch._disable_current_modes(), torch.no_grad():
+                self._run = _build(self._lowered, self._parameters, self._options)
+        except Exception as error:
+            self._leave(error)
+
+    def _leave(self, error: Exception) -> None:
+        """PyTorch runs the graph from here on."""
+        _left_to_pytorch(_reason(error))
+        self._seen = []
+        self._run = self._lowered.forward
 
     def __call__(self, *args: Any) -> Sequence[Any]:
         for index, tensor, version in self._seen:
             if args[index] is not tensor or tensor._version != version:
                 self._rebuild(args)
                 break
-        return self._run(*args)
+        try:
+            results: Sequence[Any] = self._run(*args)
+        except TenonError as error:
+            # Graphs change nothing but their results, so it can begin again.
+            self._leave(error)
+            results = self._run(*args)
+        return results
 
     def _rebuild(self, args: Sequence[Any]) -> None:
         self._parameters = {node: args[index] for index, node in self._indices}
         self._build()
 
 
-def _build(lowered: GraphModule, parameters: dict[Node, torch.Tensor], options: dict[str, Any]) -> Callable:
+def _build(lowered: GraphModule, parameters: dict[Node, torch.Tensor], options: dict[str, Any]) -> Callable[..., Any]:
     """A function of the graph's inputs: one run, or PyTorch's graph with runs in it."""
     whole, refused = _subgraph(lowered, parameters, options)
     if whole is not None:
@@ -124,7 +169,7 @@ def _build(lowered: GraphModule, parameters: dict[Node, torch.Tensor], options: 
     of_name = {node.name: value for node, value in parameters.items()}
     for node in list(split.graph.nodes):
         if node.op == "call_module":
-            inner = split.get_submodule(node.target)
+            inner: Any = split.get_submodule(node.target)
             places = [place for place in inner.graph.nodes if place.op == "placeholder"]
             own = {place: of_name[given.name] for place, given in zip(places, node.args) if given.name in of_name}
             setattr(split, node.target, _Call(_build(inner, own, options), _gives_one(inner)))
@@ -140,7 +185,7 @@ def _gives_one(graph: GraphModule) -> bool:
 class _Call(torch.nn.Module):
     """A run in the place of a submodule."""
 
-    def __init__(self, run: Callable, gives_one: bool):
+    def __init__(self, run: Callable[..., Any], gives_one: bool):
         super().__init__()
         self._function, self._gives_one = run, gives_one
 
@@ -151,12 +196,13 @@ class _Call(torch.nn.Module):
 
 def _subgraph(
     lowered: GraphModule, parameters: dict[Node, torch.Tensor], options: dict[str, Any],
-) -> tuple[Callable | None, set[str]]:
+) -> tuple[Callable[..., Any] | None, set[str]]:
     """A function that runs the graph; None, and the names of nodes that are refused, when that cannot be."""
     nodes = list(lowered.graph.nodes)
     importer = Importer(Graph(Builder()), Effects(lowered.graph, set()))
     taken: list[int] = []
-    metas, refused = [], set()
+    metas: list[torch.Tensor] = []
+    refused: set[str] = set()
     for index, node in enumerate(node for node in nodes if node.op == "placeholder"):
         meta = node.meta.get("val")
         if node in parameters:
@@ -177,7 +223,9 @@ def _subgraph(
             importer.bind_known(node, getattr(lowered, node.target))
     results = next(node for node in nodes if node.op == "output").args[0]
     results = [results] if isinstance(results, Node) else list(results)
-    values, outputs, places = [], [], {}
+    values: list[Any] = []
+    outputs: list[Any] = []
+    places: dict[int, int] = {}
     for result in results:
         if not isinstance(result, Node):
             outputs.append(result)
@@ -194,10 +242,11 @@ def _subgraph(
     if refused or not values:
         return None, refused
     try:
-        module = importer.graph.builder.finish(*[value for value, _ in values]).optimize()
-        executable = Executable(module, **options)
+        module = importer.graph.builder.finish(*[value for value, _ in values])
+        given: Any = options
+        executable = Executable(module, **given)
     except TenonError as error:
-        warnings.warn(f"a graph is left to PyTorch: {error}", stacklevel=2)
+        _left_to_pytorch(_reason(error))
         return None, {node.name for node in nodes}
     names = [port.name for port in executable.inputs]
     runner = Runner(executable, names, metas, [meta for _, meta in values], {})
@@ -215,6 +264,3 @@ def register() -> None:
 
     if "tenon" not in _BACKENDS:
         register_backend(backend, name="tenon")
-
-
-

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
 import torch
 from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
+from .._names import require_known
+from .._options import CompileOptions
 from ..errors import InvalidArgumentError, InvalidTypeError
 from ..executable import Executable
 from ._program import Program, import_program
 from ._run import Runner
+
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+class TorchOptions(CompileOptions, total=False):
+    """The options of ``tenon.torch.compile``; for type checkers."""
+
+    kwargs: Mapping[str, Any] | None
+    dynamic_shapes: Any
 
 
 class CompiledModule:
@@ -48,7 +61,7 @@ class CompiledModule:
         leaves = [results[leaf[0]] if isinstance(leaf, list) else leaf for leaf in self._outputs]
         return pytree.tree_unflatten(leaves, self._out_spec)
 
-    def _flattened(self, args: tuple, kwargs: Mapping[str, Any]) -> list[Any]:
+    def _flattened(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Any]:
         if self._is_flat and kwargs:
             args, kwargs = self._ordered(args, kwargs), {}
         expected = self._in_spec
@@ -60,7 +73,7 @@ class CompiledModule:
             raise InvalidArgumentError.mismatch("", f"arguments of the structure {expected}", spec)
         return leaves
 
-    def _ordered(self, args: tuple, kwargs: Mapping[str, Any]) -> tuple:
+    def _ordered(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
         names = [port.name for port in self.inputs]
         given = dict(zip(names, args))
         for name, value in kwargs.items():
@@ -110,7 +123,7 @@ class CompiledModule:
 
 def compile(
     module: torch.nn.Module | ExportedProgram, example_inputs: Any = None, *, kwargs: Mapping[str, Any] | None = None,
-    dynamic_shapes: Any = None, optimize: bool = True, **options: Any,
+    dynamic_shapes: Any = None, **options: Unpack[CompileOptions],
 ) -> CompiledModule:
     """Makes a PyTorch module, or a program of ``torch.export``, ready to run.
 
@@ -120,28 +133,34 @@ def compile(
             stands for one argument.
         kwargs: arguments by name.
         dynamic_shapes: what ``torch.export.export`` takes: which sizes may change from call to call.
-        optimize: fuse, and offload to oneDNN; otherwise run operator by operator.
-        options: those of ``tenon.compile``: ``threads``, ``reproducible`` and so on.
+        options: those of ``tenon.compile``: ``threads``, ``optimize``, ``reproducible`` and so on.
 
-    Parameters and buffers must not change afterwards.
+    Parameters and buffers must not change afterwards. Autocast does not reach inside: what is computed has the types of parameters and
+    arguments.
 
     Raises:
         UnsupportedError: with every operator that is not supported and the line of Python that called it.
     """
+    require_known(options, {*TorchOptions.__annotations__, *CompileOptions.__annotations__}, "compile")
     if isinstance(module, ExportedProgram):
         if example_inputs is not None or kwargs or dynamic_shapes is not None:
             raise InvalidArgumentError("an ExportedProgram has its inputs already; expected no example_inputs")
         exported, name = module, "program"
     else:
+        if isinstance(module, (torch.jit.ScriptModule, torch.jit.ScriptFunction)):
+            raise InvalidTypeError(
+                f"{type(module).__name__} is TorchScript, which torch.export does not take; compile the module that it was made "
+                "of, or export it with torch.onnx.export(..., dynamo=False) and use tenon.load",
+                expectation="a torch.nn.Module", found=type(module).__name__)
         if not isinstance(module, torch.nn.Module):
             raise InvalidTypeError(
                 f"expected a torch.nn.Module or a torch.export.ExportedProgram, found {type(module).__name__}")
         if example_inputs is None and not kwargs:
             raise InvalidArgumentError("example_inputs: the arguments of a call are needed to compile a module")
         args = (example_inputs,) if isinstance(example_inputs, torch.Tensor) else tuple(example_inputs or ())
-        with torch.no_grad():
+        # What autocast does it does while PyTorch runs, so that the exported program would have types without conversions.
+        with torch.no_grad(), torch.autocast("cpu", enabled=False):
             exported = torch.export.export(module, args, dict(kwargs or {}), dynamic_shapes=dynamic_shapes)
         name = type(module).__name__
     program = import_program(exported)
-    graph = program.module.optimize() if optimize else program.module
-    return CompiledModule(program, Executable(graph, **options), name)
+    return CompiledModule(program, Executable(program.module, **options), name)

@@ -64,6 +64,8 @@ class Graph:
         self.builder = builder
         #: What PyTorch says about the result of the node at work: a fake tensor, or a list of such.
         self.out: Any = None
+        #: The operator of that node: "aten.relu.default".
+        self.target = ""
         #: Parameters and buffers by the values that stand for them.
         self.data: dict[int, torch.Tensor] = {}
         #: Matrices by the values of their transposes.
@@ -151,7 +153,8 @@ class Graph:
 
     def permute(self, operand: Operand, axes: Sequence[int]) -> Value:
         if list(axes) == list(range(len(axes))):
-            return self.value(operand)
+            same: Value = self.value(operand)
+            return same
         return self.call("permute_dims", operand, axes=list(axes))
 
     def matmul(self, a: Operand, b: Operand) -> Value:

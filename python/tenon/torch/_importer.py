@@ -57,7 +57,8 @@ def refusal(refused: list[Refused]) -> UnsupportedError:
 
 
 def _symbols(size: torch.SymInt) -> set[Any]:
-    return size.node.expr.free_symbols
+    symbols: set[Any] = size.node.expr.free_symbols
+    return symbols
 
 
 class _Missing:
@@ -75,7 +76,7 @@ class Importer:
         self.refused: list[Refused] = []
         self._effects = effects
         self._values: dict[Node, Any] = {}
-        self._parameters: dict[tuple, Value] = {}
+        self._parameters: dict[tuple[Any, ...], Value] = {}
         #: Symbols that are sizes of inputs; None when the graph has no symbols at all.
         self._symbols: set[Any] | None = None
 
@@ -114,6 +115,8 @@ class Importer:
         self._values[node] = _MISSING
         if name_of(node.target) in _CHECKS:
             return
+        # Texts and pictures call values what the exported program calls them.
+        self.graph.builder._hint = node.name
         try:
             value = self._convert(node)
         except TenonError as error:
@@ -127,7 +130,8 @@ class Importer:
         self._values[node] = value
         if self._effects.is_in_place(node) and not self._effects.is_known(node):
             # Who reads the changed tensor from here on reads the result.
-            self._values[node.args[0]] = value
+            changed: Any = node.args[0]
+            self._values[changed] = value
 
     def result(self, node: Any) -> Value | None:
         """The value of a tensor that leaves the graph; None when its operator was refused."""
@@ -172,11 +176,12 @@ class Importer:
         sizes = [self._values[argument] for argument in node.all_input_nodes]
         sizes += [size for meta in tensors_of(node.meta["val"]) for size in meta.shape]
         for size in sizes:
-            if isinstance(size, torch.SymInt) and not _symbols(size) <= self._symbols:
+            if isinstance(size, torch.SymInt) and not _symbols(size) <= (self._symbols or set()):
                 raise UnsupportedError(f"the size {size} is the size of no input")
 
     def _item(self, node: Node) -> Any:
-        container = self._values[node.args[0]]
+        of: Any = node.args[0]
+        container = self._values[of]
         return _MISSING if container is _MISSING else container[node.args[1]]
 
     def _size(self, node: Node) -> Any:
@@ -192,7 +197,7 @@ class Importer:
 
     # Arguments
 
-    def _arguments(self, node: Node, convert: Any) -> tuple[tuple, dict[str, Any]]:
+    def _arguments(self, node: Node, convert: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
         return tuple(convert(argument) for argument in node.args), {
             name: convert(argument) for name, argument in node.kwargs.items()}
 
@@ -218,8 +223,9 @@ class Importer:
         args, kwargs = self._arguments(node, self._content)
         if "device" in kwargs:
             kwargs["device"] = torch.device("cpu")
+        function: Any = node.target
         with torch.no_grad():
-            return node.target(*args, **kwargs)
+            return function(*args, **kwargs)
 
     def _content(self, argument: Any) -> Any:
         if isinstance(argument, Node):
@@ -229,7 +235,8 @@ class Importer:
                 if data is not None:
                     return data
                 # Only its shape and type are asked for.
-                return torch.empty((), dtype=value.dtype).expand(*[known(size) for size in value.shape])
+                sizes: Any = [known(size) for size in value.shape]
+                return torch.empty((), dtype=value.dtype).expand(*sizes)
             return known(value) if isinstance(value, torch.SymInt) else value
         if isinstance(argument, (list, tuple)):
             return [self._content(item) for item in argument]

@@ -80,7 +80,7 @@ def _prepared(program: ExportedProgram) -> tuple[ExportedProgram, Effects]:
 
 
 def _without_converter(program: ExportedProgram, effects: Effects) -> list[Any]:
-    missing = {}
+    missing: dict[Any, None] = {}
     for node in program.graph.nodes:
         target = node.target
         if node.op != "call_function" or not isinstance(target, torch._ops.OpOverload) or effects.is_known(node):
@@ -98,7 +98,8 @@ def _import(program: ExportedProgram, effects: Effects) -> Program:
     graph = Graph(Builder())
     importer = Importer(graph, effects)
     nodes = {node.name: node for node in program.graph.nodes}
-    inputs, names = [], []
+    inputs: list[Any] = []
+    names: list[str] = []
     for spec in signature.input_specs:
         node = nodes[spec.arg.name]
         if spec.kind == InputKind.USER_INPUT:
@@ -124,7 +125,9 @@ def _import(program: ExportedProgram, effects: Effects) -> Program:
             importer.run(node)
         elif node.op not in ("placeholder", "output"):
             importer.refused.append(Refused(node, f"a node of kind '{node.op}'"))
-    values, metas, outputs = [], [], []
+    values: list[Any] = []
+    metas: list[torch.Tensor] = []
+    outputs: list[Any] = []
     places: dict[int, int] = {}
     for spec in signature.output_specs:
         if spec.kind != OutputKind.USER_OUTPUT:

@@ -29,16 +29,20 @@ class Input(NamedTuple):
         return f"{dtype_name(self.dtype)}[{','.join(str(size) for size in self.shape)}]"
 
 
+#: Shapes and types of outputs whose sizes are all known.
+_Types = Sequence[tuple[tuple[int, ...], torch.dtype]]
+
+
 class _Frame:
     """The C arrays of one call with fixed shapes, kept for the next: only the addresses change."""
 
     __slots__ = ("inputs", "outputs", "keep")
 
-    def __init__(self, inputs: Sequence[Input], outputs: Sequence[tuple[tuple[int, ...], torch.dtype]]):
+    def __init__(self, inputs: Sequence[Input], outputs: _Types):
         self.inputs = (_Tensor * max(len(inputs), 1))()
         self.outputs = (_Tensor * max(len(outputs), 1))()
         # Tensors of the right type without their memory.
-        models = [(port.shape, port.dtype) for port in inputs], outputs
+        models: Any = [(port.shape, port.dtype) for port in inputs], outputs
         self.keep = []
         for tensors, types in zip((self.inputs, self.outputs), models):
             for tensor, (shape, dtype) in zip(tensors, types):
@@ -56,7 +60,7 @@ class Runner:
         self.inputs = tuple(Input(name, meta.dtype, sizes_text(meta.shape)) for name, meta in zip(names, inputs))
         self._ranges = ranges
         fixed = all(isinstance(size, int) for port in self.inputs for size in port.shape)
-        self._made = [(sizes_text(meta.shape), meta.dtype) for meta in outputs] if fixed else None
+        self._made: _Types | None = [(tuple(meta.shape), meta.dtype) for meta in outputs] if fixed else None
         self._frames: list[_Frame] = []
 
     def run(self, tensors: Sequence[Any]) -> list[torch.Tensor]:
@@ -73,8 +77,12 @@ class Runner:
                 check_readable(tensor, port.name)
             if is_expected and not (tensor.shape == port.shape and tensor.is_contiguous()):
                 is_expected = False
-        run = self._run_expected if is_expected else self._run_any
-        return self.executable._guarded(run, tensors)
+        made = self._made
+        if is_expected and made is not None:
+            results: list[torch.Tensor] = self.executable._guarded(self._run_expected, tensors, made)
+        else:
+            results = self.executable._guarded(self._run_any, tensors)
+        return results
 
     def _check(self, tensor: Any, port: Input) -> None:
         if not isinstance(tensor, torch.Tensor):
@@ -83,14 +91,14 @@ class Runner:
         if tensor.dtype != port.dtype:
             raise InvalidTypeError.mismatch(f"input '{port.name}'", str(port.dtype), tensor.dtype, node=port.name)
 
-    def _run_expected(self, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    def _run_expected(self, tensors: Sequence[torch.Tensor], made: _Types) -> list[torch.Tensor]:
         try:
             frame = self._frames.pop()
         except IndexError:
-            frame = _Frame(self.inputs, self._made)
+            frame = _Frame(self.inputs, made)
         for tensor, data in zip(frame.inputs, tensors):
             tensor.data = data.data_ptr()
-        results = [torch.empty(shape, dtype=dtype) for shape, dtype in self._made]
+        results = [torch.empty(shape, dtype=dtype) for shape, dtype in made]
         for tensor, data in zip(frame.outputs, results):
             tensor.data = data.data_ptr()
         status = lib.tenon_run(
@@ -151,7 +159,7 @@ class _Results:
             if count == 0:
                 tensors.append(torch.empty(shape, dtype=dtype))
                 continue
-            memory = (ctypes.c_uint8 * (count * dtype.itemsize)).from_address(tensor.data)
+            memory: Any = (ctypes.c_uint8 * (count * dtype.itemsize)).from_address(tensor.data)
             memory._results = self
             tensors.append(torch.frombuffer(memory, dtype=dtype).view(shape))
         return tensors

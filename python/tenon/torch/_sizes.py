@@ -47,7 +47,7 @@ def size_text(size: Any) -> int | str:
 
 
 def _expression(expr: Any) -> str:
-    import sympy
+    import sympy  # type: ignore[import-untyped, unused-ignore]
     from torch.utils._sympy.functions import CleanDiv, FloorDiv, Max
 
     if expr.is_Symbol:

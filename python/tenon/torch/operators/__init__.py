@@ -20,7 +20,7 @@ _WITHOUT_MEANING = {
 }
 
 
-def converter(*names: str) -> Callable:
+def converter(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Registers a function for overloads; ``aten.`` in front and ``.default`` behind are left out."""
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -37,7 +37,7 @@ def converter(*names: str) -> Callable:
 def _bound(function: Callable[..., Any], parameters: tuple[str, ...]) -> Callable[..., Any]:
     """The converter, called with the arguments that its parameters name."""
 
-    def convert(graph: Any, target: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
+    def convert(graph: Any, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         given = {}
         for position, argument in enumerate(target._schema.arguments):
             name = argument.name

@@ -27,7 +27,7 @@ def common(*operands: Any) -> torch.dtype:
 
 def _unary(name: str, operator: str) -> None:
     @converter(name)
-    def convert(g: Graph, self: Tensor):
+    def convert(g: Graph, self: Tensor) -> Any:
         # Integers become the result's type first (exp of i64 is f32); comparisons with NaN give bool by themselves.
         dtype = self.dtype if g.out.dtype == torch.bool else g.out.dtype
         return g.call(operator, g.as_type(self, dtype))
@@ -45,7 +45,7 @@ _unary("absolute", "abs")
 
 def _composed(name: str, compute: Any) -> None:
     @converter(name)
-    def convert(g: Graph, self: Tensor):
+    def convert(g: Graph, self: Tensor) -> Any:
         return compute(g, g.as_type(self, g.out.dtype), g.out.dtype)
 
 
@@ -58,11 +58,11 @@ _composed("frac", lambda g, x, t: g.call("subtract", x, g.call("trunc", x)))
 
 
 @converter("logical_not")
-def logical_not(g: Graph, self):
+def logical_not(g: Graph, self: Any) -> Any:
     return g.call("logical_not", g.as_type(self, torch.bool))
 
 
-def _sum(g: Graph, a: Any, b: Any, alpha: Any, operator: str):
+def _sum(g: Graph, a: Any, b: Any, alpha: Any, operator: str) -> Any:
     dtype = g.out.dtype
     if dtype == torch.bool and operator == "add":
         return g.binary("logical_or", a, b, dtype)
@@ -70,28 +70,28 @@ def _sum(g: Graph, a: Any, b: Any, alpha: Any, operator: str):
 
 
 @converter("add.Tensor", "add.Scalar")
-def add(g: Graph, self, other, alpha):
+def add(g: Graph, self: Any, other: Any, alpha: Any) -> Any:
     return _sum(g, self, other, alpha, "add")
 
 
 @converter("sub.Tensor", "sub.Scalar")
-def sub(g: Graph, self, other, alpha):
+def sub(g: Graph, self: Any, other: Any, alpha: Any) -> Any:
     return _sum(g, self, other, alpha, "subtract")
 
 
 @converter("rsub.Tensor", "rsub.Scalar")
-def rsub(g: Graph, self, other, alpha):
+def rsub(g: Graph, self: Any, other: Any, alpha: Any) -> Any:
     return _sum(g, other, self, alpha, "subtract")
 
 
 def _binary(operator: str, *names: str) -> None:
     @converter(*names)
-    def convert(g: Graph, self, other):
+    def convert(g: Graph, self: Any, other: Any) -> Any:
         return g.binary(operator, self, other, g.out.dtype)
 
 
 @converter("mul.Tensor", "mul.Scalar")
-def mul(g: Graph, self, other):
+def mul(g: Graph, self: Any, other: Any) -> Any:
     dtype = g.out.dtype
     return g.binary("logical_and" if dtype == torch.bool else "multiply", self, other, dtype)
 
@@ -108,11 +108,11 @@ _binary("bitwise_xor", "bitwise_xor.Tensor", "bitwise_xor.Scalar", "__xor__.Tens
 
 
 @converter("floor_divide", "floor_divide.Scalar")
-def floor_divide(g: Graph, self, other):
+def floor_divide(g: Graph, self: Any, other: Any) -> Any:
     return _floor(g, self, other)
 
 
-def _floor(g: Graph, a: Any, b: Any):
+def _floor(g: Graph, a: Any, b: Any) -> Any:
     dtype = g.out.dtype
     if dtype.is_floating_point:
         return g.call("floor", g.binary("divide", a, b, dtype))
@@ -120,7 +120,7 @@ def _floor(g: Graph, a: Any, b: Any):
 
 
 @converter("div.Tensor_mode", "div.Scalar_mode")
-def div_mode(g: Graph, self, other, rounding_mode):
+def div_mode(g: Graph, self: Any, other: Any, rounding_mode: Any) -> Any:
     if rounding_mode == "floor":
         return _floor(g, self, other)
     quotient = g.binary("divide", self, other, g.out.dtype)
@@ -130,7 +130,7 @@ def div_mode(g: Graph, self, other, rounding_mode):
 
 
 @converter("pow.Tensor_Scalar", "pow.Tensor_Tensor", "pow.Scalar")
-def pow(g: Graph, self, exponent):
+def pow(g: Graph, self: Any, exponent: Any) -> Any:
     dtype = g.out.dtype
     special = {2: "square", 0.5: "sqrt", -0.5: "rsqrt", -1: "reciprocal"}
     if isinstance(exponent, (int, float)) and exponent in special and dtype.is_floating_point:
@@ -140,7 +140,7 @@ def pow(g: Graph, self, exponent):
 
 def _comparison(operator: str, *names: str) -> None:
     @converter(*names)
-    def convert(g: Graph, self, other):
+    def convert(g: Graph, self: Any, other: Any) -> Any:
         return g.binary(operator, self, other, common(self, other))
 
 
@@ -151,12 +151,12 @@ for _name, _operator in (("eq", "equal"), ("ne", "not_equal"), ("lt", "less"), (
 
 for _name in ("logical_and", "logical_or", "logical_xor"):
     @converter(_name)
-    def _logical(g: Graph, self, other, operator=_name):
+    def _logical(g: Graph, self: Any, other: Any, operator: Any = _name) -> Any:
         return g.binary(operator, self, other, torch.bool)
 
 
 @converter("clamp", "clip", "clamp.Tensor", "hardtanh")
-def clamp(g: Graph, self, min=None, max=None, min_val=None, max_val=None):
+def clamp(g: Graph, self: Any, min: Any = None, max: Any = None, min_val: Any = None, max_val: Any = None) -> Any:
     low, high = min if min_val is None else min_val, max if max_val is None else max_val
     dtype = g.out.dtype
     x = g.as_type(self, dtype)
@@ -172,30 +172,30 @@ def clamp(g: Graph, self, min=None, max=None, min_val=None, max_val=None):
 
 
 @converter("clamp_min", "clamp_min.Tensor")
-def clamp_min(g: Graph, self, min):
+def clamp_min(g: Graph, self: Any, min: Any) -> Any:
     return g.binary("maximum", self, min, g.out.dtype)
 
 
 @converter("clamp_max", "clamp_max.Tensor")
-def clamp_max(g: Graph, self, max):
+def clamp_max(g: Graph, self: Any, max: Any) -> Any:
     return g.binary("minimum", self, max, g.out.dtype)
 
 
 @converter("where.self", "where.ScalarSelf", "where.ScalarOther", "where.Scalar")
-def where(g: Graph, condition, self, other):
+def where(g: Graph, condition: Any, self: Any, other: Any) -> Any:
     dtype = g.out.dtype
     return g.call("where", g.as_type(condition, torch.bool), g.as_type(self, dtype), g.as_type(other, dtype))
 
 
 @converter("masked_fill.Scalar", "masked_fill.Tensor")
-def masked_fill(g: Graph, self, mask, value):
+def masked_fill(g: Graph, self: Any, mask: Any, value: Any) -> Any:
     dtype = g.out.dtype
     return g.call("where", mask, g.as_type(value, dtype), g.as_type(self, dtype))
 
 
 def _add_scaled(operator: str, name: str) -> None:
     @converter(name)
-    def convert(g: Graph, self, tensor1, tensor2, value):
+    def convert(g: Graph, self: Any, tensor1: Any, tensor2: Any, value: Any) -> Any:
         dtype = g.out.dtype
         return g.call("add", g.as_type(self, dtype), g.scaled(g.binary(operator, tensor1, tensor2, dtype), value, dtype))
 
@@ -205,7 +205,7 @@ _add_scaled("divide", "addcdiv")
 
 
 @converter("lerp.Scalar", "lerp.Tensor")
-def lerp(g: Graph, self, end, weight):
+def lerp(g: Graph, self: Any, end: Any, weight: Any) -> Any:
     dtype = g.out.dtype
     step = g.call("multiply", g.binary("subtract", end, self, dtype), g.as_type(weight, dtype))
     return g.call("add", g.as_type(self, dtype), step)
@@ -213,36 +213,36 @@ def lerp(g: Graph, self, end, weight):
 
 @converter("to.dtype", "to.device", "to.dtype_layout", "to.other", "_to_copy", "type_as", "contiguous", "clone", "alias",
            "detach", "lift_fresh_copy", "detach_copy", "alias_copy", "resolve_conj", "resolve_neg", "positive")
-def convert(g: Graph, self, dtype=None, other=None):
+def convert(g: Graph, self: Any, dtype: Any = None, other: Any = None) -> Any:
     return g.as_type(self, g.out.dtype)
 
 
 @converter("view.dtype")
-def view_dtype(g: Graph, self, dtype):
+def view_dtype(g: Graph, self: Any, dtype: Any) -> Any:
     if dtype == self.dtype:
         return self.value
     raise UnsupportedError(f"a view of {self.dtype} as {dtype} reads bits, which no operator does")
 
 
 @converter("copy", "fill.Scalar", "fill.Tensor")
-def copy(g: Graph, self, src=None, value=None):
+def copy(g: Graph, self: Any, src: Any = None, value: Any = None) -> Any:
     source = src if src is not None else value
     cast = g.as_type(source, g.out.dtype)
     return g.call("broadcast_to", cast, sizes_text(self.shape))
 
 
 @converter("bitwise_left_shift.Tensor", "bitwise_left_shift.Tensor_Scalar", "__lshift__.Tensor", "__lshift__.Scalar")
-def left_shift(g: Graph, self, other):
+def left_shift(g: Graph, self: Any, other: Any) -> Any:
     return g.binary("left_shift", self, other, g.out.dtype)
 
 
 @converter("bitwise_right_shift.Tensor", "bitwise_right_shift.Tensor_Scalar", "__rshift__.Tensor", "__rshift__.Scalar")
-def right_shift(g: Graph, self, other):
+def right_shift(g: Graph, self: Any, other: Any) -> Any:
     return g.binary("right_shift", self, other, g.out.dtype)
 
 
 @converter("logaddexp")
-def logaddexp(g: Graph, self, other):
+def logaddexp(g: Graph, self: Any, other: Any) -> Any:
     dtype = g.out.dtype
     a, b = g.as_type(self, dtype), g.as_type(other, dtype)
     distance = g.call("negative", g.call("abs", g.call("subtract", a, b)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 
@@ -12,7 +13,10 @@ from .._sizes import known
 from . import converter
 
 
-def attention(g: Graph, query: Tensor, key: Tensor, value: Tensor, mask, p: float, causal: bool, scale, grouped=False):
+def attention(
+    g: Graph, query: Tensor, key: Tensor, value: Tensor, mask: Any, p: float, causal: bool, scale: Any,
+    grouped: Any = False,
+) -> Any:
     """softmax(query keyᵀ scale + mask) value over the last two dimensions."""
     if p > 0:
         raise UnsupportedError("attention with dropout draws random numbers; call eval() on the module first")
@@ -48,7 +52,7 @@ def attention(g: Graph, query: Tensor, key: Tensor, value: Tensor, mask, p: floa
     return g.call("where", looks, result, g.scalar(0.0, dtype))
 
 
-def _single(g: Graph, query: Tensor, key: Tensor, value: Tensor, mask, causal: bool, scale):
+def _single(g: Graph, query: Tensor, key: Tensor, value: Tensor, mask: Any, causal: bool, scale: Any) -> Any:
     """One operator, whose rows without any key give 0, as PyTorch's do."""
     layout = dict.fromkeys(["query_layout", "key_layout", "value_layout", "out_layout"], "bhtd")
     if scale is not None:
@@ -59,7 +63,7 @@ def _single(g: Graph, query: Tensor, key: Tensor, value: Tensor, mask, causal: b
     return g.call("nn.attention", query, key, value, *masks, **layout)
 
 
-def _repeated(g: Graph, query: Tensor, operand: Tensor):
+def _repeated(g: Graph, query: Tensor, operand: Tensor) -> Any:
     """Heads of keys and values, each as often as query heads share it."""
     heads, own = known(query.shape[-3]), known(operand.shape[-3])
     if heads is None or own is None:
@@ -70,10 +74,14 @@ def _repeated(g: Graph, query: Tensor, operand: Tensor):
 
 
 @converter("scaled_dot_product_attention")
-def scaled_dot_product_attention(g: Graph, query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa):
+def scaled_dot_product_attention(
+    g: Graph, query: Any, key: Any, value: Any, attn_mask: Any, dropout_p: Any, is_causal: Any, scale: Any, enable_gqa: Any,
+) -> Any:
     return attention(g, query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa)
 
 
 @converter("_scaled_dot_product_flash_attention_for_cpu")
-def flash_attention(g: Graph, query, key, value, dropout_p, is_causal, attn_mask, scale):
+def flash_attention(
+    g: Graph, query: Any, key: Any, value: Any, dropout_p: Any, is_causal: Any, attn_mask: Any, scale: Any,
+) -> Any:
     return [attention(g, query, key, value, attn_mask, dropout_p, is_causal, scale), None]

@@ -17,7 +17,7 @@ def _pair(value: Any, rank: int) -> list[int]:
 def _convolution(
     g: Graph, x: Tensor, weight: Tensor, bias: Tensor | None, stride: Any, padding: Any, dilation: Any, groups: int,
     transposed: bool = False, output_padding: Any = 0,
-):
+) -> Any:
     rank = weight.rank - 2
     if rank not in (1, 2, 3):
         raise UnsupportedError(f"a convolution whose weight has {weight.rank} dimensions, expected 3 to 5")
@@ -49,15 +49,21 @@ def _named_padding(name: str, weight: Tensor, dilation: Sequence[int]) -> tuple[
 
 
 @converter("conv1d", "conv2d", "conv3d", "conv1d.padding", "conv2d.padding", "conv3d.padding")
-def conv(g: Graph, input, weight, bias, stride, padding, dilation, groups):
+def conv(g: Graph, input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: Any) -> Any:
     return _convolution(g, input, weight, bias, stride, padding, dilation, groups)
 
 
 @converter("conv_transpose1d", "conv_transpose2d.input", "conv_transpose3d.input")
-def conv_transpose(g: Graph, input, weight, bias, stride, padding, output_padding, groups, dilation):
+def conv_transpose(
+    g: Graph, input: Any, weight: Any, bias: Any, stride: Any, padding: Any, output_padding: Any, groups: Any,
+    dilation: Any,
+) -> Any:
     return _convolution(g, input, weight, bias, stride, padding, dilation, groups, True, output_padding)
 
 
 @converter("convolution")
-def convolution(g: Graph, input, weight, bias, stride, padding, dilation, transposed, output_padding, groups):
+def convolution(
+    g: Graph, input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, transposed: Any,
+    output_padding: Any, groups: Any,
+) -> Any:
     return _convolution(g, input, weight, bias, stride, padding, dilation, groups, transposed, output_padding)

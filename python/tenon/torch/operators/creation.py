@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from ...errors import UnsupportedError
@@ -10,33 +12,33 @@ from .._sizes import size_text, sizes_text
 from . import converter
 
 
-def _full(g: Graph, number):
+def _full(g: Graph, number: Any) -> Any:
     dtype = g.out.dtype
     return g.call("full", g.builder.shape(sizes_text(g.out.shape)), g.scalar(number, dtype), dtype=element_type(dtype))
 
 
 @converter("zeros", "zeros_like", "new_zeros", "empty.memory_format", "empty_like", "new_empty", "zero")
-def zeros(g: Graph, size=None, self=None, dtype=None):
+def zeros(g: Graph, size: Any = None, self: Any = None, dtype: Any = None) -> Any:
     return _full(g, 0)
 
 
 @converter("ones", "ones_like", "new_ones")
-def ones(g: Graph, size=None, self=None, dtype=None):
+def ones(g: Graph, size: Any = None, self: Any = None, dtype: Any = None) -> Any:
     return _full(g, 1)
 
 
 @converter("full", "full_like", "new_full")
-def full(g: Graph, fill_value, size=None, self=None, dtype=None):
+def full(g: Graph, fill_value: Any, size: Any = None, self: Any = None, dtype: Any = None) -> Any:
     return _full(g, fill_value)
 
 
 @converter("scalar_tensor")
-def scalar_tensor(g: Graph, s, dtype=None):
+def scalar_tensor(g: Graph, s: Any, dtype: Any = None) -> Any:
     return g.scalar(s, g.out.dtype)
 
 
 @converter("arange", "arange.start", "arange.start_step")
-def arange(g: Graph, end, start=0, step=1, dtype=None):
+def arange(g: Graph, end: Any, start: Any = 0, step: Any = 1, dtype: Any = None) -> Any:
     dtype = g.out.dtype
     if not isinstance(step, int) or dtype.is_floating_point and not isinstance(start, (int, torch.SymInt)):
         raise UnsupportedError("arange of a symbolic size expects whole numbers")

@@ -10,7 +10,7 @@ from .._sizes import sizes_text
 from . import converter
 
 
-def _resize(g: Graph, x: Tensor, scales: Sequence[Any] | None, **attributes: Any):
+def _resize(g: Graph, x: Tensor, scales: Sequence[Any] | None, **attributes: Any) -> Any:
     """Resizes to the shape that PyTorch has worked out. Given scales, not the sizes, say where samples lie."""
     rank = x.rank - 2
     if scales is not None and all(scale is not None for scale in scales):
@@ -21,7 +21,9 @@ def _resize(g: Graph, x: Tensor, scales: Sequence[Any] | None, **attributes: Any
     return g.call(f"image.resize{rank}d", x, sizes_text(g.out.shape[2:]), **attributes)
 
 
-def _scales(scale_factors=None, scales=None, scales_d=None, scales_h=None, scales_w=None) -> list | None:
+def _scales(
+    scale_factors: Any = None, scales: Any = None, scales_d: Any = None, scales_h: Any = None, scales_w: Any = None,
+) -> list[Any] | None:
     if scale_factors is not None:
         return list(scale_factors)
     given = [scale for scale in (scales_d, scales_h, scales_w) if scale is not None]
@@ -34,9 +36,9 @@ _RANKS = {"1d": "linear", "2d": "bilinear", "3d": "trilinear"}
 @converter(*[f"{prefix}{rank}{overload}" for prefix in ("upsample_nearest", "_upsample_nearest_exact") for rank in _RANKS
              for overload in (".vec", ".default")])
 def nearest(
-    g: Graph, self=None, input=None, output_size=None, scale_factors=None, scales=None, scales_d=None, scales_h=None,
-    scales_w=None,
-):
+    g: Graph, self: Any = None, input: Any = None, output_size: Any = None, scale_factors: Any = None, scales: Any = None, scales_d: Any = None, scales_h: Any = None,
+    scales_w: Any = None,
+) -> Any:
     exact = "exact" in g.target
     return _resize(
         g, self if self is not None else input, _scales(scale_factors, scales, scales_d, scales_h, scales_w),
@@ -48,9 +50,9 @@ def nearest(
     "upsample_linear1d", "upsample_bilinear2d", "upsample_trilinear3d", "upsample_bicubic2d", "_upsample_bilinear2d_aa",
     "_upsample_bicubic2d_aa") for overload in (".vec", ".default")])
 def interpolated(
-    g: Graph, align_corners, self=None, input=None, output_size=None, scale_factors=None, scales=None, scales_d=None,
-    scales_h=None, scales_w=None,
-):
+    g: Graph, align_corners: Any, self: Any = None, input: Any = None, output_size: Any = None, scale_factors: Any = None, scales: Any = None, scales_d: Any = None,
+    scales_h: Any = None, scales_w: Any = None,
+) -> Any:
     cubic, antialias = "bicubic" in g.target, g.target.split(".")[1].endswith("_aa")
     return _resize(
         g, self if self is not None else input, _scales(scale_factors, scales, scales_d, scales_h, scales_w),
@@ -62,7 +64,7 @@ def interpolated(
 
 
 @converter("grid_sampler", "grid_sampler_2d", "grid_sampler_3d")
-def grid_sampler(g: Graph, input, grid, interpolation_mode, padding_mode, align_corners):
+def grid_sampler(g: Graph, input: Any, grid: Any, interpolation_mode: Any, padding_mode: Any, align_corners: Any) -> Any:
     return g.call(
         "image.grid_sample", input, grid, method=("bilinear", "nearest", "bicubic")[interpolation_mode],
         padding_mode=("zeros", "border", "reflection")[padding_mode], align_corners=bool(align_corners))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from ...errors import UnsupportedError
@@ -11,21 +13,21 @@ from . import converter
 
 
 @converter("embedding")
-def embedding(g: Graph, weight, indices):
+def embedding(g: Graph, weight: Any, indices: Any) -> Any:
     return g.call("take", weight, indices, axis=0)
 
 
 @converter("index_select")
-def index_select(g: Graph, self, dim, index):
+def index_select(g: Graph, self: Any, dim: Any, index: Any) -> Any:
     return g.call("take", self, index, axis=self.axis(dim))
 
 
 @converter("gather")
-def gather(g: Graph, self, dim, index):
+def gather(g: Graph, self: Any, dim: Any, index: Any) -> Any:
     return g.call("gather_elements", self, g.as_type(index, torch.int64), axis=self.axis(dim))
 
 
-def _positions(g: Graph, x: Tensor, indices: list):
+def _positions(g: Graph, x: Tensor, indices: list[Any]) -> Any:
     """Axes that are indexed, and the tensors that index them."""
     pairs = [(axis, index) for axis, index in enumerate(indices) if index is not None]
     for _, index in pairs:
@@ -34,7 +36,7 @@ def _positions(g: Graph, x: Tensor, indices: list):
     return pairs
 
 
-def _joined(g: Graph, x: Tensor, pairs: list, shape):
+def _joined(g: Graph, x: Tensor, pairs: list[Any], shape: Any) -> Any:
     """The index tensors, broadcast and side by side, counted from the start of their axes."""
     columns = []
     for axis, index in pairs:
@@ -49,7 +51,7 @@ def _joined(g: Graph, x: Tensor, pairs: list, shape):
 
 
 @converter("index.Tensor", "_unsafe_index.Tensor")
-def index(g: Graph, self, indices):
+def index(g: Graph, self: Any, indices: Any) -> Any:
     pairs = _positions(g, self, indices)
     if not pairs:
         return self.value
@@ -57,7 +59,7 @@ def index(g: Graph, self, indices):
         axis, positions = pairs[0]
         return g.call("take", self, positions, axis=axis)
     axes = [axis for axis, _ in pairs]
-    shape = torch.broadcast_shapes(*[index.shape for _, index in pairs])
+    shape = torch.functional.broadcast_shapes(*[index.shape for _, index in pairs])
     rest = [axis for axis in range(self.rank) if axis not in axes]
     result = g.call("gather_nd", g.permute(self, axes + rest), _joined(g, self, pairs, shape))
     # Neighbouring index tensors leave their dimensions in place, others put them in front.
@@ -69,13 +71,13 @@ def index(g: Graph, self, indices):
 
 
 @converter("index_put", "_unsafe_index_put")
-def index_put(g: Graph, self, indices, values, accumulate, unsafe=False):
+def index_put(g: Graph, self: Any, indices: Any, values: Any, accumulate: Any, unsafe: Any = False) -> Any:
     pairs = _positions(g, self, indices)
     if not pairs:
         raise UnsupportedError("index_put without an index")
     axes = [axis for axis, _ in pairs]
     rest = [axis for axis in range(self.rank) if axis not in axes]
-    shape = torch.broadcast_shapes(*[index.shape for _, index in pairs])
+    shape = torch.functional.broadcast_shapes(*[index.shape for _, index in pairs])
     # Values have the shape that reading there gives: neighbouring index tensors leave their dimensions in place.
     lead = axes[0] if axes == list(range(axes[0], axes[0] + len(axes))) else 0
     result = [*(self.shape[axis] for axis in rest[:lead]), *shape, *(self.shape[axis] for axis in rest[lead:])]
@@ -90,7 +92,7 @@ def index_put(g: Graph, self, indices, values, accumulate, unsafe=False):
 
 
 @converter("scatter.src", "scatter.value", "scatter_add", "scatter.reduce", "scatter.value_reduce")
-def scatter(g: Graph, self, dim, index, src=None, value=None, reduce=None):
+def scatter(g: Graph, self: Any, dim: Any, index: Any, src: Any = None, value: Any = None, reduce: Any = None) -> Any:
     updates = src
     reduction = {None: "update", "add": "add", "multiply": "mul"}[reduce]
     if g.target.startswith("aten.scatter_add"):
@@ -106,25 +108,25 @@ def scatter(g: Graph, self, dim, index, src=None, value=None, reduce=None):
 
 
 @converter("topk")
-def topk(g: Graph, self, k, dim, largest, sorted):
+def topk(g: Graph, self: Any, k: Any, dim: Any, largest: Any, sorted: Any) -> Any:
     result = g.call("topk", self, k=k, axis=self.axis(dim), largest=largest, sorted=sorted)
     return [result[0], result[1]]
 
 
 @converter("sort", "sort.stable")
-def sort(g: Graph, self, dim, descending, stable=None):
+def sort(g: Graph, self: Any, dim: Any, descending: Any, stable: Any = None) -> Any:
     axis = self.axis(dim)
     order = g.call("argsort", self, axis=axis, descending=descending)
     return [g.call("gather_elements", self, order, axis=axis), order]
 
 
 @converter("argsort", "argsort.stable")
-def argsort(g: Graph, self, dim, descending, stable=None):
+def argsort(g: Graph, self: Any, dim: Any, descending: Any, stable: Any = None) -> Any:
     return g.call("argsort", self, axis=self.axis(dim), descending=descending)
 
 
 @converter("unfold")
-def unfold(g: Graph, self, dimension, size, step):
+def unfold(g: Graph, self: Any, dimension: Any, size: Any, step: Any) -> Any:
     axis = self.axis(dimension)
     count = known(g.out.shape[axis])
     if count is None:
@@ -141,7 +143,7 @@ def _windows(size: int, kernel: int, dilation: int, padding: int, stride: int) -
 
 
 @converter("im2col")
-def im2col(g: Graph, self, kernel_size, dilation, padding, stride):
+def im2col(g: Graph, self: Any, kernel_size: Any, dilation: Any, padding: Any, stride: Any) -> Any:
     if self.rank != 4:
         raise UnsupportedError(f"im2col of a tensor of {self.rank} dimensions, expected 4")
     rows, columns = (
@@ -155,7 +157,7 @@ def im2col(g: Graph, self, kernel_size, dilation, padding, stride):
 
 
 @converter("col2im")
-def col2im(g: Graph, self, output_size, kernel_size, dilation, padding, stride):
+def col2im(g: Graph, self: Any, output_size: Any, kernel_size: Any, dilation: Any, padding: Any, stride: Any) -> Any:
     """A transposed convolution per channel, which puts each element of a window where it belongs."""
     if self.rank != 3:
         raise UnsupportedError(f"col2im of a tensor of {self.rank} dimensions, expected 3")

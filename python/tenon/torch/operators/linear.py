@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .._graph import Graph, Tensor
 from .._sizes import sizes_text
 from ...errors import UnsupportedError
@@ -9,7 +11,7 @@ from . import converter
 
 
 @converter("linear")
-def linear(g: Graph, input, weight, bias):
+def linear(g: Graph, input: Any, weight: Any, bias: Any) -> Any:
     if weight.rank != 2:
         raise UnsupportedError(f"a linear layer whose weight has {weight.rank} dimensions, expected 2")
     product = g.call("nn.dense", input, weight)
@@ -17,13 +19,15 @@ def linear(g: Graph, input, weight, bias):
 
 
 @converter("mm", "bmm", "matmul", "mv", "dot", "linalg_matmul")
-def matmul(g: Graph, self=None, mat2=None, other=None, vec=None, tensor=None, input=None):
+def matmul(
+    g: Graph, self: Any = None, mat2: Any = None, other: Any = None, vec: Any = None, tensor: Any = None, input: Any = None,
+) -> Any:
     left = self if self is not None else input
     right = next(operand for operand in (mat2, other, vec, tensor) if operand is not None)
     return g.matmul(left, right)
 
 
-def _with_addend(g: Graph, addend: Tensor, product, alpha, beta):
+def _with_addend(g: Graph, addend: Tensor, product: Any, alpha: Any, beta: Any) -> Any:
     dtype = g.out.dtype
     product = g.scaled(product, alpha, dtype)
     if beta == 0:
@@ -32,22 +36,22 @@ def _with_addend(g: Graph, addend: Tensor, product, alpha, beta):
 
 
 @converter("addmm")
-def addmm(g: Graph, self, mat1, mat2, beta, alpha):
+def addmm(g: Graph, self: Any, mat1: Any, mat2: Any, beta: Any, alpha: Any) -> Any:
     return _with_addend(g, self, g.matmul(mat1, mat2), alpha, beta)
 
 
 @converter("baddbmm")
-def baddbmm(g: Graph, self, batch1, batch2, beta, alpha):
+def baddbmm(g: Graph, self: Any, batch1: Any, batch2: Any, beta: Any, alpha: Any) -> Any:
     return _with_addend(g, self, g.matmul(batch1, batch2), alpha, beta)
 
 
 @converter("addmv")
-def addmv(g: Graph, self, mat, vec, beta, alpha):
+def addmv(g: Graph, self: Any, mat: Any, vec: Any, beta: Any, alpha: Any) -> Any:
     return _with_addend(g, self, g.matmul(mat, vec), alpha, beta)
 
 
 @converter("einsum")
-def einsum(g: Graph, equation, tensors, path):
+def einsum(g: Graph, equation: Any, tensors: Any, path: Any) -> Any:
     if path is not None or "." in equation or len(tensors) > 2:
         raise UnsupportedError(f"einsum '{equation}' of {len(tensors)} tensors; expected one or two, without '...' and path")
     inputs, _, output = equation.replace(" ", "").partition("->")
@@ -70,7 +74,7 @@ def einsum(g: Graph, equation, tensors, path):
     rows = [letter for letter in first if letter not in second]
     columns = [letter for letter in second if letter not in first]
 
-    def matrix(value, term, groups):
+    def matrix(value: Any, term: Any, groups: Any) -> Any:
         value = g.permute(value, [term.index(letter) for group in groups for letter in group])
         lead, *rest = groups
         shape = [sizes[letter] for letter in lead] + [_product(sizes[letter] for letter in group) for group in rest]
@@ -82,14 +86,14 @@ def einsum(g: Graph, equation, tensors, path):
     return g.permute(product, [order.index(letter) for letter in output])
 
 
-def _product(sizes):
+def _product(sizes: Any) -> Any:
     total = 1
     for size in sizes:
         total = total * size
     return total
 
 
-def _reduced(g: Graph, value, term: str, output: str, order: bool = True):
+def _reduced(g: Graph, value: Any, term: str, output: str, order: bool = True) -> Any:
     """The sum over what the output does not name, in its order when asked for."""
     gone = [axis for axis, letter in enumerate(term) if letter not in output]
     if gone:

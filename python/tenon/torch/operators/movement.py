@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import itertools
 from typing import Any, Sequence
 
 import torch
@@ -16,19 +17,25 @@ from . import converter
 @converter("view", "_unsafe_view", "reshape", "flatten.using_ints", "unflatten.int", "view_as", "reshape_as", "squeeze",
            "squeeze.dim", "squeeze.dims", "unsqueeze", "view_copy", "_reshape_alias", "squeeze_copy.dims", "unsqueeze_copy",
            "ravel", "atleast_1d", "atleast_2d", "atleast_3d", "_reshape_copy")
-def reshape(g: Graph, self, size=None, shape=None, start_dim=None, end_dim=None, dim=None, sizes=None, other=None, stride=None):
+def reshape(
+    g: Graph, self: Any, size: Any = None, shape: Any = None, start_dim: Any = None, end_dim: Any = None, dim: Any = None,
+    sizes: Any = None, other: Any = None, stride: Any = None,
+) -> Any:
     # PyTorch has worked out the shape, whatever was asked for.
     return g.reshape_to_out(self)
 
 
 @converter("expand", "expand_as", "broadcast_to", "expand_copy")
-def expand(g: Graph, self, size=None, other=None):
+def expand(g: Graph, self: Any, size: Any = None, other: Any = None) -> Any:
     return g.broadcast(self, g.out.shape)
 
 
 @converter("permute", "permute_copy", "transpose.int", "swapaxes", "swapdims", "t", "numpy_T", "movedim.int",
            "movedim.intlist", "transpose_copy.int", "t_copy", "adjoint", "mT", "moveaxis.int")
-def permute(g: Graph, self, dims=None, dim0=None, dim1=None, axis0=None, axis1=None, source=None, destination=None):
+def permute(
+    g: Graph, self: Any, dims: Any = None, dim0: Any = None, dim1: Any = None, axis0: Any = None, axis1: Any = None,
+    source: Any = None, destination: Any = None,
+) -> Any:
     axes = list(range(self.rank))
     if dims is not None:
         axes = [self.axis(dim) for dim in dims]
@@ -47,7 +54,7 @@ def permute(g: Graph, self, dims=None, dim0=None, dim1=None, axis0=None, axis1=N
     return result
 
 
-def _moved(x: Tensor, source, destination) -> list[int]:
+def _moved(x: Tensor, source: Any, destination: Any) -> list[int]:
     source = [x.axis(axis) for axis in ([source] if isinstance(source, int) else source)]
     destination = [x.axis(axis) for axis in ([destination] if isinstance(destination, int) else destination)]
     places = dict(zip(destination, source))
@@ -56,7 +63,7 @@ def _moved(x: Tensor, source, destination) -> list[int]:
 
 
 @converter("cat", "concat", "concatenate")
-def cat(g: Graph, tensors, dim):
+def cat(g: Graph, tensors: Any, dim: Any) -> Any:
     # PyTorch lets vectors without elements join anything.
     real = [tensor for tensor in tensors if not (tensor.rank == 1 and known(tensor.shape[0]) == 0)]
     if not real:
@@ -64,28 +71,26 @@ def cat(g: Graph, tensors, dim):
     return concatenated(g, [g.as_type(tensor, g.out.dtype) for tensor in real], real[0].axis(dim))
 
 
-def concatenated(g: Graph, parts: list, axis: int):
+def concatenated(g: Graph, parts: list[Any], axis: int) -> Any:
     return parts[0] if len(parts) == 1 else g.call("concat", parts, axis=axis)
 
 
 @converter("stack")
-def stack(g: Graph, tensors, dim):
+def stack(g: Graph, tensors: Any, dim: Any) -> Any:
     return g.call("stack", [g.as_type(tensor, g.out.dtype) for tensor in tensors], axis=dim % (tensors[0].rank + 1))
 
 
-def _cut(g: Graph, x: Tensor, axis: int, sizes: Sequence[Any]):
+def _cut(g: Graph, x: Tensor, axis: int, sizes: Sequence[Any]) -> Any:
     """The parts of these sizes along an axis."""
     if len(sizes) == 1:
         return [x.value]
-    numbers = [known(size) for size in sizes]
-    if None not in numbers:
-        ends, total = [], 0
-        for number in numbers[:-1]:
-            total += number
-            ends.append(total)
-        parts = g.call("split", x, indices=ends, axis=axis)
-        return [parts[index] for index in range(len(sizes))]
-    parts, begin = [], 0
+    numbers = [number for number in map(known, sizes) if number is not None]
+    if len(numbers) == len(sizes):
+        ends = list(itertools.accumulate(numbers[:-1]))
+        pieces = g.call("split", x, indices=ends, axis=axis)
+        return [pieces[index] for index in range(len(sizes))]
+    parts: list[Any] = []
+    begin: Any = 0
     for size in sizes:
         parts.append(g.slice(x, axis, begin, begin + size))
         begin = begin + size
@@ -94,20 +99,23 @@ def _cut(g: Graph, x: Tensor, axis: int, sizes: Sequence[Any]):
 
 @converter("split.Tensor", "split_with_sizes", "chunk", "tensor_split.sections", "tensor_split.indices", "unsafe_chunk",
            "unsafe_split.Tensor", "split.sizes", "split_copy.Tensor", "split_with_sizes_copy", "unsafe_split_with_sizes")
-def split(g: Graph, self, dim, split_size=None, split_sizes=None, chunks=None, sections=None, indices=None):
+def split(
+    g: Graph, self: Any, dim: Any, split_size: Any = None, split_sizes: Any = None, chunks: Any = None,
+    sections: Any = None, indices: Any = None,
+) -> Any:
     axis = self.axis(dim)
     return _cut(g, self, axis, [part.shape[axis] for part in g.out])
 
 
 @converter("unbind.int", "unbind_copy.int")
-def unbind(g: Graph, self, dim):
+def unbind(g: Graph, self: Any, dim: Any) -> Any:
     axis = self.axis(dim)
     parts = _cut(g, self, axis, [1] * len(g.out))
     return [g.call("squeeze", part, axis=[axis]) for part in parts]
 
 
 @converter("slice.Tensor", "slice_copy.Tensor")
-def slice(g: Graph, self, dim, start, end, step):
+def slice(g: Graph, self: Any, dim: Any, start: Any, end: Any, step: Any) -> Any:
     axis = self.axis(dim)
     start = 0 if start is None else start
     size = self.shape[axis]
@@ -118,12 +126,12 @@ def slice(g: Graph, self, dim, start, end, step):
 
 
 @converter("narrow")
-def narrow(g: Graph, self, dim, start, length):
+def narrow(g: Graph, self: Any, dim: Any, start: Any, length: Any) -> Any:
     return g.slice(self, self.axis(dim), start, start + length)
 
 
 @converter("select.int", "select_copy.int")
-def select(g: Graph, self, dim, index):
+def select(g: Graph, self: Any, dim: Any, index: Any) -> Any:
     axis = self.axis(dim)
     if isinstance(index, int) and index < 0:
         end = self.shape[axis] if index == -1 else index + 1
@@ -132,7 +140,7 @@ def select(g: Graph, self, dim, index):
     return g.call("squeeze", g.slice(self, axis, index, end), axis=[axis])
 
 
-def _replaced(g: Graph, x: Tensor, part, axis: int, start: Any, end: Any):
+def _replaced(g: Graph, x: Tensor, part: Any, axis: int, start: Any, end: Any) -> Any:
     """x with the elements from start to end along an axis replaced."""
     pieces = [part]
     if size_text(start) != 0:
@@ -143,7 +151,7 @@ def _replaced(g: Graph, x: Tensor, part, axis: int, start: Any, end: Any):
 
 
 @converter("slice_scatter")
-def slice_scatter(g: Graph, self, src, dim, start, end, step):
+def slice_scatter(g: Graph, self: Any, src: Any, dim: Any, start: Any, end: Any, step: Any) -> Any:
     axis, size = self.axis(dim), self.size(dim, "slice_scatter")
     first, last, step = builtins.slice(start, end, step).indices(size)
     if step != 1:
@@ -152,7 +160,7 @@ def slice_scatter(g: Graph, self, src, dim, start, end, step):
 
 
 @converter("select_scatter")
-def select_scatter(g: Graph, self, src, dim, index):
+def select_scatter(g: Graph, self: Any, src: Any, dim: Any, index: Any) -> Any:
     axis = self.axis(dim)
     index = index + self.shape[axis] if isinstance(index, int) and index < 0 else index
     part = g.call("expand_dims", g.as_type(src, self.dtype), axis=[axis])
@@ -160,7 +168,7 @@ def select_scatter(g: Graph, self, src, dim, index):
 
 
 @converter("roll")
-def roll(g: Graph, self, shifts, dims):
+def roll(g: Graph, self: Any, shifts: Any, dims: Any) -> Any:
     shifts = [shifts] if isinstance(shifts, int) else shifts
     value = self.value
     if not dims:
@@ -179,7 +187,7 @@ def _count(shape: Sequence[Any]) -> Any:
     return count
 
 
-def _rolled(g: Graph, value, axis: int, size: Any, shift: int):
+def _rolled(g: Graph, value: Any, axis: int, size: Any, shift: int) -> Any:
     number = known(size)
     if number is not None:
         shift = shift % number if number else 0
@@ -191,7 +199,7 @@ def _rolled(g: Graph, value, axis: int, size: Any, shift: int):
 
 
 @converter("flip")
-def flip(g: Graph, self, dims):
+def flip(g: Graph, self: Any, dims: Any) -> Any:
     value = self.value
     for axis in self.axes(dims) if dims else []:
         value = g.call("flip", value, axis=axis)
@@ -199,9 +207,10 @@ def flip(g: Graph, self, dims):
 
 
 @converter("repeat", "tile")
-def repeat(g: Graph, self, repeats=None, dims=None):
-    counts = [known(count) for count in (repeats if repeats is not None else dims)]
-    if None in counts:
+def repeat(g: Graph, self: Any, repeats: Any = None, dims: Any = None) -> Any:
+    asked = repeats if repeats is not None else dims
+    counts = [count for count in map(known, asked) if count is not None]
+    if len(counts) < len(asked):
         raise UnsupportedError("repeat needs known counts")
     rank = max(len(counts), self.rank)
     counts = [1] * (rank - len(counts)) + counts
@@ -210,13 +219,13 @@ def repeat(g: Graph, self, repeats=None, dims=None):
 
 
 @converter("repeat_interleave.self_int")
-def repeat_interleave(g: Graph, self, repeats, dim, output_size=None):
+def repeat_interleave(g: Graph, self: Any, repeats: Any, dim: Any, output_size: Any = None) -> Any:
     if dim is None:
         return g.call("repeat", g.call("flatten", self), repeats=repeats, axis=0)
     return g.call("repeat", self, repeats=repeats, axis=self.axis(dim))
 
 
-def _padded(g: Graph, x: Tensor, pad: Sequence[int], mode: str, value: float = 0.0):
+def _padded(g: Graph, x: Tensor, pad: Sequence[int], mode: str, value: float = 0.0) -> Any:
     widths = [0] * (2 * x.rank)
     for position in range(len(pad) // 2):
         # From the last dimension on.
@@ -252,7 +261,7 @@ def _padded_by_parts(g: Graph, x: Tensor, pad: Sequence[Any], mode: str, value: 
 
 
 @converter("constant_pad_nd", "pad")
-def pad(g: Graph, self, pad, mode="constant", value=None):
+def pad(g: Graph, self: Any, pad: Any, mode: Any = "constant", value: Any = None) -> Any:
     modes = {"constant": "constant", "reflect": "reflect", "replicate": "replicate", "circular": "circular"}
     if mode not in modes:
         raise UnsupportedError(f"pad mode '{mode}' is not supported")
@@ -260,28 +269,28 @@ def pad(g: Graph, self, pad, mode="constant", value=None):
 
 
 @converter("reflection_pad1d", "reflection_pad2d", "reflection_pad3d")
-def reflection_pad(g: Graph, self, padding):
+def reflection_pad(g: Graph, self: Any, padding: Any) -> Any:
     return _padded(g, self, padding, "reflect")
 
 
 @converter("replication_pad1d", "replication_pad2d", "replication_pad3d")
-def replication_pad(g: Graph, self, padding):
+def replication_pad(g: Graph, self: Any, padding: Any) -> Any:
     return _padded(g, self, padding, "replicate")
 
 
 @converter("pixel_shuffle")
-def pixel_shuffle(g: Graph, self, upscale_factor):
+def pixel_shuffle(g: Graph, self: Any, upscale_factor: Any) -> Any:
     if self.rank == 4:
         return g.call("nn.depth_to_space", self, block_size=upscale_factor, mode="CRD")
     return _shuffled(g, self, upscale_factor, up=True)
 
 
 @converter("pixel_unshuffle")
-def pixel_unshuffle(g: Graph, self, downscale_factor):
+def pixel_unshuffle(g: Graph, self: Any, downscale_factor: Any) -> Any:
     return _shuffled(g, self, downscale_factor, up=False)
 
 
-def _shuffled(g: Graph, x: Tensor, r: int, up: bool):
+def _shuffled(g: Graph, x: Tensor, r: int, up: bool) -> Any:
     *lead, c, h, w = x.shape
     n = len(lead)
     if up:
@@ -294,19 +303,19 @@ def _shuffled(g: Graph, x: Tensor, r: int, up: bool):
 
 
 @converter("channel_shuffle", "native_channel_shuffle")
-def channel_shuffle(g: Graph, self, groups):
+def channel_shuffle(g: Graph, self: Any, groups: Any) -> Any:
     n, c, *rest = self.shape
     value = g.reshape(self, [n, groups, c // groups, *rest])
     return g.reshape(g.permute(value, [0, 2, 1, *range(3, self.rank + 1)]), self.shape)
 
 
 @converter("tril", "triu")
-def triangle(g: Graph, self, diagonal):
+def triangle(g: Graph, self: Any, diagonal: Any) -> Any:
     return g.call(g.target.split(".")[1], self, k=diagonal)
 
 
 @converter("meshgrid", "meshgrid.indexing")
-def meshgrid(g: Graph, tensors, indexing="ij"):
+def meshgrid(g: Graph, tensors: Any, indexing: Any = "ij") -> Any:
     rank, results = len(tensors), []
     order = list(range(rank))
     if indexing == "xy" and rank >= 2:
@@ -319,16 +328,16 @@ def meshgrid(g: Graph, tensors, indexing="ij"):
 
 
 @converter("broadcast_tensors")
-def broadcast_tensors(g: Graph, tensors):
+def broadcast_tensors(g: Graph, tensors: Any) -> Any:
     return [g.broadcast(tensor, out.shape) for tensor, out in zip(tensors, g.out)]
 
 
 @converter("diagonal")
-def diagonal(g: Graph, self, offset, dim1, dim2):
+def diagonal(g: Graph, self: Any, offset: Any, dim1: Any, dim2: Any) -> Any:
     first, second = self.axis(dim1), self.axis(dim2)
     rows, columns = self.size(first, "diagonal"), self.size(second, "diagonal")
     axes = [axis for axis in range(self.rank) if axis not in (first, second)] + [first, second]
-    length = known(g.out.shape[-1])
+    length: Any = known(g.out.shape[-1])
     flat = g.reshape(g.permute(self, axes), [*[self.shape[axis] for axis in axes[:-2]], rows * columns])
     start = offset if offset >= 0 else -offset * columns
     places = torch.arange(length) * (columns + 1) + start

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 
@@ -12,14 +13,14 @@ from .._sizes import sizes_text
 from . import converter
 
 
-def _weights(g: Graph, weight, bias, shape, dtype: torch.dtype):
+def _weights(g: Graph, weight: Any, bias: Any, shape: Any, dtype: torch.dtype) -> Any:
     """Scale and offset, with neutral ones where there are none, and the attributes that say so."""
     gamma = g.constant(torch.ones(shape, dtype=dtype)) if weight is None else g.as_type(weight, dtype)
     beta = g.constant(torch.zeros(shape, dtype=dtype)) if bias is None else g.as_type(bias, dtype)
     return gamma, beta, {"scale": weight is not None, "center": bias is not None}
 
 
-def _batch_norm(g: Graph, x: Tensor, weight, bias, mean, variance, training: bool, eps: float):
+def _batch_norm(g: Graph, x: Tensor, weight: Any, bias: Any, mean: Any, variance: Any, training: bool, eps: float) -> Any:
     if mean is None and variance is None:
         return _batch_norm_of_batch(g, x, weight, bias, eps)
     if training or mean is None or variance is None:
@@ -33,21 +34,23 @@ def _batch_norm(g: Graph, x: Tensor, weight, bias, mean, variance, training: boo
 
 
 @converter("batch_norm")
-def batch_norm(g: Graph, input, weight, bias, running_mean, running_var, training, eps):
+def batch_norm(g: Graph, input: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, training: Any, eps: Any) -> Any:
     return _batch_norm(g, input, weight, bias, running_mean, running_var, training, eps)
 
 
 @converter("_native_batch_norm_legit_no_training", "native_batch_norm", "_batch_norm_no_update")
-def native_batch_norm(g: Graph, input, weight, bias, running_mean, running_var, eps, training=False):
+def native_batch_norm(
+    g: Graph, input: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, eps: Any, training: Any = False,
+) -> Any:
     return [_batch_norm(g, input, weight, bias, running_mean, running_var, training, eps), None, None]
 
 
 @converter("_native_batch_norm_legit.no_stats")
-def batch_norm_without_statistics(g: Graph, input, weight, bias, training, eps):
+def batch_norm_without_statistics(g: Graph, input: Any, weight: Any, bias: Any, training: Any, eps: Any) -> Any:
     return [_batch_norm_of_batch(g, input, weight, bias, eps), None, None]
 
 
-def _batch_norm_of_batch(g: Graph, x: Tensor, weight, bias, eps: float):
+def _batch_norm_of_batch(g: Graph, x: Tensor, weight: Any, bias: Any, eps: float) -> Any:
     """With the statistics of the batch, which leave no trace: standardised weights, what instance_norm is decomposed to."""
     channels = x.size(1, "batch_norm")
     gamma, beta, given = _weights(g, weight, bias, (channels,), x.dtype)
@@ -55,23 +58,23 @@ def _batch_norm_of_batch(g: Graph, x: Tensor, weight, bias, eps: float):
     return g.call("nn.batch_norm", x, gamma, beta, mean, variance, axis=1, epsilon=eps, training=True, **given)[0]
 
 
-def _layer_norm(g: Graph, x: Tensor, shape, weight, bias, eps: float):
+def _layer_norm(g: Graph, x: Tensor, shape: Any, weight: Any, bias: Any, eps: float) -> Any:
     sizes = [x.size(axis, "layer_norm") for axis in range(x.rank - len(shape), x.rank)]
     gamma, beta, given = _weights(g, weight, bias, sizes, x.dtype)
     return g.call("nn.layer_norm", x, gamma, beta, axes=list(range(-len(sizes), 0)), epsilon=eps, **given)
 
 
 @converter("layer_norm")
-def layer_norm(g: Graph, input, normalized_shape, weight, bias, eps):
+def layer_norm(g: Graph, input: Any, normalized_shape: Any, weight: Any, bias: Any, eps: Any) -> Any:
     return _layer_norm(g, input, normalized_shape, weight, bias, eps)
 
 
 @converter("native_layer_norm")
-def native_layer_norm(g: Graph, input, normalized_shape, weight, bias, eps):
+def native_layer_norm(g: Graph, input: Any, normalized_shape: Any, weight: Any, bias: Any, eps: Any) -> Any:
     return [_layer_norm(g, input, normalized_shape, weight, bias, eps), None, None]
 
 
-def _group_norm(g: Graph, x: Tensor, groups: int, weight, bias, eps: float):
+def _group_norm(g: Graph, x: Tensor, groups: int, weight: Any, bias: Any, eps: float) -> Any:
     channels = x.size(1, "group_norm")
     gamma, beta, given = _weights(g, weight, bias, (channels,), x.dtype)
     data = x.value if x.rank > 2 else g.call("expand_dims", x, axis=[2])
@@ -82,17 +85,19 @@ def _group_norm(g: Graph, x: Tensor, groups: int, weight, bias, eps: float):
 
 
 @converter("group_norm")
-def group_norm(g: Graph, input, num_groups, weight, bias, eps):
+def group_norm(g: Graph, input: Any, num_groups: Any, weight: Any, bias: Any, eps: Any) -> Any:
     return _group_norm(g, input, num_groups, weight, bias, eps)
 
 
 @converter("native_group_norm")
-def native_group_norm(g: Graph, input, weight, bias, group, eps, N, C, HxW):
+def native_group_norm(g: Graph, input: Any, weight: Any, bias: Any, group: Any, eps: Any, N: Any, C: Any, HxW: Any) -> Any:
     return [_group_norm(g, input, group, weight, bias, eps), None, None]
 
 
 @converter("instance_norm")
-def instance_norm(g: Graph, input, weight, bias, running_mean, running_var, use_input_stats, eps):
+def instance_norm(
+    g: Graph, input: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, use_input_stats: Any, eps: Any,
+) -> Any:
     if not use_input_stats:
         return _batch_norm(g, input, weight, bias, running_mean, running_var, False, eps)
     channels = input.size(1, "instance_norm")
@@ -101,7 +106,7 @@ def instance_norm(g: Graph, input, weight, bias, running_mean, running_var, use_
         "nn.instance_norm", input, gamma, beta, channel_axis=1, axes=list(range(2, input.rank)), epsilon=eps, **given)
 
 
-def _rms_norm(g: Graph, x: Tensor, shape, weight, eps):
+def _rms_norm(g: Graph, x: Tensor, shape: Any, weight: Any, eps: Any) -> Any:
     sizes = [x.size(axis, "rms_norm") for axis in range(x.rank - len(shape), x.rank)]
     gamma = g.constant(torch.ones(sizes, dtype=x.dtype)) if weight is None else g.as_type(weight, x.dtype)
     return g.call(
@@ -110,17 +115,19 @@ def _rms_norm(g: Graph, x: Tensor, shape, weight, eps):
 
 
 @converter("rms_norm")
-def rms_norm(g: Graph, input, normalized_shape, weight, eps):
+def rms_norm(g: Graph, input: Any, normalized_shape: Any, weight: Any, eps: Any) -> Any:
     return _rms_norm(g, input, normalized_shape, weight, eps)
 
 
 @converter("_fused_rms_norm")
-def fused_rms_norm(g: Graph, input, normalized_shape, weight, eps):
+def fused_rms_norm(g: Graph, input: Any, normalized_shape: Any, weight: Any, eps: Any) -> Any:
     return [_rms_norm(g, input, normalized_shape, weight, eps), None]
 
 
 @converter("linalg_vector_norm", "norm.ScalarOpt_dim", "norm.Scalar", "norm.ScalarOpt_dim_dtype")
-def vector_norm(g: Graph, self, ord=None, p=None, dim=None, keepdim=False, dtype=None):
+def vector_norm(
+    g: Graph, self: Any, ord: Any = None, p: Any = None, dim: Any = None, keepdim: Any = False, dtype: Any = None,
+) -> Any:
     order = ord if ord is not None else p
     order = 2 if order is None else order
     x, axes = g.as_type(self, g.out.dtype), self.axes(dim)
@@ -140,8 +147,8 @@ def vector_norm(g: Graph, self, ord=None, p=None, dim=None, keepdim=False, dtype
 
 
 @converter("cosine_similarity")
-def cosine_similarity(g: Graph, x1, x2, dim, eps):
-    shape, dtype = torch.broadcast_shapes(x1.shape, x2.shape), g.out.dtype
+def cosine_similarity(g: Graph, x1: Any, x2: Any, dim: Any, eps: Any) -> Any:
+    shape, dtype = torch.functional.broadcast_shapes(x1.shape, x2.shape), g.out.dtype
     a, b = (g.call("broadcast_to", g.as_type(x, dtype), sizes_text(shape)) for x in (x1, x2))
     axis = [dim + len(shape) if dim < 0 else dim]
     norms = [g.call("maximum", g.call("l2_norm", x, axis=axis, keepdims=True), g.scalar(eps, dtype)) for x in (a, b)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from ...errors import UnsupportedError
@@ -18,19 +20,18 @@ def _ordered(weights: torch.Tensor, kind: str) -> torch.Tensor:
     return torch.cat([parts[gate] for gate in _GATES[kind]])
 
 
-def _weights(g: Graph, kind: str, params: list[Tensor], biased: bool):
-    data = [g.data_of(param) for param in params]
-    if any(tensor is None for tensor in data):
+def _weights(g: Graph, kind: str, params: list[Tensor], biased: bool) -> Any:
+    data = [_ordered(tensor.detach(), kind) for tensor in map(g.data_of, params) if tensor is not None]
+    if len(data) < len(params):
         raise UnsupportedError(f"{kind} expects parameters as weights")
-    data = [_ordered(tensor.detach(), kind) for tensor in data]
     hidden = data[1].shape[1]
     zeros = torch.zeros(len(data[0]), dtype=data[0].dtype)
     biases = torch.cat(data[2:4] if biased else [zeros, zeros])
     return data[0], data[1], biases, hidden
 
 
-def _layers(g: Graph, kind: str, x: Tensor, states: list[Tensor], params, has_biases, num_layers, dropout, train,
-            bidirectional, batch_first, **attributes):
+def _layers(g: Graph, kind: str, x: Tensor, states: list[Tensor], params: Any, has_biases: Any, num_layers: Any, dropout: Any, train: Any,
+            bidirectional: Any, batch_first: Any, **attributes: Any) -> Any:
     """Layer after layer on [seq, batch, features]; the last states in the order of PyTorch."""
     if x.rank != 3:
         raise UnsupportedError(f"{kind} of a tensor of {x.rank} dimensions, expected 3")
@@ -41,7 +42,7 @@ def _layers(g: Graph, kind: str, x: Tensor, states: list[Tensor], params, has_bi
         raise UnsupportedError(f"{kind} with a projection")
     value = g.permute(x, [1, 0, 2]) if batch_first else x.value
     steps, batch = (x.shape[1], x.shape[0]) if batch_first else (x.shape[0], x.shape[1])
-    last: list[list] = [[] for _ in states]
+    last: list[list[Any]] = [[] for _ in states]
     for layer in range(num_layers):
         cells = [_weights(g, kind, params[start:start + per_cell], has_biases) for start in (
             (layer * directions + direction) * per_cell for direction in range(directions))]
@@ -65,14 +66,20 @@ def _layers(g: Graph, kind: str, x: Tensor, states: list[Tensor], params, has_bi
 
 
 @converter("lstm.input")
-def lstm(g: Graph, input, hx, params, has_biases, num_layers, dropout, train, bidirectional, batch_first):
+def lstm(
+    g: Graph, input: Any, hx: Any, params: Any, has_biases: Any, num_layers: Any, dropout: Any, train: Any,
+    bidirectional: Any, batch_first: Any,
+) -> Any:
     both = ["sigmoid", "tanh", "tanh"] * (2 if bidirectional else 1)
     return _layers(
         g, "lstm", input, hx, params, has_biases, num_layers, dropout, train, bidirectional, batch_first, activations=both)
 
 
 @converter("gru.input")
-def gru(g: Graph, input, hx, params, has_biases, num_layers, dropout, train, bidirectional, batch_first):
+def gru(
+    g: Graph, input: Any, hx: Any, params: Any, has_biases: Any, num_layers: Any, dropout: Any, train: Any,
+    bidirectional: Any, batch_first: Any,
+) -> Any:
     both = ["sigmoid", "tanh"] * (2 if bidirectional else 1)
     return _layers(
         g, "gru", input, [hx], params, has_biases, num_layers, dropout, train, bidirectional, batch_first,
@@ -80,7 +87,10 @@ def gru(g: Graph, input, hx, params, has_biases, num_layers, dropout, train, bid
 
 
 @converter("rnn_tanh.input", "rnn_relu.input")
-def rnn(g: Graph, input, hx, params, has_biases, num_layers, dropout, train, bidirectional, batch_first):
+def rnn(
+    g: Graph, input: Any, hx: Any, params: Any, has_biases: Any, num_layers: Any, dropout: Any, train: Any,
+    bidirectional: Any, batch_first: Any,
+) -> Any:
     name = "relu" if "relu" in g.target else "tanh"
     return _layers(
         g, "rnn", input, [hx], params, has_biases, num_layers, dropout, train, bidirectional, batch_first,

@@ -11,7 +11,7 @@ from .._graph import Graph, Tensor
 from . import converter
 
 
-def _reduced(g: Graph, operator: str, x: Tensor, dim: Any, keepdim: bool, dtype: torch.dtype):
+def _reduced(g: Graph, operator: str, x: Tensor, dim: Any, keepdim: bool, dtype: torch.dtype) -> Any:
     value = g.as_type(x, dtype)
     if x.rank == 0:
         # Nothing to reduce; over one element all of these are the element itself.
@@ -21,7 +21,7 @@ def _reduced(g: Graph, operator: str, x: Tensor, dim: Any, keepdim: bool, dtype:
 
 def _register(operator: str, *names: str) -> None:
     @converter(*names)
-    def convert(g: Graph, self, dim=None, keepdim=False, dtype=None):
+    def convert(g: Graph, self: Any, dim: Any = None, keepdim: Any = False, dtype: Any = None) -> Any:
         return _reduced(g, operator, self, dim, keepdim, g.out.dtype)
 
 
@@ -37,7 +37,7 @@ _register("any", "any", "any.dim", "any.dims")
 
 def _with_position(name: str, operator: str, position: str) -> None:
     @converter(name)
-    def convert(g: Graph, self, dim, keepdim):
+    def convert(g: Graph, self: Any, dim: Any, keepdim: Any) -> Any:
         axis = self.axis(dim)
         return [g.call(operator, self, axis=[axis], keepdims=keepdim),
                 g.call(position, self, axis=axis, keepdims=keepdim)]
@@ -48,7 +48,7 @@ _with_position("min.dim", "min", "argmin")
 
 
 @converter("argmax", "argmin")
-def argmax(g: Graph, self, dim, keepdim):
+def argmax(g: Graph, self: Any, dim: Any, keepdim: Any) -> Any:
     operator = g.target.split(".")[1]
     if dim is None:
         result = g.call(operator, g.call("flatten", self), axis=0)
@@ -57,18 +57,18 @@ def argmax(g: Graph, self, dim, keepdim):
 
 
 @converter("cumsum", "cumprod")
-def cumulative(g: Graph, self, dim, dtype=None):
+def cumulative(g: Graph, self: Any, dim: Any, dtype: Any = None) -> Any:
     value = g.as_type(self, g.out.dtype)
     return value if self.rank == 0 else g.call(g.target.split(".")[1], value, axis=self.axis(dim))
 
 
 @converter("count_nonzero", "count_nonzero.dim_IntList")
-def count_nonzero(g: Graph, self, dim=None):
+def count_nonzero(g: Graph, self: Any, dim: Any = None) -> Any:
     other = g.cast_value(g.as_type(self, torch.bool), torch.bool, torch.int64)
     return g.call("sum", other, axis=self.axes(dim))
 
 
-def _spread(g: Graph, x: Tensor, dim: Any, keepdim: bool, correction: Any, operator: str):
+def _spread(g: Graph, x: Tensor, dim: Any, keepdim: bool, correction: Any, operator: str) -> Any:
     """Variance or standard deviation over count - correction elements."""
     dtype, axes = x.dtype, x.axes(dim)
     correction = 1 if correction is None else correction
@@ -85,20 +85,20 @@ def _spread(g: Graph, x: Tensor, dim: Any, keepdim: bool, correction: Any, opera
 
 def _register_spread(operator: str) -> None:
     @converter(f"{operator}.correction")
-    def with_correction(g: Graph, self, dim, correction, keepdim):
+    def with_correction(g: Graph, self: Any, dim: Any, correction: Any, keepdim: Any) -> Any:
         return _spread(g, self, dim, keepdim, correction, operator)
 
     @converter(f"{operator}.dim", operator)
-    def unbiased_or_not(g: Graph, self, unbiased, dim=None, keepdim=False):
+    def unbiased_or_not(g: Graph, self: Any, unbiased: Any, dim: Any = None, keepdim: Any = False) -> Any:
         return _spread(g, self, dim, keepdim, 1 if unbiased else 0, operator)
 
     @converter(f"{operator}_mean.correction")
-    def with_mean(g: Graph, self, dim, correction, keepdim):
+    def with_mean(g: Graph, self: Any, dim: Any, correction: Any, keepdim: Any) -> Any:
         mean = g.call("mean", self, axis=self.axes(dim), keepdims=keepdim)
         return [_spread(g, self, dim, keepdim, correction, operator), mean]
 
     @converter(f"{operator}_mean.dim", f"{operator}_mean")
-    def unbiased_with_mean(g: Graph, self, unbiased, dim=None, keepdim=False):
+    def unbiased_with_mean(g: Graph, self: Any, unbiased: Any, dim: Any = None, keepdim: Any = False) -> Any:
         mean = g.call("mean", self, axis=self.axes(dim), keepdims=keepdim)
         return [_spread(g, self, dim, keepdim, 1 if unbiased else 0, operator), mean]
 
@@ -108,5 +108,5 @@ _register_spread("std")
 
 
 @converter("nonzero", "masked_select", "unique_consecutive", "_unique2")
-def data_dependent(g: Graph, self):
+def data_dependent(g: Graph, self: Any) -> Any:
     raise UnsupportedError("the shape of the result depends on data")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import errors
+from .. import errors
 
 
 class OnnxRuntimeException(Exception):
@@ -46,6 +46,22 @@ class NotImplemented(OnnxRuntimeException, NotImplementedError):  # noqa: A001 -
 
 
 class InvalidGraph(OnnxRuntimeException, ValueError):
+    pass
+
+
+class ModelLoadCanceled(OnnxRuntimeException, RuntimeError):
+    pass
+
+
+class ModelRequiresCompilation(OnnxRuntimeException):
+    pass
+
+
+class NotFound(OnnxRuntimeException, LookupError):
+    pass
+
+
+class DeviceReset(OnnxRuntimeException, RuntimeError):
     pass
 
 

@@ -10,7 +10,7 @@ from typing import Any, Sequence
 
 import numpy as np
 
-from .executable import CancelToken, Executable
+from ..executable import CancelToken, Executable
 
 
 class Recorder:
@@ -23,8 +23,8 @@ class Recorder:
         self._lock = threading.Lock()
 
     def run(
-        self, executable: Executable, arrays: Sequence[Any], outputs: list[np.ndarray] | None, cancel: CancelToken | None
-    ) -> list[np.ndarray]:
+        self, executable: Executable, arrays: Sequence[Any], outputs: list[np.ndarray[Any, Any]] | None, cancel: CancelToken | None
+    ) -> list[np.ndarray[Any, Any]]:
         with self._lock:
             begin = time.perf_counter_ns()
             results = executable.run(arrays, outputs, cancel=cancel, profile=True)

@@ -1,0 +1,5 @@
+"""Not there without ONNX Runtime itself."""
+
+raise ImportError(
+    "onnxruntime.backend is part of ONNX Runtime itself, which is not installed; pip install onnxruntime adds it, "
+    "and its tools then run on Tenon's sessions")
