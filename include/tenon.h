@@ -252,7 +252,7 @@ tenon_status tenon_set_log(tenon_log_function function, void *user_data, uint32_
 /* Ends work early, as the timeouts of the options do: within some tens of milliseconds. */
 typedef struct tenon_cancel_token tenon_cancel_token;
 
-/* Transferred; tenon_cancel_token_release. */
+/* Transferred; tenon_cancel_token_release. Fails only for a NULL pointer or without memory. */
 tenon_status tenon_cancel_token_create(tenon_cancel_token **token) TENON_CHECKED;
 
 /* Calls that use the token end with TENON_ERROR_CANCELLED, until it is reset. Any thread. */
