@@ -66,11 +66,11 @@ int main(void)
     FIELD(tenon_pass_options, instrument_count);
     FIELD(tenon_pass_options, backends);
     FIELD(tenon_pass_options, backend_count);
+    FIELD(tenon_pass_options, timeout_nanoseconds);
+    FIELD(tenon_pass_options, cancel);
     FIELD(tenon_pass_options, entry_functions);
     FIELD(tenon_pass_options, entry_function_count);
     FIELD(tenon_pass_options, arguments);
-    FIELD(tenon_pass_options, timeout_nanoseconds);
-    FIELD(tenon_pass_options, cancel);
     STRUCT(tenon_executable_options);
     FIELD(tenon_executable_options, struct_size);
     FIELD(tenon_executable_options, flags);
