@@ -244,7 +244,8 @@ typedef enum tenon_log_level {
 typedef void (*tenon_log_function)(uint32_t level, const char *message, void *user_data);
 
 /* From now on messages of `level` (of tenon_log_level) and above go to `function`; NULL, as at first, for nobody. The library
- * prints nothing in any case. A message under way may still reach the function that was there before. */
+ * prints nothing in any case. A message under way may still reach the function that was there before. Fails with
+ * TENON_ERROR_INVALID_ARGUMENT for a level that is none. */
 tenon_status tenon_set_log(tenon_log_function function, void *user_data, uint32_t level) TENON_CHECKED;
 
 /* -------------------------------------------------------------------------------------------------- cancel tokens -- */
@@ -1153,7 +1154,8 @@ tenon_status tenon_match_get_bindings(
 tenon_status tenon_pattern_match(
     const tenon_pattern *pattern, const tenon_function *function, tenon_value value, tenon_match **match) TENON_CHECKED;
 
-/* As tenon_pattern_match, seeing through the name of this one value only: what its operands are bound to is not looked at. */
+/* As tenon_pattern_match, seeing through the name of this one value only: what its operands are bound to is not looked at.
+ * Fails as that does. */
 tenon_status tenon_pattern_match_binding(
     const tenon_pattern *pattern, const tenon_function *function, tenon_value value, tenon_match **match) TENON_CHECKED;
 
