@@ -166,7 +166,7 @@ def test_after_may_call_helpers():
 def test_private_functions_that_nothing_calls_any_more_go():
     module = tenon.Module.parse(
         'fn @f(%x: f32[4]) {Composite="a.b", Primitive=true} { %y = tanh(%x) return %y } '
-        "fn @main(%x: f32[4]) { %a: f32[4] = @f(%x) %b = nn.relu(%a) return %b }")
+        "fn @main(%x: f32[4]) { dataflow { %a: f32[4] = @f(%x) %b = nn.relu(%a) output %b } return %b }")
     rewritten = d.rewrite_call(d.is_op("nn.relu")(d.is_gv("f")(x := d.wildcard())), lambda e, m: R.exp(m[x]), module)
     assert list(rewritten.functions) == ["main"]
 
