@@ -184,7 +184,19 @@ typedef enum tenon_dtype {
     TENON_F64 = 11,
     TENON_U32 = 12,
     TENON_U64 = 13,
-    TENON_BF16 = 16
+    TENON_BF16 = 16,
+    /* Stored and converted, but not computed in. One byte per element, also of those with 2 and 4 bits: the bits lie in the lowest
+     * places, those above are zero. */
+    TENON_F8E4M3FN = 17,
+    TENON_F8E4M3FNUZ = 18,
+    TENON_F8E5M2 = 19,
+    TENON_F8E5M2FNUZ = 20,
+    TENON_U4 = 21,
+    TENON_I4 = 22,
+    TENON_F4E2M1 = 23,
+    TENON_F8E8M0 = 24,
+    TENON_U2 = 25,
+    TENON_I2 = 26
 } tenon_dtype;
 
 /* The short name of the text form, as "f32"; "" for numbers that are no element type. Static text. */

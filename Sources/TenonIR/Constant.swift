@@ -190,6 +190,7 @@ extension Constant {
         case .uint64: return Double(load(UInt64.self))
         case .bool: return load(UInt8.self) == 0 ? 0 : 1
         case .string: return nil
+        default: return Double(SmallTypes.values(dtype)[Int(load(UInt8.self))])
         }
     }
 
@@ -199,7 +200,9 @@ extension Constant {
         switch dtype {
         case .int64: return base.loadUnaligned(fromByteOffset: index * 8, as: Int64.self)
         case .uint64: return Int64(exactly: base.loadUnaligned(fromByteOffset: index * 8, as: UInt64.self))
-        case .float32, .float64, .float16, .bfloat16, .string: return nil
+        case .float32, .float64, .float16, .bfloat16, .string, .float8e4m3fn, .float8e4m3fnuz, .float8e5m2,
+            .float8e5m2fnuz, .float4e2m1, .float8e8m0:
+            return nil
         default: return double(at: index).map { Int64($0) }
         }
     }
@@ -282,6 +285,7 @@ extension Constant {
         case .uint64: return try Constant(dtype, shape, integers(UInt64.self))
         case .bool: return try Constant(dtype, shape, doubles.map { $0 != 0 ? UInt8(1) : 0 })
         case .string: throw TenonError(.invalidType, "constant \(text(dtype, shape)): numbers given for strings")
+        default: return try Constant(dtype, shape, doubles.map { SmallTypes.byte($0, dtype) })
         }
     }
 }

@@ -14,6 +14,16 @@ public enum DataType: UInt8, Sendable, CaseIterable, Hashable {
     case uint32 = 12
     case uint64 = 13
     case bfloat16 = 16
+    case float8e4m3fn = 17
+    case float8e4m3fnuz = 18
+    case float8e5m2 = 19
+    case float8e5m2fnuz = 20
+    case uint4 = 21
+    case int4 = 22
+    case float4e2m1 = 23
+    case float8e8m0 = 24
+    case uint2 = 25
+    case int2 = 26
 
     /// Bytes of one element; 0 for strings, which have no fixed size.
     @inlinable public var byteCount: Int {
@@ -23,8 +33,13 @@ public enum DataType: UInt8, Sendable, CaseIterable, Hashable {
         case .float32, .int32, .uint32: 4
         case .float64, .int64, .uint64: 8
         case .string: 0
+        default: 1
         }
     }
+
+    /// Of at most 8 bits, stored and converted but not computed in: neither floating-point nor integer to operators. `SmallTypes`
+    /// has their values.
+    public var isStorageOnly: Bool { rawValue > DataType.bfloat16.rawValue }
 
     public var isFloatingPoint: Bool {
         switch self {
@@ -66,6 +81,16 @@ public enum DataType: UInt8, Sendable, CaseIterable, Hashable {
         case .uint64: "u64"
         case .bool: "bool"
         case .string: "str"
+        case .float8e4m3fn: "f8e4m3fn"
+        case .float8e4m3fnuz: "f8e4m3fnuz"
+        case .float8e5m2: "f8e5m2"
+        case .float8e5m2fnuz: "f8e5m2fnuz"
+        case .uint4: "u4"
+        case .int4: "i4"
+        case .float4e2m1: "f4e2m1"
+        case .float8e8m0: "f8e8m0"
+        case .uint2: "u2"
+        case .int2: "i2"
         }
     }
 
@@ -86,6 +111,16 @@ public enum DataType: UInt8, Sendable, CaseIterable, Hashable {
         case "u64", "uint64": self = .uint64
         case "bool": self = .bool
         case "str", "string": self = .string
+        case "f8e4m3fn", "float8e4m3fn", "float8_e4m3fn": self = .float8e4m3fn
+        case "f8e4m3fnuz", "float8e4m3fnuz", "float8_e4m3fnuz": self = .float8e4m3fnuz
+        case "f8e5m2", "float8e5m2", "float8_e5m2": self = .float8e5m2
+        case "f8e5m2fnuz", "float8e5m2fnuz", "float8_e5m2fnuz": self = .float8e5m2fnuz
+        case "u4", "uint4": self = .uint4
+        case "i4", "int4": self = .int4
+        case "f4e2m1", "float4e2m1", "float4_e2m1fn": self = .float4e2m1
+        case "f8e8m0", "float8e8m0", "float8_e8m0fnu": self = .float8e8m0
+        case "u2", "uint2": self = .uint2
+        case "i2", "int2": self = .int2
         default: return nil
         }
     }

@@ -91,6 +91,16 @@ package enum Literals {
         case .uint64: return load(UInt64.self) { "\($0)" }
         case .bool: return load(UInt8.self) { $0 == 0 ? "false" : $0 == 1 ? "true" : "\($0)" }
         case .string: return constant.strings.map(TextForm.quoted)
+        default:
+            let values = SmallTypes.values(constant.dtype)
+            return load(UInt8.self) { byte in
+                let value = values[Int(byte)]
+                // Bits beyond the type's, and NaN, are kept as they are.
+                guard !value.isNaN, SmallTypes.byte(Double(value), constant.dtype) == byte else {
+                    return "nan(0x\(String(byte, radix: 16)))"
+                }
+                return constant.int(at: 0) == nil ? value.description : "\(Int(value))"
+            }
         }
     }
 }

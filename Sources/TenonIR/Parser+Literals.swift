@@ -177,9 +177,14 @@ extension Parser {
 
     private mutating func element(_ dtype: DataType, into bytes: inout [UInt8]) throws {
         func append<T: BitwiseCopyable>(_ value: T) { withUnsafeBytes(of: value) { bytes.append(contentsOf: $0) } }
-        if dtype.isFloatingPoint {
+        if dtype.isFloatingPoint || dtype.isStorageOnly {
             let isNegative = try skip("-")
             switch dtype {
+            case _ where dtype.isStorageOnly:
+                let (value, bits) = try float(isNegative)
+                append(
+                    bits.map { UInt8(truncatingIfNeeded: $0) }
+                        ?? SmallTypes.byte(Double(value), dtype, rounding: .nearest))
             case .float64: append(try double(isNegative: isNegative))
             case .float32: append(try float(isNegative).value)
             case .float16: append(try narrow(isNegative, HalfPrecision.half(from:)))

@@ -11,7 +11,8 @@ from .errors import InvalidTypeError
 #: Numbers of tenon_dtype by the short names of the text form.
 BY_NAME = {
     "f32": 1, "u8": 2, "i8": 3, "u16": 4, "i16": 5, "i32": 6, "i64": 7, "str": 8, "bool": 9, "f16": 10, "f64": 11,
-    "u32": 12, "u64": 13, "bf16": 16,
+    "u32": 12, "u64": 13, "bf16": 16, "f8e4m3fn": 17, "f8e4m3fnuz": 18, "f8e5m2": 19, "f8e5m2fnuz": 20, "u4": 21, "i4": 22,
+    "f4e2m1": 23, "f8e8m0": 24, "u2": 25, "i2": 26,
 }
 NAMES = {number: name for name, number in BY_NAME.items()}
 
@@ -28,18 +29,26 @@ _numpy = {
 _numbers = {np.dtype(kind): number for number, kind in _numpy.items()}
 
 
+#: Names in the package ml_dtypes, which brings NumPy the types that it lacks.
+_ML_DTYPES = {
+    16: "bfloat16", 17: "float8_e4m3fn", 18: "float8_e4m3fnuz", 19: "float8_e5m2", 20: "float8_e5m2fnuz", 21: "uint4",
+    22: "int4", 23: "float4_e2m1fn", 24: "float8_e8m0fnu", 25: "uint2", 26: "int2",
+}
+_ML_NUMBERS = {name: number for number, name in _ML_DTYPES.items()}
+
+
 def to_numpy(number: int) -> np.dtype[Any]:
-    """NumPy's type of an element type. bf16 needs the package ml_dtypes."""
+    """NumPy's type of an element type. bf16 and the types below 8 bits need the package ml_dtypes."""
     kind = _numpy.get(number)
     if kind is not None:
         return np.dtype(kind)
-    if number == 16:
+    if number in _ML_DTYPES:
         try:
             import ml_dtypes
         except ImportError:
-            raise InvalidTypeError("bf16 arrays need the package ml_dtypes") from None
-        bfloat16: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
-        return bfloat16
+            raise InvalidTypeError(f"{NAMES[number]} arrays need the package ml_dtypes") from None
+        found: np.dtype[Any] = np.dtype(getattr(ml_dtypes, _ML_DTYPES[number]))
+        return found
     raise InvalidTypeError(f"element type {NAMES.get(number, number)} has no NumPy type")
 
 
@@ -48,8 +57,8 @@ def from_numpy(dtype: np.dtype[Any]) -> int:
     number = _numbers.get(dtype)
     if number is not None:
         return number
-    if dtype.name == "bfloat16":
-        return 16
+    if dtype.name in _ML_NUMBERS:
+        return _ML_NUMBERS[dtype.name]
     raise InvalidTypeError(f"arrays of {dtype!r} are not supported" + (
         "; the byte order is not the machine's" if not dtype.isnative else ""))
 
@@ -58,8 +67,8 @@ def number(value: Any) -> int:
     """The number of an element type given by name (``f32``, ``float32``) or as NumPy knows it."""
     if isinstance(value, str) and value in BY_NAME:
         return BY_NAME[value]
-    if value == "bfloat16":
-        return 16
+    if isinstance(value, str) and value in _ML_NUMBERS:
+        return _ML_NUMBERS[value]
     try:
         return from_numpy(np.dtype(value))
     except TypeError:

@@ -315,6 +315,41 @@ int tkernel_attention_run(
     const tkernel_attention *attention, int64_t threads, int64_t thread, const float *query, const float *key,
     const float *value, const void *_Nullable mask, const int64_t *_Nullable lengths, float *result, float *scratch,
     const volatile int32_t *_Nullable cancel);
+// Ensembles of decision trees. A node sends a number up to its threshold to `left`, others, NaN among them, `step` nodes
+// further; with `nan_left` NaN goes left. A leaf's left is itself, and its step is 0.
+typedef struct tkernel_tree_node_f32 {
+    float threshold;
+    int32_t feature, left, step;
+} tkernel_tree_node_f32;
+
+typedef struct tkernel_tree_node_f64 {
+    double threshold;
+    int32_t feature, left, step, unused;
+} tkernel_tree_node_f64;
+
+enum { TKERNEL_TREES_SUM, TKERNEL_TREES_MIN, TKERNEL_TREES_MAX };
+
+typedef struct tkernel_forest {
+    int32_t is_double, aggregate, trees, target_count;
+    int64_t features;
+    // tkernel_tree_node_f32 or _f64.
+    const void *nodes;
+    const uint8_t *nan_left;
+    // Of each tree its root and how many steps its deepest leaf is away.
+    const int32_t *roots, *depths;
+    // One weight per node for sums of one target; NULL where leaves have lists: those of node i from offsets[i] on.
+    const double *_Nullable values;
+    const int32_t *_Nullable offsets, *_Nullable targets;
+    const double *_Nullable weights;
+} tkernel_forest;
+
+// Adds to sums[(row - begin) · target_count + target], or takes the least or largest, what all trees give for rows of `source`.
+void tkernel_forest_run_rows(
+    const tkernel_forest *forest, int64_t begin, int64_t end, const void *source, double *sums);
+
+// The same with some trees and one row.
+void tkernel_forest_run_trees(
+    const tkernel_forest *forest, int32_t begin, int32_t end, const void *row, double *sums);
 
 #if defined(__clang__)
 #pragma clang assume_nonnull end

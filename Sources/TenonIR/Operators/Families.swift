@@ -21,5 +21,6 @@ extension Operators {
         ControlFlowOperators.schemas,
         ComposedOperators.schemas,
         ComposedIndexingOperators.schemas,
+        LearningOperators.schemas,
     ]
 }

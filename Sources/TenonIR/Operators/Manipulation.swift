@@ -24,8 +24,13 @@ enum ManipulationOperators {
             "expand_dims", "With dimensions of size 1 put in, at the places of the result that axis lists.",
             inputs: [.init("x")], attributes: [.required("axis", .ints)], infer: expand),
         OperatorSchema(
-            "astype", "Each value converted; floating-point to integer towards zero.", inputs: [.init("x")],
-            attributes: [.required("dtype", .dtype)]
+            "astype",
+            "Each value converted; floating-point to integer towards zero. To 8-bit floats without saturate (default true) what is too large becomes infinity or NaN; round_mode (default up) is for f8e8m0.",
+            inputs: [.init("x")],
+            attributes: [
+                .required("dtype", .dtype), .optional("saturate", .bool),
+                .optional("round_mode", .string, allowed: ["up", "down", "nearest"]),
+            ]
         ) { site in
             var type = try site.tensor(0)
             type.dtype = site.attributes.dtype("dtype")

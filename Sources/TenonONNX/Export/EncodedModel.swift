@@ -59,11 +59,13 @@ struct EncodedModel {
         head.clearGraph()
         var graph = File()
         try graph.append(EncodedModel.serialized(message.graph))
-        for (name, constant) in constants {
+        for (name, original) in constants {
             var tensor = ONNXTensorProto()
             tensor.name = name
-            tensor.dims = constant.shape
-            tensor.dataType = Int32(constant.dtype.rawValue)
+            tensor.dims = original.shape
+            tensor.dataType = Int32(original.dtype.rawValue)
+            let packed = SmallTypes.packed(original)
+            let constant = try packed.map { try Constant(.uint8, [Int64($0.count)], $0) } ?? original
             let count = constant.source.count
             let isOutside = location != nil && constant.dtype != .string && count >= max(sizeThreshold, 1)
             var encoded = File()

@@ -60,6 +60,18 @@ struct ExportCall {
         throw unsupported("a number that is not known")
     }
 
+    /// The number of argument `index` where it is an integer.
+    func wholeNumber(_ index: Int) -> Int64? {
+        guard arguments.indices.contains(index) else { return nil }
+        switch arguments[index] {
+        case .literal(.int(let value)): return value
+        case .literal(.constant(let constant)): return constant.count == 1 ? constant.int(at: 0) : nil
+        default: return nil
+        }
+    }
+
+    func name(of constant: Constant) -> String { graph.name(of: constant) }
+
     func ints(_ name: String) throws -> [Int64] {
         guard let values = attributes.ints(name) else { throw unsupported("attribute '\(name)' is missing") }
         return values

@@ -73,7 +73,10 @@ enum ExportRules {
         },
         "mod": { call in try call.result("Mod", [try call.input(0), try call.input(1)], ["fmod": 1]) },
         "astype": { call in
-            try call.result("Cast", [try call.input(0)], ["to": .dtype(call.attributes.dtype("dtype") ?? .float32)])
+            var attributes: Attributes = ["to": .dtype(call.attributes.dtype("dtype") ?? .float32)]
+            if call.attributes.bool("saturate") == false { attributes["saturate"] = .int(0) }
+            if let mode = call.attributes.string("round_mode") { attributes["round_mode"] = .string(mode) }
+            return try call.result("Cast", [try call.input(0)], attributes)
         },
         "argmax": { call in try position(call, "ArgMax") },
         "argmin": { call in try position(call, "ArgMin") },
@@ -97,7 +100,14 @@ enum ExportRules {
     private static func clip(_ call: ExportCall, _ least: Double, _ most: Double) throws -> GraphExport.Value {
         let x = try call.tensor(0)
         let dtype = x.type.dtype ?? .float32
-        return try call.result("Clip", [x.name, try call.scalar(least, dtype), try call.scalar(most, dtype)])
+        /// Whole numbers beyond 2^53 are written as they are.
+        func bound(_ index: Int, _ value: Double) throws -> String {
+            if dtype == .int64, call.op.name == "clip", let exact = call.wholeNumber(index) {
+                return call.name(of: try Constant.ints([], [exact]))
+            }
+            return try call.scalar(value, dtype)
+        }
+        return try call.result("Clip", [x.name, try bound(1, least), try bound(2, most)])
     }
 
     private static func convolution(_ call: ExportCall, _ op: String) throws -> GraphExport.Value {

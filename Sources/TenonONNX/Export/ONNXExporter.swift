@@ -87,14 +87,30 @@ package enum ONNXExporter {
         guard let main = module.main else { throw TenonError(.notFound, "the module has no function 'main'") }
         let export = GraphExport(module, nodeLimit: nodeLimit)
         var model = ONNXModelProto()
-        model.irVersion = 9
         model.producerName = "tenon"
-        var version = ONNXOperatorSetIdProto()
-        version.version = opset
-        model.opsetImport = [version]
         model.graph = try export.graph(main)
+        var version = ONNXOperatorSetIdProto()
+        version.version = operatorSet(model.graph, export.initializers.map(\.constant.dtype))
+        model.opsetImport = [version]
+        // The first format version that has the operator set.
+        model.irVersion = [20: 9, 21: 10, 23: 11, 24: 12][version.version] ?? 13
         module.info.write(to: &model)
         return (model, export.initializers)
+    }
+
+    /// The first operator set from ours on that has the element types in use.
+    private static func operatorSet(_ graph: ONNXGraphProto, _ constants: [DataType]) -> Int64 {
+        var types = Set(constants.map { Int64($0.rawValue) })
+        for value in graph.input + graph.output { types.insert(Int64(value.type.tensorType.elemType)) }
+        for node in graph.node where node.opType == "Cast" {
+            for attribute in node.attribute where attribute.name == "to" { types.insert(attribute.i) }
+        }
+        let needed: [DataType: Int64] = [
+            .uint4: 21, .int4: 21, .float4e2m1: 23, .float8e8m0: 24, .uint2: 25, .int2: 25,
+        ]
+        return types.reduce(opset) { least, type in
+            max(least, UInt8(exactly: type).flatMap { DataType(rawValue: $0) }.flatMap { needed[$0] } ?? opset)
+        }
     }
 
     private static func copy(_ file: EncodedModel.File, to buffer: UnsafeMutableRawBufferPointer) throws {

@@ -181,9 +181,9 @@ enum ArithmeticFolding {
     }
 
     private static let cast: HostFolding.Fold = { node, inputs in
-        guard inputs.count == 1, let x = inputs[0], let dtype = try node.dtype("to"), dtype != .string else {
-            return nil
-        }
+        guard inputs.count == 1, let x = inputs[0], let dtype = try node.dtype("to"), dtype != .string,
+            !dtype.isStorageOnly
+        else { return nil }
         node.ignore("saturate", "round_mode")
         if dtype.isFloatingPoint {
             guard let values = x.doubles else { return nil }

@@ -54,6 +54,11 @@ final class GraphImport {
         var depth = 0
     }
 
+    /// By the name of a ZipMap's output, whose its columns are.
+    var columnLabels: [String: Constant] = [:]
+    /// By the name of an output that is texts: those that its numbers stand for.
+    var textValues: [String: [String]] = [:]
+
     func value(named name: String) -> ImportedValue? { scope.values[name] ?? outerValue(named: name) }
 
     private func outerValue(named name: String) -> ImportedValue? {
@@ -197,6 +202,12 @@ final class GraphImport {
         }
         function.attributes["input_names"] = .strings(inputNames)
         function.attributes["output_names"] = .strings(graph.output.map(\.name))
+        for (index, output) in graph.output.enumerated() {
+            if let texts = textValues[output.name] { function.attributes["text_values_\(index)"] = .strings(texts) }
+            guard let labels = columnLabels[output.name] else { continue }
+            function.attributes["column_labels_\(index)"] =
+                labels.dtype == .string ? .strings(labels.strings) : .ints(labels.intElements ?? [])
+        }
         return function
     }
 

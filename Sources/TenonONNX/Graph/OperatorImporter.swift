@@ -56,6 +56,9 @@ enum OperatorImporters {
         StateImporters.table,
         VisionImporters.table,
         ConstantImporters.table,
+        LearningImporters.table,
+        SVMImporters.table,
+        TreeImporters.table,
     ]
 
     static func find(_ op: String, domain: String) -> OperatorImporter? {

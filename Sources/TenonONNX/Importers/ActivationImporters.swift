@@ -83,8 +83,10 @@ enum ActivationImporters {
         }
         try node.requireInputs(1...3)
         var isPlain = false
+        // Plain numbers are doubles, which do not have every integer of 64 bits.
+        let isWide = [.int64, .uint64].contains(try node.type(of: result).dtype)
         for (index, op) in [(1, "maximum"), (2, "minimum")] where node.has(index) {
-            if try node.constant(index) != nil {
+            if !isWide, try node.constant(index) != nil {
                 bounds[index - 1] = .float(try node.constantScalar(index))
                 isPlain = true
             } else {

@@ -75,6 +75,14 @@ enum ArithmeticImporters {
         var exponent = try second(node)
         // The exponent may have a type of its own (opset 12).
         if let dtype = try node.type(of: base).dtype, let own = try node.type(of: exponent).dtype, own != dtype {
+            if dtype.isInteger, own.isFloatingPoint,
+                exponent.constant?.doubleElements?.allSatisfy({ $0 == $0.rounded() && abs($0) < 128 }) != true
+            {
+                // Roots of integers are taken as NumPy takes them, in double precision.
+                let power = try node.call(
+                    "power", [try node.cast(base, .float64), try node.cast(exponent, .float64)])
+                return [.operand(try node.cast(power, dtype))]
+            }
             if let constant = exponent.constant, let values = constant.doubleElements {
                 exponent = .constant(try Constant.from(doubles: values, dtype, constant.shape))
             } else {

@@ -30,11 +30,8 @@ enum ManipulationImporters {
         "Size": OperatorImporter { node in try node.result("size", [try ArithmeticImporters.single(node)]) },
         "CastLike": OperatorImporter(since: 15) { node in
             try node.requireInputs(2...2)
-            node.ignore("saturate", "round_mode")
             guard let dtype = try node.type(1).dtype else { throw node.unsupported("an unknown element type") }
-            let x = try node.operand(0)
-            if try node.type(of: x).dtype == dtype { return [.operand(x)] }
-            return try node.result("astype", [x], ["dtype": .dtype(dtype)])
+            return try cast(node, try node.operand(0), dtype)
         },
         "BitCast": OperatorImporter(since: 26) { node in
             guard let dtype = try node.dtype("to") else {
@@ -43,15 +40,29 @@ enum ManipulationImporters {
             return try node.result("reinterpret", [try ArithmeticImporters.single(node)], ["dtype": .dtype(dtype)])
         },
         "Cast": OperatorImporter(since: 6) { node in
-            node.ignore("saturate", "round_mode")
             guard let dtype = try node.dtype("to") else {
                 throw node.error(.invalidArgument, "attribute 'to' is missing")
             }
-            let x = try ArithmeticImporters.single(node)
-            if try node.type(of: x).dtype == dtype { return [.operand(x)] }
-            return try node.result("astype", [x], ["dtype": .dtype(dtype)])
+            return try cast(node, try ArithmeticImporters.single(node), dtype)
         },
     ]
+
+    /// A conversion; how it rounds and saturates matters for the types of 8 bits only.
+    private static func cast(_ node: Node, _ x: Operand, _ dtype: DataType) throws -> [ImportedValue] {
+        let saturates = try node.int("saturate", 1) != 0
+        let rounding = try node.string("round_mode", "up")
+        if try node.type(of: x).dtype == dtype { return [.operand(x)] }
+        var attributes: Attributes = ["dtype": .dtype(dtype)]
+        if dtype.isStorageOnly, !saturates { attributes["saturate"] = .bool(false) }
+        if dtype == .float8e8m0, rounding != "up" {
+            guard SmallTypes.Rounding(rawValue: rounding) != nil else {
+                throw node.error(
+                    .invalidArgument, "attribute 'round_mode' is \(quoted(rounding)); expected up, down or nearest")
+            }
+            attributes["round_mode"] = .string(rounding)
+        }
+        return try node.result("astype", [x], attributes)
+    }
 
     /// Axes from the attribute, or from input 1 since opset 13.
     private static func axes(_ node: Node) throws -> Node.Integers? {

@@ -33,18 +33,22 @@ struct TensorReader {
         guard !overflow, byteCount <= limits.tensorBytes else {
             throw TenonError.onnxLimit("tensor \(quoted(name)): \(count) elements of \(dtype.name)")
         }
+        let small = SmallTypes.bitCount(dtype).flatMap { $0 < 8 ? SmallTypes.packedByteCount(count, $0) : nil }
         try checkSources(tensor, name: name)
         if dtype == .string { return try strings(tensor, count, name) }
         if tensor.dataLocation == .external {
-            let (file, range) = try external.bytes(tensor.externalData, byteCount: byteCount, tensor: name)
+            let (file, range) = try external.bytes(tensor.externalData, byteCount: small ?? byteCount, tensor: name)
             return try constant(dtype, tensor.dims, file.bytes, range, owner: file)
         }
         if tensor.hasPayloadRange {
-            let range = try payload(tensor, dtype, byteCount, name)
+            let range = try payload(tensor, dtype, small ?? byteCount, name)
             return try constant(dtype, tensor.dims, source.bytes, range, owner: source.file)
         }
         if tensor.hasRawData {
-            try check(tensor.rawData.count, byteCount, "bytes of raw_data", name)
+            try check(tensor.rawData.count, small ?? byteCount, "bytes of raw_data", name)
+            if small != nil {
+                return try tensor.rawData.withUnsafeBytes { try unpacked($0, dtype, tensor.dims, name) }
+            }
             return try tensor.rawData.withUnsafeBytes { try Constant(dtype: dtype, shape: tensor.dims, copying: $0) }
         }
         return try typed(tensor, dtype, count, name)
@@ -87,8 +91,21 @@ struct TensorReader {
         _ dtype: DataType, _ shape: [Int64], _ bytes: UnsafeRawBufferPointer, _ range: Range<Int>, owner: MappedFile?
     ) throws -> Constant {
         let part = UnsafeRawBufferPointer(rebasing: bytes[range])
+        if let bits = SmallTypes.bitCount(dtype), bits < 8 { return try unpacked(part, dtype, shape, "") }
         guard let owner else { return try Constant(dtype: dtype, shape: shape, copying: part) }
         return try Constant(dtype: dtype, shape: shape, borrowing: part, owner: owner)
+    }
+
+    /// Elements of which several are in a byte.
+    private func unpacked(
+        _ bytes: UnsafeRawBufferPointer, _ dtype: DataType, _ shape: [Int64], _ name: String
+    ) throws -> Constant {
+        guard let count = checkedElementCount(shape), let elements = SmallTypes.unpacked(bytes, dtype, count: count)
+        else {
+            throw TenonError.malformedONNX(
+                "tensor \(quoted(name)): \(bytes.count) bytes of \(dtype.name) do not fill \(shape)")
+        }
+        return try Constant(dtype, shape, elements)
     }
 
     private func strings(_ tensor: ONNXTensorProto, _ count: Int, _ name: String) throws -> Constant {
@@ -131,6 +148,12 @@ struct TensorReader {
         case .uint16, .float16, .bfloat16: return try narrowed(tensor.int32Data, "int32_data", as: UInt16.self)
         case .bool: return try narrowed(tensor.int32Data.map { $0 == 0 ? 0 : 1 }, "int32_data", as: UInt8.self)
         case .string: return try strings(tensor, count, name)
+        default:
+            // Each value of the list is a byte, of one element or of several.
+            let bytes = tensor.int32Data.map { UInt8(truncatingIfNeeded: $0) }
+            let expected = SmallTypes.packedByteCount(count, SmallTypes.bitCount(dtype) ?? 8)
+            try check(bytes.count, expected, "values in int32_data", name)
+            return try bytes.withUnsafeBytes { try unpacked($0, dtype, shape, name) }
         }
     }
 }

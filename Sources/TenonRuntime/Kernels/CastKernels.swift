@@ -8,6 +8,7 @@ enum CastKernels {
         let count = try UnaryKernels.check(call, sameType: false)
         let (from, to) = (call.inputs[0].dtype, call.outputs[0].dtype)
         if from == to { return try CopyKernels.bytes(call) }
+        if from.isStorageOnly || to.isStorageOnly { return try SmallCastKernels.kernel(call, count: count) }
         return try call.dispatch(from, allowingBool: true, Source(call: call, count: count, to: to))
     }
 

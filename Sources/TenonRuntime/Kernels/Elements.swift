@@ -186,7 +186,7 @@ extension KernelCall {
         case .uint32: return try visitor.visit(UInt32.self)
         case .uint64: return try visitor.visit(UInt64.self)
         case .bool where allowingBool: return try visitor.visit(UInt8.self)
-        case .bool, .string: throw unsupported(dtype)
+        default: throw unsupported(dtype)
         }
     }
 

@@ -29,5 +29,7 @@ extension Kernels {
         RegionKernels.table,
         RecurrentKernels.table,
         LinearAlgebraKernels.table,
+        TreeKernels.table,
+        LearningKernels.table,
     ]
 }

@@ -18,6 +18,7 @@ enum GridSampleKernels {
         var method: Method
         var padding: Padding
         var alignsCorners: Bool
+        var keepsPositions: Bool
     }
 
     private static func prepare(_ call: KernelCall) throws -> PreparedKernel {
@@ -49,7 +50,7 @@ enum GridSampleKernels {
         let plan = Plan(
             batch: x[0], channels: x[1], sizes: [Int](repeating: 1, count: 3 - axes) + x[2...],
             points: grid[1...axes].reduce(1, *), axes: axes, method: method, padding: padding,
-            alignsCorners: call.bool("align_corners"))
+            alignsCorners: call.bool("align_corners"), keepsPositions: call.bool("keep_positions"))
         return try call.dispatchReal(call.inputs[0].dtype, Visitor(plan: plan))
     }
 
@@ -91,6 +92,8 @@ enum GridSampleKernels {
         switch plan.padding {
         case .zeros: return position
         case .border:
+            // Further out all pixels are the border's.
+            if plan.keepsPositions, plan.method == .cubic { return min(max(position, -4), extent + 3) }
             // Within half a pixel of the border a cubic still mixes pixels from both sides.
             let slack = plan.method == .cubic && !plan.alignsCorners ? 0.5 : 0
             if position >= -slack, position <= extent - 1 + slack { return position }

@@ -127,6 +127,18 @@ extension KernelCall {
     }
 }
 
+extension KernelCall {
+    /// The number of argument `index` where it is an integer.
+    func wholeNumber(_ index: Int) -> Int64? {
+        guard arguments.indices.contains(index) else { return nil }
+        switch arguments[index] {
+        case .int(let value): return value
+        case .constant(let constant): return constant.isScalar ? constant.int(at: 0) : nil
+        default: return nil
+        }
+    }
+}
+
 /// A pointer that crosses into closures that run on several threads, each in its own part of the memory.
 struct Shared<Element>: @unchecked Sendable {
     let pointer: UnsafeMutablePointer<Element>

@@ -40,7 +40,10 @@ enum AnyTypeFunctions {
         arithmetic("nn.relu", Relu()), arithmetic("negative", Negative()), arithmetic("abs", Magnitude()),
         arithmetic("sign", Sign()), arithmetic("square", Square()),
         ("nn.relu6", { try clip($0, 0, 6) }),
-        ("clip", { try clip($0, try $0.number(1), try $0.number(2)) }),
+        (
+            "clip",
+            { try clip($0, try $0.number(1), try $0.number(2), whole: ($0.wholeNumber(1), $0.wholeNumber(2))) }
+        ),
         ("isnan", { try test($0, Test(nan: true, positive: false, negative: false, finite: false)) }),
         (
             "isinf",
@@ -68,12 +71,14 @@ enum AnyTypeFunctions {
         (name, { try $0.dispatch($0.inputs[0].dtype, Visitor(count: try UnaryKernels.check($0), function: function)) })
     }
 
-    private static func clip(_ call: KernelCall, _ low: Double, _ high: Double) throws -> PreparedKernel {
+    private static func clip(
+        _ call: KernelCall, _ low: Double, _ high: Double, whole: (low: Int64?, high: Int64?) = (nil, nil)
+    ) throws -> PreparedKernel {
         try call.dispatch(
             call.inputs[0].dtype,
             ClipVisitor(
                 count: try UnaryKernels.check(call), low: low.isNaN ? -.infinity : low,
-                high: high.isNaN ? .infinity : high))
+                high: high.isNaN ? .infinity : high, wholeLow: whole.low, wholeHigh: whole.high))
     }
 
     private static func test(_ call: KernelCall, _ test: Test) throws -> PreparedKernel {
@@ -131,10 +136,19 @@ enum AnyTypeFunctions {
         let count: Int
         let low: Double
         let high: Double
+        /// The bounds where they are integers: doubles do not have all of 64 bits.
+        let wholeLow: Int64?
+        let wholeHigh: Int64?
 
         func visit<S: Storage>(_: S.Type) throws -> PreparedKernel {
-            UnaryLoop.kernel(
-                count, ClipElement<S>(low: S.Value(converting: low), high: S.Value(converting: high)))
+            func bound(_ whole: Int64?, _ value: Double) -> S.Value {
+                guard let whole, !S.Value.isFloating, MemoryLayout<S.Value>.size == 8 else {
+                    return S.Value(converting: value)
+                }
+                return S.Value.lowest == .zero && whole < 0 ? .zero : S.Value(converting: whole)
+            }
+            return UnaryLoop.kernel(
+                count, ClipElement<S>(low: bound(wholeLow, low), high: bound(wholeHigh, high)))
         }
     }
 

@@ -16,6 +16,7 @@ from ..executable import Executable, Port
 from ..info import ModelInfo
 from ..module import Module
 from ._errors import Fail, InvalidArgument, ModelLoadCanceled, NotImplemented, translate as _translate
+from ._labels import Labels
 from ._options import PROVIDER, RunOptions, SessionOptions
 from ._profile import Recorder
 from ._types import GraphOptimizationLevel, OrtAllocatorType, OrtEpDevice, OrtMemoryInfo
@@ -137,6 +138,7 @@ class InferenceSession:
                 module = module.optimize()
             if options.optimized_model_filepath:
                 module.save_onnx(options.optimized_model_filepath)
+            self._labels = Labels(module)
             self._executable: Executable = Executable(
                 module, threads=max(0, options.intra_op_num_threads), optimize=False,
                 reproducible=options.use_deterministic_compute, spin=options._spin)
@@ -147,6 +149,7 @@ class InferenceSession:
         self._recorder = Recorder(options.profile_file_prefix, start) if options.enable_profiling else None
         self._inputs_meta = [NodeArg(port) for port in self._executable.inputs]
         self._outputs_meta = [NodeArg(port) for port in self._executable.outputs]
+        self._labels.describe(self._outputs_meta)
         self._input_names = [port.name for port in self._inputs_meta]
         self._output_names = [port.name for port in self._outputs_meta]
         self._providers = [PROVIDER]
@@ -251,7 +254,7 @@ class InferenceSession:
         """The outputs of these names, all when there are none, for arrays by name."""
         if isinstance(output_names, str):
             raise TypeError(f"run(): output_names is a list of names, found '{output_names}'")
-        results = self._run(input_feed, None, run_options)
+        results = self._labels.applied(self._run(input_feed, None, run_options))
         if not output_names:
             return results
         return [results[self._output_names.index(self._known(name, "output"))] for name in output_names]

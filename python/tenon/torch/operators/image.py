@@ -67,6 +67,7 @@ def interpolated(
 def grid_sampler(g: Graph, input: Any, grid: Any, interpolation_mode: Any, padding_mode: Any, align_corners: Any) -> Any:
     return g.call(
         "image.grid_sample", input, grid, method=("bilinear", "nearest", "bicubic")[interpolation_mode],
-        padding_mode=("zeros", "border", "reflection")[padding_mode], align_corners=bool(align_corners))
+        padding_mode=("zeros", "border", "reflection")[padding_mode], align_corners=bool(align_corners),
+        **({"keep_positions": True} if interpolation_mode == 2 and padding_mode == 1 else {}))
 
 
