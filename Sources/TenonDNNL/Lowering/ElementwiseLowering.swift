@@ -22,11 +22,6 @@ enum ElementwiseLowering {
             EltwiseFunction(algorithm: TDNNL_ELTWISE_HARDSIGMOID, alpha: $0.float("alpha"), beta: $0.float("beta"))
         },
         "nn.hard_swish": constant(TDNNL_ELTWISE_HARDSWISH, 1.0 / 6, 0.5),
-        "nn.softplus": { op in
-            // Above the threshold the function is x itself; from 20 on the difference is below single precision.
-            guard op.float("threshold") >= 20, op.float("beta") != 0 else { return nil }
-            return EltwiseFunction(algorithm: TDNNL_ELTWISE_SOFT_RELU, alpha: op.float("beta"))
-        },
         "nn.mish": constant(TDNNL_ELTWISE_MISH),
         "abs": constant(TDNNL_ELTWISE_ABS),
         "exp": constant(TDNNL_ELTWISE_EXP),

@@ -11,7 +11,7 @@ enum PostOperations {
     static let longest = 24
 
     static let unaryNames = [
-        "nn.relu", "nn.relu6", "nn.leakyrelu", "nn.hard_sigmoid", "nn.hard_swish", "nn.softplus", "nn.mish",
+        "nn.relu", "nn.relu6", "nn.leakyrelu", "nn.hard_sigmoid", "nn.hard_swish", "nn.mish",
         "nn.silu", "nn.gelu", "nn.gelu_tanh", "sigmoid", "tanh", "abs", "exp", "sqrt", "square", "round", "clip",
         "negative",
     ]
@@ -53,9 +53,6 @@ enum PostOperations {
                     return Refusal(
                         .constantValue, found: "clip with bounds that are not known", expected: "two numbers")
                 }
-            }
-            if name == "nn.softplus", call.attributes.float("beta") != 1 {
-                return Refusal(.attribute, found: "nn.softplus with beta other than 1", expected: "beta=1")
             }
             if call.arguments.count == 2 && name != "clip" {
                 let other = candidate.type(of: candidate.table.unwrap(call.arguments[1 - step.chainOperand]))

@@ -111,12 +111,37 @@ enum PoolingImporters {
             throw node.error(.invalidArgument, "attribute 'kernel_shape' is missing")
         }
         let p = try node.int("p", 2)
-        guard try !node.bool("ceil_mode", false) else { throw node.unsupported("ceil_mode") }
         let x = try ArithmeticImporters.single(node)
-        let powers = try power(node, x, p)
+        var powers = try power(node, x, p)
+        if try node.bool("ceil_mode", false) { powers = try filled(powers, kernel, node) }
         let mean = try pool(node, "avg", ["count_include_pad": true], of: powers)
         let count = kernel.reduce(1.0) { $0 * Double($1) }
         return try root(node, try node.call("multiply", [mean, try node.scalar(count, like: x)]), p)
+    }
+
+    /// Zeros behind an image, so that its last windows are whole.
+    private static func filled(_ image: Operand, _ kernel: [Int64], _ node: Node) throws -> Operand {
+        let sizes = try node.shape(0).dropFirst(2).map { dim in
+            guard let size = dim.value, size < 1 << 31 else {
+                throw node.unsupported("ceil_mode over a size that is not known")
+            }
+            return size
+        }
+        guard sizes.count == kernel.count else {
+            throw node.error(.invalidArgument, "kernel_shape expects \(sizes.count) numbers")
+        }
+        let window = try WindowAttributes(node, kernel: kernel, input: sizes.map { .fixed($0) })
+        var widths: [Int64] = [0, 0, 0, 0]
+        for axis in kernel.indices {
+            let (begin, end) = (window.pads[axis], window.pads[axis + kernel.count])
+            let extent = (kernel[axis] - 1) * window.dilations[axis] + 1
+            let room = max(sizes[axis] + begin + end - extent, 0)
+            var steps = (room + window.strides[axis] - 1) / window.strides[axis]
+            // A window that begins behind the image is none.
+            if steps * window.strides[axis] >= sizes[axis] + begin { steps -= 1 }
+            widths += [0, max(steps * window.strides[axis] - room, 0)]
+        }
+        return widths.allSatisfy { $0 == 0 } ? image : try node.call("nn.pad", [image], ["pad_width": .ints(widths)])
     }
 
     /// Zeros with each value where MaxPool found it. A larger `output_shape` leaves zeros behind what is restored.

@@ -35,8 +35,14 @@ enum ReductionImporters {
     private static func hardmax(_ node: Node) throws -> [ImportedValue] {
         try SoftmaxAxis.apply(node) { x, axis in
             let type = try node.type(of: x)
-            guard let depth = type.shape?[axis].value, let dtype = type.dtype else {
-                throw node.unsupported("an axis of symbolic size")
+            guard let dtype = type.dtype else { throw node.unsupported("an unknown element type") }
+            guard let depth = type.shape?[axis].value else {
+                // Along a size that only the run knows: the largest values counted, of which the first is the one.
+                let largest = try node.call("max", [x], ["axis": .ints([Int64(axis)]), "keepdims": .bool(true)])
+                let isLargest = try node.cast(try node.call("equal", [x, largest]), .int64)
+                let number = try node.call("cumsum", [isLargest], ["axis": .int(Int64(axis))])
+                let isFirst = try node.call("equal", [number, try node.scalar(1, like: number)])
+                return try node.multiply(try node.cast(isFirst, dtype), try node.cast(isLargest, dtype))
             }
             let largest = try node.call("argmax", [x], ["axis": .int(Int64(axis))])
             return try node.call(

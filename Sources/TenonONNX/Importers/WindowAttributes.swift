@@ -81,7 +81,11 @@ struct WindowAttributes {
         pads = lists.split(
             try kernel.indices.map { axis in
                 // Without an output_shape, SAME makes the output stride times the input, whatever that is.
-                guard let wanted else { return max(lists.extent(axis) - lists.strides[axis] + extra[axis], 0) }
+                guard let wanted else {
+                    let surplus = lists.extent(axis) - lists.strides[axis] + extra[axis]
+                    beyond[axis] = max(-surplus, 0)
+                    return max(surplus, 0)
+                }
                 guard let size = input?[axis].value, size > 0, size <= Int64(Int32.max),
                     (0...Int64(Int32.max)).contains(wanted[axis])
                 else { throw node.unsupported("output_shape \(wanted) over a size that is not known") }

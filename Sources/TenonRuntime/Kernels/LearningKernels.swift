@@ -33,7 +33,7 @@ enum LearningKernels {
 
         func visit<S: Storage>(_: S.Type) throws -> PreparedKernel {
             let (count, keyCount, bytes) = (count, keyCount, bytes)
-            func found(_ keys: UnsafePointer<S>) -> [UInt64: Int] {
+            @Sendable func found(_ keys: UnsafePointer<S>) -> [UInt64: Int] {
                 var places: [UInt64: Int] = [:]
                 for index in 0..<keyCount where places[Self.pattern(keys[index].value)] == nil {
                     places[Self.pattern(keys[index].value)] = index

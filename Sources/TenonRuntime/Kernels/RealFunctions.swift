@@ -13,11 +13,11 @@ struct Logarithm: RealFunction {
 }
 
 struct LogOnePlus: RealFunction {
-    // log(1 + x) loses what 1 + x rounds away; where that matters the series in x / (2 + x) does not.
+    // log(1 + x) loses what 1 + x rounds away; where that matters the series in x / (2 + x) does not. From -½ to 1 the quotient
+    // is within ⅓ of 0.
     @inline(__always) func apply(_ x: Vector) -> Vector {
-        let positive = M.logOnePlus(unit: M.select(x .> 1, Vector(repeating: 1), x))
-        return M.select(
-            (x .>= 0) .& (x .<= 1), positive, M.select(M.magnitude(x) .< 1e-4, x - x * x * 0.5, M.log(1 + x)))
+        let isNear = (x .>= -0.5) .& (x .<= 1)
+        return M.select(isNear, M.logOnePlus(unit: M.select(isNear, x, Vector.zero)), M.log(1 + x))
     }
     func apply(_ x: Double) -> Double { log1p(x) }
 }
@@ -53,14 +53,19 @@ struct HyperbolicTangent: RealFunction {
 }
 
 struct Gelu: RealFunction {
-    @inline(__always) func apply(_ x: Vector) -> Vector { x * 0.5 * (1 + M.erf(x * 0.70710678)) }
-    func apply(_ x: Double) -> Double { x * 0.5 * (1 + erf(x / 2.0.squareRoot())) }
+    @inline(__always) func apply(_ x: Vector) -> Vector {
+        // Left of 0 the sum would cancel.
+        let right = x * 0.5 * (1 + M.erf(x * 0.70710678))
+        return M.select(x .< -0.5, x * 0.5 * M.erfc(positive: M.magnitude(x) * 0.70710678), right)
+    }
+    func apply(_ x: Double) -> Double { x * 0.5 * erfc(-x / 2.0.squareRoot()) }
 }
 
 struct GeluTanh: RealFunction {
     @inline(__always) func apply(_ x: Vector) -> Vector {
-        let inner = 0.79788456 * x * (1 + 0.044715 * x * x)
-        return x * 0.5 * (1 + M.tanh(inner))
+        // 1 + tanh(u) is twice the sigmoid of 2u.
+        let inner = 1.59576912 * x * (1 + 0.044715 * x * x)
+        return x * M.sigmoid(inner)
     }
     func apply(_ x: Double) -> Double {
         0.5 * x * (1 + tanh((2 / Double.pi).squareRoot() * (x + 0.044715 * x * x * x)))
@@ -68,12 +73,23 @@ struct GeluTanh: RealFunction {
 }
 
 struct Silu: RealFunction {
-    @inline(__always) func apply(_ x: Vector) -> Vector { x / (1 + M.exp(-x)) }
+    @inline(__always) func apply(_ x: Vector) -> Vector {
+        // Left of 0 by the root of the power, which is a normal number where the product is.
+        let root = M.exp(M.select(x .< 0, x, Vector.zero) * 0.5)
+        let left = (x * root) * root / (1 + root * root)
+        return M.select((x .< 0) .& (x .> -.infinity), left, x / (1 + M.exp(-x)))
+    }
     func apply(_ x: Double) -> Double { x / (1 + exp(-x)) }
 }
 
 struct Mish: RealFunction {
-    @inline(__always) func apply(_ x: Vector) -> Vector { x * M.tanh(M.softplus(x)) }
+    @inline(__always) func apply(_ x: Vector) -> Vector {
+        // tanh(log(1 + e)) is n / (n + 2) with n = e(e + 2).
+        let root = M.exp(M.select(x .< 0, x, Vector.zero) * 0.5)
+        let power = root * root
+        let left = (x * root) * root * ((power + 2) / (power * (power + 2) + 2))
+        return M.select((x .< 0) .& (x .> -.infinity), left, x * M.tanh(M.softplus(x)))
+    }
     func apply(_ x: Double) -> Double { x * tanh(max(x, 0) + log1p(exp(-abs(x)))) }
 }
 
