@@ -45,7 +45,7 @@ def estimators():
     yield "polynomial support vectors", svm.SVC(kernel="poly", degree=2), 3
     yield "support vectors for regression", svm.SVR(), 0
     yield "linear support vectors", svm.LinearSVC(), 3
-    yield "isolation", ensemble.IsolationForest(10, random_state=0), 0
+    yield "isolation", ensemble.IsolationForest(n_estimators=10, random_state=0), 0
     yield "naive Bayes", naive_bayes.GaussianNB(), 3
     yield "perceptron", neural_network.MLPClassifier((8,), max_iter=50, random_state=0), 3
     yield "scaled", pipeline.make_pipeline(
