@@ -47,8 +47,15 @@ enum LearningImporters {
     ]
 
     private static func count(_ type: TensorType, _ node: Node) throws -> Dim {
-        guard let count = type.elementCount else { throw node.unsupported("a number of indices that is not known") }
-        return .fixed(Int64(count))
+        var count: Dim = 1
+        for dim in type.shape ?? [] {
+            guard let product = Dim.multiplying(count, dim) else {
+                throw node.unsupported("a number of indices that is not known")
+            }
+            count = product
+        }
+        guard type.shape != nil else { throw node.unsupported("a number of indices that is not known") }
+        return count
     }
 
     // MARK: - Linear models
