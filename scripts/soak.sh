@@ -7,7 +7,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 prefix=$1
 shift
 parts=("$@")
-[ "${#parts[@]}" -gt 0 ] || parts=(forks memory models fuzz)
+[ "${#parts[@]}" -gt 0 ] || parts=(forks memory models programs fuzz)
 cd "$root"
 work=build/soak
 mkdir -p "$work"
@@ -24,6 +24,10 @@ run_memory() { program test_out_of_memory && "$work/test_out_of_memory" Tests/Fi
 run_models() {
     TENON_LIBRARY="$prefix/lib/libtenon.so" .venv/bin/python Tests/Fuzz/mutate.py "${SOAK_SECONDS:-7200}" --keep "$work" \
         --seed "$(date +%s)"
+}
+run_programs() {
+    TENON_LIBRARY="$prefix/lib/libtenon.so" PYTHONPATH=python .venv/bin/python Tests/Python/extreme_programs.py \
+        "${SOAK_PROGRAMS:-1000000}"
 }
 run_fuzz() { scripts/fuzz.sh "${SOAK_SECONDS:-7200}"; }
 
