@@ -24,7 +24,10 @@ enum SmallCastKernels {
         let rounding: SmallTypes.Rounding
 
         func byte(_ value: Double) -> UInt8 {
-            SmallTypes.byte(value, dtype, saturates: saturates, rounding: rounding)
+            switch dtype {
+            case .int2, .uint2, .int4, .uint4: byte(bits: Int64(clamping: value))
+            default: SmallTypes.byte(value, dtype, saturates: saturates, rounding: rounding)
+            }
         }
 
         /// Integers drop the bits that the type has not.
