@@ -68,9 +68,8 @@ LOOP int32_t four_bytes(const uint8_t *p) {
 typedef void tile_function(
     int64_t taps, int64_t deep, const uint8_t *const *rows, int64_t stride, const int8_t *weights, int32_t *sums);
 
-#include <immintrin.h>
+#include "bytes512.h"
 
-#define VNNI __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni"), min_vector_width(512)))
 #define UNROLL _Pragma("clang loop unroll(full)")
 
 static inline __attribute__((always_inline)) VNNI __m512i spread(const uint8_t *p, const int flip) {

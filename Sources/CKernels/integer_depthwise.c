@@ -135,9 +135,8 @@ static void plain_row(
 // MARK: - Woven
 
 #if defined(__x86_64__)
-#include <immintrin.h>
+#include "bytes512.h"
 
-#define VNNI __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni"), min_vector_width(512)))
 #define UNROLL _Pragma("clang loop unroll(full)")
 
 typedef struct line {

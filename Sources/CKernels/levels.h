@@ -13,8 +13,12 @@ typedef enum tkernel_level { LEVEL_BASE, LEVEL_AVX2, LEVEL_AVX512, LEVEL_VNNI } 
 tkernel_level tkernel_cpu_level(void);
 
 #if defined(__x86_64__)
-#define LEVEL2 __attribute__((target("avx2"), noinline))
+#ifdef TKERNEL_NARROW_HEADER
+#define LEVEL3 __attribute__((target("avx2"), noinline))
+#else
 #define LEVEL3 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq"), min_vector_width(512), noinline))
+#endif
+#define LEVEL2 __attribute__((target("avx2"), noinline))
 
 // Defines `name`, whose body is that of the inline function `loop`, with the given parameters and arguments.
 #define LEVELS(name, loop, parameters, arguments) \

@@ -13,6 +13,23 @@ struct IntegerConvolution: Implementation {
         var tapStride: Int
     }
 
+    /// What becomes of a sum, but for the values per output.
+    struct Finish: Sendable {
+        /// Of the result; -1 for floats.
+        var kind: Int32 = -1
+        var zero: Int32 = 0
+        var low = -Float.infinity
+        var high = Float.infinity
+
+        /// As the kernel reads it, without arrays.
+        var native: tkernel_epilogue {
+            var epilogue = tkernel_epilogue()
+            (epilogue.kind, epilogue.zero, epilogue.low, epilogue.high) = (kind, zero, low, high)
+            epilogue.residual_kind = -1
+            return epilogue
+        }
+    }
+
     var shape: tkernel_integer_convolution
     var weights: Weights
     /// One per output of all groups: what the sum is multiplied by, the bias in units of the sum, the weights' zero point.
@@ -22,8 +39,7 @@ struct IntegerConvolution: Implementation {
     /// Added behind the multiplication; for results that stay real numbers.
     var realBias: [Float]?
     var inputZero: Int32
-    /// Everything of the epilogue but its arrays.
-    var epilogue: tkernel_epilogue
+    var finish: Finish
     /// Values that packing depends on besides the weights.
     var key: [Int64]
 
@@ -42,7 +58,7 @@ struct IntegerConvolution: Implementation {
 
     var isDepthwise: Bool {
         var shape = shape
-        return epilogue.kind >= 0 && epilogue.residual_kind < 0 && weightZeros.allSatisfy { $0 == 0 }
+        return finish.kind >= 0 && weightZeros.allSatisfy { $0 == 0 }
             && weights.tapStride == 1 && weights.outputStride == Int(product.taps) && tkernel_integer_depthwise_is_supported(&shape) != 0
     }
 
@@ -52,7 +68,7 @@ struct IntegerConvolution: Implementation {
         [shape.batch, shape.groups, shape.inputs, shape.outputs]
             + [shape.source, shape.target, shape.kernel, shape.stride, shape.dilation, shape.pad].flatMap {
                 [$0.0, $0.1, $0.2]
-            } + [Int64(shape.is_signed), Int64(shape.zero), Int64(epilogue.kind), Int64(epilogue.residual_kind)]
+            } + [Int64(shape.is_signed), Int64(shape.zero), Int64(finish.kind)]
     }
 
     /// Columns of a group in whole blocks.
@@ -154,7 +170,7 @@ struct IntegerConvolution: Implementation {
         if isDepthwise { return depthwiseKernel(threads) }
         let pieces = Int(tkernel_integer_convolution_pieces(&shape))
         let scratch = (Int(tkernel_integer_convolution_scratch(&shape)) + 63) / 64 * 64
-        let (given, epilogue, weightBytes, count) = (shape, epilogue, weightBytes * groups, columns * groups)
+        let (given, finish, weightBytes, count) = (shape, finish, weightBytes * groups, columns * groups)
         let hasZeros = weightZeros.contains { $0 != 0 }
         let hasBias = realBias != nil
         return PreparedKernel(scratchBytes: scratch * threads) { arguments in
@@ -168,7 +184,7 @@ struct IntegerConvolution: Implementation {
             let reals = UnsafeRawPointer(zeros + count).assumingMemoryBound(to: Float.self)
             let memory = arguments.scratch.assumingMemoryBound(to: UInt8.self)
             arguments.parallel.forEach(threads) { range in
-                var (shape, epilogue) = (given, epilogue)
+                var (shape, epilogue) = (given, finish.native)
                 epilogue.offset = offsets
                 epilogue.scale = scales
                 epilogue.weight_zero = hasZeros ? zeros : nil
@@ -186,14 +202,14 @@ struct IntegerConvolution: Implementation {
         var shape = shape
         let rows = Int(shape.batch * shape.target.1)
         let scratch = (Int(tkernel_integer_depthwise_scratch(&shape)) + 63) / 64 * 64
-        let (given, epilogue) = (shape, epilogue)
+        let (given, finish) = (shape, finish)
         return PreparedKernel(scratchBytes: scratch * threads) { arguments in
             let source = arguments.input(0)
             let weights = arguments.inputs[1]
             let target = arguments.outputs[0].assumingMemoryBound(to: UInt8.self)
             let memory = arguments.scratch.assumingMemoryBound(to: UInt8.self)
             arguments.parallel.forEach(threads) { range in
-                var (shape, epilogue) = (given, epilogue)
+                var (shape, epilogue) = (given, finish.native)
                 for index in range {
                     tkernel_integer_depthwise_run(
                         &shape, &epilogue, Int64(rows * index / threads), Int64(rows * (index + 1) / threads), source,

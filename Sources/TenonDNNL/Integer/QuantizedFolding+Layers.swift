@@ -42,21 +42,19 @@ extension QuantizedFolding {
         else { return nil }
         let units = (0..<outputs).map { p.scale * q.scale($0) }
         // The bias in units of the sums: what rounding it loses is far below one unit of the result.
-        let wholes = zip(biases, units).map { bias, unit in (Double(bias) / Double(unit)).rounded(.toNearestOrEven) }
-        guard wholes.allSatisfy({ abs($0) < 1 << 30 }), units.allSatisfy({ $0 > 0 && $0.isFinite }) else { return nil }
+        let wholes = (0..<outputs).map { (Double(biases[$0]) / Double(units[$0])).rounded(.toNearestOrEven) }
+        guard wholes.allSatisfy({ abs($0) < 1_073_741_824 }), units.allSatisfy({ $0 > 0 && $0.isFinite }) else { return nil }
         convolution.weightZeros = (0..<outputs).map { q.zero($0) - (q.isSigned ? 0 : 128) }
         convolution.inputZero = p.zero
-        convolution.epilogue = tkernel_epilogue()
-        convolution.epilogue.residual_kind = -1
         if let result {
-            (convolution.epilogue.low, convolution.epilogue.high) = range.bounds(result)
-            convolution.epilogue.zero = result.zero
-            convolution.epilogue.kind = Int32(result.isSigned ? TKERNEL_S8.rawValue : TKERNEL_U8.rawValue)
+            (convolution.finish.low, convolution.finish.high) = range.bounds(result)
+            convolution.finish.zero = result.zero
+            convolution.finish.kind = Int32(result.isSigned ? TKERNEL_S8.rawValue : TKERNEL_U8.rawValue)
             convolution.scales = units.map { $0 / result.scale }
             convolution.biases = wholes.map { Int32($0) }
         } else {
-            (convolution.epilogue.low, convolution.epilogue.high) = (range.low, range.high)
-            convolution.epilogue.kind = -1
+            (convolution.finish.low, convolution.finish.high) = (range.low, range.high)
+            convolution.finish.kind = -1
             convolution.scales = units
             convolution.biases = [Int32](repeating: 0, count: outputs)
             convolution.realBias = biases
@@ -87,7 +85,7 @@ extension QuantizedFolding {
     ) -> IntegerConvolution {
         IntegerConvolution(
             shape: shape, weights: weights, scales: [], biases: [], weightZeros: [], realBias: nil, inputZero: 0,
-            epilogue: tkernel_epilogue(), key: [])
+            finish: IntegerConvolution.Finish(), key: [])
     }
 
     private func convolution(
@@ -126,7 +124,7 @@ extension QuantizedFolding {
         let isDense = anchor.name == "nn.dense"
         guard weights[isDense ? 1 : 0] == inputs else { return nil }
         let outputs = weights[isDense ? 0 : 1]
-        guard graph[last.outputs[0]].dims == source.dropLast() + [outputs] else { return nil }
+        guard graph[last.outputs[0]].dims == Array(source.dropLast()) + [outputs] else { return nil }
         var shape = QuantizedFolding.geometry([], [], kernel: [], strides: [], dilations: [], pads: [])
         shape.batch = Int64(source.dropLast().reduce(1, *))
         shape.groups = 1

@@ -133,7 +133,7 @@ struct QuantizedFolding {
         for other in op.inputs.dropFirst() { inputs.append(TensorSpec(graph[other].dtype, [1])) }
         let kernel = try Kernels.prepare(
             KernelCall(
-                op: op.op, inputs: inputs, outputs: [TensorSpec(.float32, [values.count])], attributes: op.attributes,
+                op: op.op, inputs: inputs, constants: inputs.map { _ in nil }, outputs: [TensorSpec(.float32, [values.count])], attributes: op.attributes,
                 arguments: op.arguments))
         var result = [Float](repeating: 0, count: values.count)
         let scratch = try WeightMemory(bytes: max(kernel.scratchBytes, 64))

@@ -5,7 +5,7 @@ extension CandidateMaker {
     func convolution(_ node: RegionNode, _ convolution: Convolution) throws -> [Candidate] {
         let (x, y) = (graph[node.inputs[0]].dims, graph[node.output].dims)
         var found: [Candidate] = []
-        for (from, to) in layoutPairs(x, y) {
+        for (from, to) in layoutPairs(x, y, graph[node.output].dtype) {
             found += try self.convolution(node, convolution, from, to)
         }
         if found.allSatisfy({ $0.descriptor?.isReference == true }) {
@@ -15,8 +15,8 @@ extension CandidateMaker {
     }
 
     /// Layouts of data and result worth asking for. An image of few channels is read as it comes.
-    private func layoutPairs(_ x: [Int], _ y: [Int]) -> [(Layout, Layout)] {
-        let (sources, targets) = (context.layouts(x, graph[node.output].dtype), context.layouts(y, graph[node.output].dtype))
+    private func layoutPairs(_ x: [Int], _ y: [Int], _ dtype: DataType) -> [(Layout, Layout)] {
+        let (sources, targets) = (context.layouts(x, dtype), context.layouts(y, dtype))
         var pairs: [(Layout, Layout)] = []
         if sources.contains(.channelsLast), targets.contains(.channelsLast) {
             pairs.append((.channelsLast, .channelsLast))
@@ -132,7 +132,7 @@ extension CandidateMaker {
         let (x, y) = (graph[node.inputs[0]].dims, graph[node.output].dims)
         var bytes = context.byteCount(x, graph[node.output].dtype, from) + context.byteCount(y, graph[node.output].dtype, to) + weights
         for op in node.postOps {
-            if case .binary(_, let operand) = op.kind { bytes += graph[operand].count * 4 }
+            if case .binary(_, let operand) = op.kind { bytes += graph[operand].bytes }
         }
         let base = context.costs.convolution(
             name,

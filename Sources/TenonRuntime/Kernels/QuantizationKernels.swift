@@ -33,7 +33,10 @@ enum QuantizationKernels {
             if block > 0 {
                 let blocks = axis / block + (axis % block > 0 ? 1 : 0)
                 let expected = shape[..<place] + [blocks] + shape[(place + 1)...]
-                for index in [1, 2] { try call.requireShape(index, Array(expected)) }
+                for index in [1, 2] where call.inputs[index].count != 1 {
+                    try call.requireShape(index, Array(expected))
+                }
+                parameters = expected.reduce(1, *)
                 self.block = block
                 lines = outer * axis
                 length = inner
