@@ -59,7 +59,8 @@ struct IntegerConvolution: Implementation {
     var isDepthwise: Bool {
         var shape = shape
         return finish.kind >= 0 && weightZeros.allSatisfy { $0 == 0 }
-            && weights.tapStride == 1 && weights.outputStride == Int(product.taps) && tkernel_integer_depthwise_is_supported(&shape) != 0
+            && weights.tapStride == 1 && weights.outputStride == Int(product.taps)
+            && tkernel_integer_depthwise_is_supported(&shape) != 0
     }
 
     var name: String { (isDepthwise ? "int8_dw:" : "int8:") + IntegerKernels.level }

@@ -43,7 +43,9 @@ extension QuantizedFolding {
         let units = (0..<outputs).map { p.scale * q.scale($0) }
         // The bias in units of the sums: what rounding it loses is far below one unit of the result.
         let wholes = (0..<outputs).map { (Double(biases[$0]) / Double(units[$0])).rounded(.toNearestOrEven) }
-        guard wholes.allSatisfy({ abs($0) < 1_073_741_824 }), units.allSatisfy({ $0 > 0 && $0.isFinite }) else { return nil }
+        guard wholes.allSatisfy({ abs($0) < 1_073_741_824 }), units.allSatisfy({ $0 > 0 && $0.isFinite }) else {
+            return nil
+        }
         convolution.weightZeros = (0..<outputs).map { q.zero($0) - (q.isSigned ? 0 : 128) }
         convolution.inputZero = p.zero
         if let result {
@@ -70,7 +72,9 @@ extension QuantizedFolding {
     /// One bias value per output; nil when the operand is something else.
     private func biases(_ tensor: TensorID?, _ outputs: Int, axis: Int, rank: Int) -> [Float]? {
         guard let tensor else { return [Float](repeating: 0, count: outputs) }
-        guard graph[tensor].dtype == .float32, let view = graph[tensor].constant, view.strides == nil else { return nil }
+        guard graph[tensor].dtype == .float32, let view = graph[tensor].constant, view.strides == nil else {
+            return nil
+        }
         let dims = [Int](repeating: 1, count: max(0, rank - graph[tensor].dims.count)) + graph[tensor].dims
         guard dims.count == rank,
             dims.indices.allSatisfy({ dims[$0] == 1 || $0 == axis && dims[$0] == outputs })

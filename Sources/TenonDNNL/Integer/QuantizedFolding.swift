@@ -133,7 +133,8 @@ struct QuantizedFolding {
         for other in op.inputs.dropFirst() { inputs.append(TensorSpec(graph[other].dtype, [1])) }
         let kernel = try Kernels.prepare(
             KernelCall(
-                op: op.op, inputs: inputs, constants: inputs.map { _ in nil }, outputs: [TensorSpec(.float32, [values.count])], attributes: op.attributes,
+                op: op.op, inputs: inputs, constants: inputs.map { _ in nil },
+                outputs: [TensorSpec(.float32, [values.count])], attributes: op.attributes,
                 arguments: op.arguments))
         var result = [Float](repeating: 0, count: values.count)
         let scratch = try WeightMemory(bytes: max(kernel.scratchBytes, 64))
@@ -189,7 +190,8 @@ struct QuantizedFolding {
         var isMax = false
         var countsPadding = false
         if anchor.name == "mean" {
-            guard anchor.attributes.bool("keepdims") == true, y.dropFirst(2).allSatisfy({ $0 == 1 }), y[1] == x[1] else {
+            guard anchor.attributes.bool("keepdims") == true, y.dropFirst(2).allSatisfy({ $0 == 1 }), y[1] == x[1]
+            else {
                 return nil
             }
             shape = QuantizedFolding.geometry(
@@ -205,8 +207,9 @@ struct QuantizedFolding {
                 x, y, kernel: pooling.kernel.map { Int($0) }, strides: pooling.strides, dilations: pooling.dilations,
                 pads: pooling.padsBegin)
             // Largest values are the same in integers only where nothing is rounded.
-            if isMax, parameters.scale != result.scale || parameters.zero != result.zero
-                || parameters.dtype != result.dtype || range.low > -.infinity || range.high < .infinity
+            if isMax,
+                parameters.scale != result.scale || parameters.zero != result.zero
+                    || parameters.dtype != result.dtype || range.low > -.infinity || range.high < .infinity
             {
                 return nil
             }

@@ -64,7 +64,8 @@ extension CandidateMaker {
         var target = try context.descriptor(y, graph[node.output].dtype, to)
         var (convolution, view) = (convolution, ConvolutionLowering.weightsView(convolution, graph))
         if isColumn(node, convolution) {
-            source.descriptor = try context.descriptor(graph[node.inputs[0]].dims.turned, graph[node.output].dtype, from)
+            source.descriptor = try context.descriptor(
+                graph[node.inputs[0]].dims.turned, graph[node.output].dtype, from)
             target = try context.descriptor(y.turned, graph[node.output].dtype, to)
             view = (view.dims.turned, view.strides?.turned)
             convolution.turn()
@@ -130,7 +131,9 @@ extension CandidateMaker {
         _ node: RegionNode, _ convolution: Convolution, _ from: Layout, _ to: Layout, _ name: String, _ weights: Int
     ) -> Double {
         let (x, y) = (graph[node.inputs[0]].dims, graph[node.output].dims)
-        var bytes = context.byteCount(x, graph[node.output].dtype, from) + context.byteCount(y, graph[node.output].dtype, to) + weights
+        var bytes =
+            context.byteCount(x, graph[node.output].dtype, from) + context.byteCount(y, graph[node.output].dtype, to)
+            + weights
         for op in node.postOps {
             if case .binary(_, let operand) = op.kind { bytes += graph[operand].bytes }
         }

@@ -28,10 +28,14 @@ extension CandidateMaker {
     }
 
     private func time(_ fusion: DepthwiseFusion, _ x: [Int], _ y: [Int], _ from: Layout, _ to: Layout) -> Double {
-        let bytes = context.byteCount(x, graph[fusion.expanded].dtype, from) + context.byteCount(y, graph[fusion.expanded].dtype, to)
+        let bytes =
+            context.byteCount(x, graph[fusion.expanded].dtype, from)
+            + context.byteCount(y, graph[fusion.expanded].dtype, to)
         var time = context.costs.compute(
             flops: fusion.flops(x, y, graph), bytes: bytes, efficiency: from == .blocked ? 0.88 : 0.85)
-        if from == .channelsLast { time += Double(context.byteCount(x, graph[fusion.expanded].dtype, from)) / context.costs.bandwidth }
+        if from == .channelsLast {
+            time += Double(context.byteCount(x, graph[fusion.expanded].dtype, from)) / context.costs.bandwidth
+        }
         for (function, count) in [(fusion.middle, graph[fusion.expanded].count), (fusion.last, y.reduce(1, *))] {
             if let function { time += context.costs.transcendentalInside(function, count: count) }
         }
@@ -58,7 +62,8 @@ extension CandidateMaker {
             block.target = tkernel_layout(layout, y)
             let compute = context.costs.compute(
                 flops: convolution.flops(x, y, graph),
-                bytes: context.byteCount(x, graph[node.output].dtype, layout) + context.byteCount(y, graph[node.output].dtype, layout),
+                bytes: context.byteCount(x, graph[node.output].dtype, layout)
+                    + context.byteCount(y, graph[node.output].dtype, layout),
                 efficiency: shape.kernel == 3 ? 0.42 : 0.5)
             let last = function.map { context.costs.transcendentalInside($0, count: graph[node.output].count) }
             return Candidate(

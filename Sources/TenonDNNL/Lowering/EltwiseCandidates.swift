@@ -60,7 +60,8 @@ extension CandidateMaker {
     func kernel(_ node: RegionNode, _ function: EltwiseFunction) throws -> [Candidate] {
         let shape = graph[node.output].dims
         guard node.postOps.isEmpty, let activation = function.fastActivation else { return [] }
-        return try context.layouts(shape, graph[node.output].dtype).filter { staysZero(function, shape, $0) }.map { layout in
+        return try context.layouts(shape, graph[node.output].dtype).filter { staysZero(function, shape, $0) }.map {
+            layout in
             let operand = try context.laidOut(node.inputs[0], layout, argument: TDNNL_ARG_SRC)
             return Candidate(
                 implementation: EltwiseTail.implementation, operands: [operand], output: layout,

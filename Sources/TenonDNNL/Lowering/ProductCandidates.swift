@@ -98,7 +98,10 @@ extension CandidateMaker {
             strides.swapAt(strides.count - 1, strides.count - 2)
         }
         let isConstant = graph[product.weights].isConstant
-        let weights = isConstant ? try MemoryDescriptor.any(dims, graph[product.weights].dtype) : try .strided(dims, graph[product.weights].dtype, strides)
+        let weights =
+            isConstant
+            ? try MemoryDescriptor.any(dims, graph[product.weights].dtype)
+            : try .strided(dims, graph[product.weights].dtype, strides)
         let bias = try product.bias.map { _ in
             try MemoryDescriptor.strided(
                 [Int](repeating: 1, count: y.count - 1) + [y[y.count - 1]], graph[node.output].dtype)

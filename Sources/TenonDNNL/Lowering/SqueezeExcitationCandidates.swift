@@ -45,7 +45,9 @@ struct SqueezeImplementation: Implementation {
         try packer.pack(block, squeeze, graph)
     }
 
-    func kernel(threads: Int, operands: Int, inPlace: Bool) throws -> PreparedKernel { squeeze.kernel(threads: threads) }
+    func kernel(threads: Int, operands: Int, inPlace: Bool) throws -> PreparedKernel {
+        squeeze.kernel(threads: threads)
+    }
 }
 
 extension tkernel_squeeze {

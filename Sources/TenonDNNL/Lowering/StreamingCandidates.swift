@@ -142,7 +142,8 @@ extension CandidateMaker {
         let shape = graph[node.output].dims
         var found: [Candidate] = []
         for layout in context.layouts(shape, graph[node.output].dtype) {
-            guard node.inputs.allSatisfy({ context.layouts(graph[$0].dims, graph[node.output].dtype).contains(layout) }) else { continue }
+            guard node.inputs.allSatisfy({ context.layouts(graph[$0].dims, graph[node.output].dtype).contains(layout) })
+            else { continue }
             var operands: [BoundOperand] = []
             for (index, input) in node.inputs.enumerated() {
                 var operand = try context.laidOut(input, layout, argument: TDNNL_ARG_MULTIPLE_SRC)
@@ -167,7 +168,8 @@ extension CandidateMaker {
                             // Parts that are computed for it are computed where they belong.
                             ? 100
                             : context.costs.streaming(
-                                bytes: 10 * context.byteCount(shape, graph[node.output].dtype, layout), isReference: descriptor.isReference)))
+                                bytes: 10 * context.byteCount(shape, graph[node.output].dtype, layout),
+                                isReference: descriptor.isReference)))
             }
         }
         return found

@@ -46,7 +46,8 @@ extension CandidateMaker {
                     found.append(
                         Candidate(
                             implementation: WinogradImplementation.name, operands: operands, output: to,
-                            outputDescriptor: try context.descriptor(y, graph[node.output].dtype, to), accumulates: accumulates,
+                            outputDescriptor: try context.descriptor(y, graph[node.output].dtype, to),
+                            accumulates: accumulates,
                             kernel: WinogradImplementation(shape: shape, convolution: convolution),
                             time: time))
                 }

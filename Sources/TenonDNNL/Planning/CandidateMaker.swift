@@ -101,7 +101,9 @@ struct CandidateMaker {
                 let postOps = try PostOpPlan(node, context, shape: shape, layout: layout, usesSum: usesSum)
             else { continue }
             let source = try context.laidOut(node.inputs[0], layout, argument: TDNNL_ARG_SRC)
-            let target = try resultDims.map { try .strided($0, graph[node.output].dtype) } ?? context.descriptor(node.output, layout)
+            let target =
+                try resultDims.map { try .strided($0, graph[node.output].dtype) }
+                ?? context.descriptor(node.output, layout)
             try implementations(
                 limit: 1, postOps.list, what, { create(source.descriptor, target, $0) },
                 accept: { descriptor in

@@ -219,7 +219,9 @@ struct PlanBuilder {
         let layout = candidate.outputDescriptor.layoutText()
         plan.steps.append(
             PlanStep(
-                action: .kernel(tail.kernel(count: bytes / graph[node.output].dtype.byteCount), inputs: sources, outputs: [output]), scratchBytes: 0,
+                action: .kernel(
+                    tail.kernel(count: bytes / graph[node.output].dtype.byteCount), inputs: sources, outputs: [output]),
+                scratchBytes: 0,
                 description: StepDescription(
                     binding: tail.binding, composite: node.composite, implementation: EltwiseTail.implementation,
                     layouts: layout + ":" + layout, bytes: bytes &* (sources.count + 1))))

@@ -136,7 +136,9 @@ struct Tuner {
             let bytes = candidate.outputDescriptor.byteCount
             let addend = try tail.addend.map { _ in try arena.take(bytes) }
             steps.append(
-                try kernel(tail.kernel(count: bytes / MemoryLayout<Float>.size), [source] + (addend.map { [$0] } ?? []), target, arena))
+                try kernel(
+                    tail.kernel(count: bytes / MemoryLayout<Float>.size), [source] + (addend.map { [$0] } ?? []),
+                    target, arena))
         }
         return try withExtendedLifetime(arena) {
             var best = UInt64.max

@@ -139,7 +139,8 @@ enum StandaloneRules {
                         .operatorMismatch, found: "a tuple by name", expected: "a tuple of at most 64 fields in place")
                 }
                 let dtype = candidate.tensorType(anchor)?.dtype
-                guard dtype == .float32 || dtype == .uint8 || dtype == .int8, let rank = candidate.tensorType(anchor)?.rank,
+                guard dtype == .float32 || dtype == .uint8 || dtype == .int8,
+                    let rank = candidate.tensorType(anchor)?.rank,
                     (2...5).contains(rank)
                 else {
                     return Refusal(

@@ -85,7 +85,8 @@ enum QuantizationImporters {
     }
 
     /// `x` in the scale and with the zero point of two inputs.
-    static func quantized(_ node: Node, _ x: Operand, scale: Int, zeroPoint: Int, _ dtype: DataType?) throws -> Operand {
+    static func quantized(_ node: Node, _ x: Operand, scale: Int, zeroPoint: Int, _ dtype: DataType?) throws -> Operand
+    {
         let given = try node.has(zeroPoint) ? node.type(zeroPoint).dtype : dtype
         guard let type = given else { throw node.unsupported("an unknown element type") }
         return try node.call(

@@ -90,7 +90,9 @@ enum QuantizedOperatorImporters {
         let place = try node.axis(axis, rank: rank)
         if opset >= 13 || place == rank - 1 { return try node.call("nn.softmax", [x], ["axis": .int(Int64(place))]) }
         let shape = try node.shape(0)
-        guard let inner = shape[place...].reduce(1 as Dim?, { product, dim in product.flatMap { Dim.multiplying($0, dim) } })
+        guard
+            let inner = shape[place...].reduce(
+                1 as Dim?, { product, dim in product.flatMap { Dim.multiplying($0, dim) } })
         else {
             throw node.error(.invalidShape, "its size overflows")
         }

@@ -118,7 +118,8 @@ public struct CanonicalizeQuantization: BindingPass {
         let moved = try transformer.emit("permute_dims", [inner.arguments[0]], call.attributes)
         var attributes = inner.attributes
         attributes["axis"] = .int(Int64(place))
-        let made = try transformer.emit("dequantize", [moved] + inner.arguments.dropFirst(), attributes, name: info.name)
+        let made = try transformer.emit(
+            "dequantize", [moved] + inner.arguments.dropFirst(), attributes, name: info.name)
         return transformer.type(of: made) == info.type ? made : nil
     }
 

@@ -56,7 +56,7 @@ public struct FoldConstant: BindingPass {
             inputBytes += bytes
         }
         let type = transformer.type(of: .value(id))
-        guard let bytes = Self.byteCount(type), 
+        guard let bytes = Self.byteCount(type),
             bytes <= max(largestResult, op.name == "dequantize" ? Int.max : inputBytes)
         else { return nil }
         if op.name == "reshape", case .constant(let constant)? = call.arguments.first,

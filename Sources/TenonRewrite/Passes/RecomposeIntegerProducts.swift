@@ -12,7 +12,8 @@ public struct RecomposeIntegerProducts: BindingPass {
     func visit(
         _ binding: Binding, _ transformer: inout BindingTransformer, _ state: inout UseCounts, _ context: PassContext
     ) throws -> Operand? {
-        guard case .call(let call) = binding.expression, case .op(let op) = call.callee, call.arguments.count == 2 else {
+        guard case .call(let call) = binding.expression, case .op(let op) = call.callee, call.arguments.count == 2
+        else {
             return nil
         }
         let arguments: [Operand]?

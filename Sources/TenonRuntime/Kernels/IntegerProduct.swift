@@ -87,7 +87,8 @@ struct IntegerProduct: Sendable {
                     pointers[count - 1] = UnsafePointer(last)
                 }
                 tkernel_integer_run(
-                    &kernel, &epilogue, isSigned ? 1 : 0, pointers, Int64(count), weights, Int64(block), Int64(end), nil,
+                    &kernel, &epilogue, isSigned ? 1 : 0, pointers, Int64(count), weights, Int64(block), Int64(end),
+                    nil,
                     target + first * outputs * size, Int64(outputs), own + pointerBytes + rowBytes)
                 next += end - block
             }

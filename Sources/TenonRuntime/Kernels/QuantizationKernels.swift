@@ -98,7 +98,8 @@ enum QuantizationKernels {
     }
 
     /// Elements of `dtype` as floats, one at a time.
-    static func floatReader(_ call: KernelCall, _ dtype: DataType) throws -> @Sendable (UnsafeRawPointer, Int) -> Float {
+    static func floatReader(_ call: KernelCall, _ dtype: DataType) throws -> @Sendable (UnsafeRawPointer, Int) -> Float
+    {
         switch dtype {
         case .float32: { $0.loadUnaligned(fromByteOffset: $1 * 4, as: Float.self) }
         case .float64: { Float($0.loadUnaligned(fromByteOffset: $1 * 8, as: Double.self)) }
@@ -108,7 +109,9 @@ enum QuantizationKernels {
         }
     }
 
-    static func integerReader(_ call: KernelCall, _ dtype: DataType) throws -> @Sendable (UnsafeRawPointer, Int) -> Int32 {
+    static func integerReader(_ call: KernelCall, _ dtype: DataType) throws
+        -> @Sendable (UnsafeRawPointer, Int) -> Int32
+    {
         switch dtype {
         case .uint8: { Int32($0.loadUnaligned(fromByteOffset: $1, as: UInt8.self)) }
         case .int8: { Int32($0.loadUnaligned(fromByteOffset: $1, as: Int8.self)) }
@@ -220,7 +223,8 @@ enum QuantizationKernels {
                         let part = min(1024, count - begin)
                         let place = first + begin * Int(step)
                         tkernel_dequantize(
-                            kind, Int64(part), x + (element + begin) * size, scales + place, zeros + place, step, floats)
+                            kind, Int64(part), x + (element + begin) * size, scales + place, zeros + place, step, floats
+                        )
                         for index in 0..<part { write(y, element + begin + index, floats[index]) }
                     }
                 }
