@@ -104,8 +104,7 @@ extension RegionNode {
         switch operation {
         case .convolution, .product, .pooling, .normalization, .eltwise, .binary: postOps.count < TDNNL_MAX_POST_OPS
         case .depthwiseFusion, .squeezeExcitation, .softmax, .concat, .reduction, .resampling, .prelu, .shuffle, .view,
-            .transposition, .kernel:
-            .kernel, .implemented:
+            .transposition, .kernel, .implemented:
             false
         }
     }

@@ -46,10 +46,9 @@ public enum DefaultPipeline {
     public static func make() -> Sequential {
         Sequential(
             [
-                ConvertToDataflow(minimumSize: 1), ExpandOperators(), CanonicalizeBindings(), FoldConstant(),
-                MoveTransposes(), SimplifyExpressions(), RecomposeActivations(),
-                CanonicalizeBindings(), FoldConstant(keepsQuantized: true), RecomposeIntegerProducts(),
-                SimplifyExpressions(), RecomposeActivations(),
+                ConvertToDataflow(minimumSize: 1), ExpandOperators(), CanonicalizeBindings(),
+                FoldConstant(keepsQuantized: true), RecomposeIntegerProducts(), MoveTransposes(), SimplifyExpressions(),
+                RecomposeActivations(),
                 // A normalised axis that is moved may meet other movements.
                 RecomposeNormalization(), MoveNormalizedAxis(), SimplifyExpressions(), SqueezeConvolution(),
                 RecomposeAttention(), RecomposeEmbedding(),
