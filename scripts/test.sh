@@ -1,13 +1,13 @@
 #!/bin/bash
 # Every test, one part after another, and a summary. usage: test.sh PREFIX [PART...]
-# Parts: cdnnl kernels c examples python wheel valgrind swift lint.
+# Parts: cdnnl kernels integers c examples python wheel valgrind swift lint.
 set -uo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 prefix=$1
 shift
 parts=("$@")
-[ "${#parts[@]}" -gt 0 ] || parts=(cdnnl kernels c examples python wheel valgrind swift lint)
+[ "${#parts[@]}" -gt 0 ] || parts=(cdnnl kernels integers c examples python wheel valgrind swift lint)
 cd "$root"
 summary=()
 status=0
@@ -26,6 +26,15 @@ run_cdnnl() {
             -Wl,-rpath,"$dnnl/lib" -ldnnl -lgomp -lcmocka -lstdc++ -lm -ldl -lpthread &&
         build/test-cdnnl
 }
+# Kernels for small integers; where the machine has no instructions for bytes, with functions that do the same.
+run_integers() {
+    local wide=()
+    grep -qw avx512_vnni /proc/cpuinfo || wide=('-DTKERNEL_NARROW_HEADER="narrow512.h"' -ITests/CIntegers)
+    mkdir -p build
+    "${CLANG:-clang}" -std=gnu11 -O2 -Wall -Wextra -Werror "${wide[@]}" -ISources/CKernels -ISources/CKernels/include \
+        Tests/CIntegers/main.c Sources/CKernels/integer*.c -o build/test-integers -lm && build/test-integers
+}
+
 # The kernels alone, against naive loops; those for wide vectors run on narrow ones where the machine has no others.
 run_kernels() {
     local wide=()

@@ -10,6 +10,7 @@ enum Library {
         var registry = PassRegistry()
         registry.register(FuseConv2dReshapeAddRelu())
         registry.register(FuseOpsForDNNL())
+        registry.register(FuseQuantizedOpsForDNNL())
         registry.register(OffloadOpsToDNNL())
         registry.register(pipeline)
         registry.register(RunCodegen(backends: backends))

@@ -24,7 +24,7 @@ struct WinogradCandidateTests {
             engine: engine, graph: folded.graph, threads: 2, blockSize: PlanContext.preferredBlockSize(engine),
             costs: CostModel(threads: 2))
         #expect(folded.nodes.count == 1)
-        return try CandidateMaker(context: context).candidates(folded.nodes[0]).filter { $0.winograd != nil }
+        return try CandidateMaker(context: context).candidates(folded.nodes[0]).filter { $0.kernel is WinogradImplementation }
     }
 
     @Test(arguments: ["", "nn.relu", "nn.silu", "nn.hard_swish", "nn.leakyrelu", "clip"], [1, 2])
@@ -148,9 +148,9 @@ struct WinogradCandidateTests {
             costs: CostModel(threads: 2))
         var found = [try CandidateMaker(context: context).candidates(folded.nodes[0])]
         // A time that no model gives and that only a measurement replaces.
-        for number in found[0].indices where found[0][number].winograd != nil { found[0][number].time = 7 }
+        for number in found[0].indices where found[0][number].kernel is WinogradImplementation { found[0][number].time = 7 }
         let cache = TuningCache(directory: nil)
         try Tuner(engine, threads: 2, milliseconds: 5000, cache: cache).tune(folded.nodes, &found, context)
-        #expect(found[0].filter { $0.winograd != nil }.allSatisfy { $0.time > 100 && $0.time.isFinite })
+        #expect(found[0].filter { $0.kernel is WinogradImplementation }.allSatisfy { $0.time > 100 && $0.time.isFinite })
     }
 }

@@ -351,6 +351,142 @@ void tkernel_forest_run_rows(
 void tkernel_forest_run_trees(
     const tkernel_forest *forest, int32_t begin, int32_t end, const void *row, double *sums);
 
+// Element types of integers.
+typedef enum tkernel_kind {
+    TKERNEL_U8,
+    TKERNEL_S8,
+    TKERNEL_U16,
+    TKERNEL_S16,
+    TKERNEL_U32,
+    TKERNEL_S32,
+    TKERNEL_U64,
+    TKERNEL_S64
+} tkernel_kind;
+
+// target[i] = saturate(round(source[i] / scale) + zero), halves to even, NaN as zero; u8, s8, u16 and s16. With a `step` of 1 scale
+// and zero have one value per element, with 0 one for all.
+void tkernel_quantize(
+    int32_t kind, int64_t count, const float *source, const float *scale, const int32_t *zero, int64_t step,
+    void *target);
+
+// target[i] = (source[i] - zero) · scale; also from s32.
+void tkernel_dequantize(
+    int32_t kind, int64_t count, const void *source, const float *scale, const int32_t *zero, int64_t step,
+    float *target);
+
+// Widens `low` to `high` to what the numbers need; NaN needs nothing.
+void tkernel_range(int64_t count, const float *source, float *low, float *high);
+
+// A positive scale and the zero point of u8 for a range that holds 0.
+void tkernel_dynamic_parameters(float low, float high, float *scale, int32_t *zero);
+
+// Towards zero, the bounds for what is beyond them, zero for NaN; and back to the nearest number.
+void tkernel_float_to_integer(int32_t kind, int64_t count, const float *source, void *target);
+void tkernel_double_to_integer(int32_t kind, int64_t count, const double *source, void *target);
+void tkernel_integer_to_float(int32_t kind, int64_t count, const void *source, float *target);
+void tkernel_integer_to_double(int32_t kind, int64_t count, const void *source, double *target);
+
+// A product of rows of u8 or s8 with weights of s8 that are packed once. A row is `taps` pieces of `inputs` bytes each, which lie
+// anywhere; so a convolution is one, too. Sums are exact on every machine.
+typedef struct tkernel_integer {
+    int64_t inputs, taps, outputs;
+} tkernel_integer;
+
+// Rows that are worked on together.
+enum { TKERNEL_INTEGER_ROWS = 56, TKERNEL_INTEGER_COLUMNS = 32 };
+
+// Blocks of 32 outputs; bytes of the packed weights, 0 when sizes overflow.
+int64_t tkernel_integer_blocks(const tkernel_integer *product);
+int64_t tkernel_integer_weights(const tkernel_integer *product);
+
+// Bytes of the scratch memory of each thread.
+int64_t tkernel_integer_scratch(const tkernel_integer *product);
+
+// Packs weights that lie with the given strides, u8 less 128 where `is_unsigned`. `sums` gets the sum of each output's packed
+// weights, for whole blocks.
+void tkernel_integer_pack(
+    const tkernel_integer *product, const void *weights, int32_t is_unsigned, int64_t output_stride, int64_t input_stride,
+    int64_t tap_stride, int8_t *into, int32_t *sums);
+
+// What becomes of a sum: r = (sum + offset - weight_zero · (sum of the row)) · scale + bias; then, with a residual, r is rounded to
+// what `middle` says first, and the residual is added; then r goes between low and high, and is rounded to the nearest integer plus
+// `zero`. Arrays have one value per output, for whole blocks.
+typedef struct tkernel_epilogue {
+    int32_t kind; // TKERNEL_U8 or TKERNEL_S8, TKERNEL_S32 for sums alone, -1 for floats that are not rounded
+    int32_t zero;
+    float low, high;
+    const int32_t *_Nullable offset; // always there
+    const int32_t *_Nullable weight_zero;
+    const float *_Nullable scale;
+    const float *_Nullable bias;
+    int32_t residual_kind; // -1 for none
+    int32_t residual_zero;
+    float residual_scale;
+    int32_t has_middle;
+    float middle_low, middle_high, middle_scale;
+} tkernel_epilogue;
+
+// `count` rows, at most TKERNEL_INTEGER_ROWS; piece t of row r is at rows[t · count + r], and up to three bytes behind its last are
+// read. Signed rows count as u8 plus 128: `offset` has to allow for that. Results and residual lie `stride` elements apart.
+void tkernel_integer_run(
+    const tkernel_integer *product, const tkernel_epilogue *epilogue, int32_t is_signed,
+    const uint8_t *const _Nonnull *_Nonnull rows, int64_t count, const int8_t *weights, int64_t begin, int64_t end,
+    const void *_Nullable residual, void *target, int64_t stride, void *scratch);
+
+// Whether the machine multiplies bytes fast enough for this to be worth while beside f32.
+int tkernel_integer_is_fast(void);
+
+// A convolution of 1 to 3 dimensions on channels that lie inside; missing leading dimensions are 1. Padding has the value `zero`.
+typedef struct tkernel_integer_convolution {
+    int64_t batch, groups, inputs, outputs; // channels of one group
+    int64_t source[3], target[3], kernel[3], stride[3], dilation[3], pad[3];
+    int32_t is_signed, zero;
+} tkernel_integer_convolution;
+
+tkernel_integer tkernel_integer_of(const tkernel_integer_convolution *convolution);
+// Pieces of work, and bytes of scratch memory of each thread. Packed weights and arrays of groups lie behind one another.
+int64_t tkernel_integer_convolution_pieces(const tkernel_integer_convolution *convolution);
+int64_t tkernel_integer_convolution_scratch(const tkernel_integer_convolution *convolution);
+void tkernel_integer_convolution_run(
+    const tkernel_integer_convolution *convolution, const tkernel_epilogue *epilogue, int64_t begin, int64_t end,
+    const uint8_t *source, const int8_t *weights, const void *_Nullable residual, void *target, uint8_t *scratch);
+
+// The same with one channel per group, of two dimensions, and results of 8 bits without residual. Weights are packed with the
+// epilogue's arrays in the order of the kernel; pieces are rows of the result.
+int tkernel_integer_depthwise_is_supported(const tkernel_integer_convolution *convolution);
+// Bytes of the packed weights, and of the scratch memory of each thread.
+int64_t tkernel_integer_depthwise_weights(const tkernel_integer_convolution *convolution);
+int64_t tkernel_integer_depthwise_scratch(const tkernel_integer_convolution *convolution);
+void tkernel_integer_depthwise_pack(
+    const tkernel_integer_convolution *convolution, const void *weights, int32_t is_unsigned, const int32_t *offset,
+    const float *scale, void *into);
+void tkernel_integer_depthwise_run(
+    const tkernel_integer_convolution *convolution, const tkernel_epilogue *epilogue, int64_t begin, int64_t end,
+    const uint8_t *source, const void *weights, uint8_t *target, uint8_t *scratch);
+
+// target[i] = table[source[i]].
+void tkernel_table(int64_t count, const uint8_t *table, const uint8_t *source, uint8_t *target);
+
+// Two quantised tensors, each (q - zero) · scale, in units of the result, which lies between low and high before `result_zero` is
+// added. For a product scale[0] is that of both.
+typedef struct tkernel_integer_pair {
+    int32_t is_signed[2], zero[2];
+    float scale[2], low, high;
+    int32_t result_zero;
+} tkernel_integer_pair;
+
+void tkernel_integer_sum(
+    const tkernel_integer_pair *pair, int64_t count, const uint8_t *a, const uint8_t *b, uint8_t *target);
+void tkernel_integer_multiply(
+    const tkernel_integer_pair *pair, int64_t count, const uint8_t *a, const uint8_t *b, uint8_t *target);
+
+// Pooling with the geometry of a convolution of `groups` channels; for means the first half of a pair says the scale. Pieces are
+// pixels of the result.
+int64_t tkernel_integer_pool_scratch(const tkernel_integer_convolution *geometry);
+void tkernel_integer_pool_run(
+    const tkernel_integer_convolution *geometry, const tkernel_integer_pair *pair, int32_t is_max, int32_t counts_padding,
+    int64_t begin, int64_t end, const uint8_t *source, uint8_t *target, uint8_t *scratch);
+
 #if defined(__clang__)
 #pragma clang assume_nonnull end
 #endif

@@ -5,7 +5,7 @@ extension CandidateMaker {
     func convolution(_ node: RegionNode, _ convolution: Convolution) throws -> [Candidate] {
         let (x, y) = (graph[node.inputs[0]].dims, graph[node.output].dims)
         var found: [Candidate] = []
-        for (from, to) in layoutPairs(x, y) {
+        for (from, to) in layoutPairs(x, y, graph[node.output].dtype) {
             found += try self.convolution(node, convolution, from, to)
         }
         if found.allSatisfy({ $0.descriptor?.isReference == true }) {
@@ -15,8 +15,8 @@ extension CandidateMaker {
     }
 
     /// Layouts of data and result worth asking for. An image of few channels is read as it comes.
-    private func layoutPairs(_ x: [Int], _ y: [Int]) -> [(Layout, Layout)] {
-        let (sources, targets) = (context.layouts(x), context.layouts(y))
+    private func layoutPairs(_ x: [Int], _ y: [Int], _ dtype: DataType) -> [(Layout, Layout)] {
+        let (sources, targets) = (context.layouts(x, dtype), context.layouts(y, dtype))
         var pairs: [(Layout, Layout)] = []
         if sources.contains(.channelsLast), targets.contains(.channelsLast) {
             pairs.append((.channelsLast, .channelsLast))
@@ -61,16 +61,17 @@ extension CandidateMaker {
     ) throws -> [Candidate] {
         let y = graph[node.output].dims
         var source = try context.laidOut(node.inputs[0], from, argument: TDNNL_ARG_SRC)
-        var target = try context.descriptor(y, to)
+        var target = try context.descriptor(y, graph[node.output].dtype, to)
         var (convolution, view) = (convolution, ConvolutionLowering.weightsView(convolution, graph))
         if isColumn(node, convolution) {
-            source.descriptor = try context.descriptor(graph[node.inputs[0]].dims.turned, from)
-            target = try context.descriptor(y.turned, to)
+            source.descriptor = try context.descriptor(
+                graph[node.inputs[0]].dims.turned, graph[node.output].dtype, from)
+            target = try context.descriptor(y.turned, graph[node.output].dtype, to)
             view = (view.dims.turned, view.strides?.turned)
             convolution.turn()
         }
-        let weights = try MemoryDescriptor.any(view.dims)
-        let bias = try convolution.bias.map { _ in try MemoryDescriptor.any([y[1]]) }
+        let weights = try MemoryDescriptor.any(view.dims, graph[convolution.weights].dtype)
+        let bias = try convolution.bias.map { try MemoryDescriptor.any([y[1]], graph[$0].dtype) }
         var found: [Candidate] = []
         let create: Create = { attributes in
             var handle: OpaquePointer?
@@ -130,9 +131,11 @@ extension CandidateMaker {
         _ node: RegionNode, _ convolution: Convolution, _ from: Layout, _ to: Layout, _ name: String, _ weights: Int
     ) -> Double {
         let (x, y) = (graph[node.inputs[0]].dims, graph[node.output].dims)
-        var bytes = context.byteCount(x, from) + context.byteCount(y, to) + weights
+        var bytes =
+            context.byteCount(x, graph[node.output].dtype, from) + context.byteCount(y, graph[node.output].dtype, to)
+            + weights
         for op in node.postOps {
-            if case .binary(_, let operand) = op.kind { bytes += graph[operand].count * 4 }
+            if case .binary(_, let operand) = op.kind { bytes += graph[operand].bytes }
         }
         let base = context.costs.convolution(
             name,

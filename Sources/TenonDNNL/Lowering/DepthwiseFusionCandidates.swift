@@ -9,16 +9,18 @@ extension CandidateMaker {
         let (x, y) = (graph[node.inputs[0]].dims, graph[node.output].dims)
         guard let shape = fusion.block(x, graph[fusion.expanded].dims, y, graph) else { return [] }
         var found: [Candidate] = []
-        for from in context.layouts(x) where from != .plain {
-            for to in context.layouts(y) where to != .plain {
+        for from in context.layouts(x, graph[node.output].dtype) where from != .plain {
+            for to in context.layouts(y, graph[node.output].dtype) where to != .plain {
                 var block = shape
                 block.source = tkernel_layout(from, x)
                 block.target = tkernel_layout(to, y)
                 found.append(
                     Candidate(
-                        implementation: "1x1_dw:avx512",
+                        implementation: BlockImplementation.fusedName,
                         operands: [try context.laidOut(node.inputs[0], from, argument: TDNNL_ARG_SRC)], output: to,
-                        outputDescriptor: try context.descriptor(y, to), block: block,
+                        outputDescriptor: try context.descriptor(y, graph[node.output].dtype, to),
+                        kernel: BlockImplementation(
+                            block: block, pointwise: fusion.pointwise, depthwise: fusion.depthwise),
                         time: time(fusion, x, y, from, to)))
             }
         }
@@ -26,10 +28,14 @@ extension CandidateMaker {
     }
 
     private func time(_ fusion: DepthwiseFusion, _ x: [Int], _ y: [Int], _ from: Layout, _ to: Layout) -> Double {
-        let bytes = context.byteCount(x, from) + context.byteCount(y, to)
+        let bytes =
+            context.byteCount(x, graph[fusion.expanded].dtype, from)
+            + context.byteCount(y, graph[fusion.expanded].dtype, to)
         var time = context.costs.compute(
             flops: fusion.flops(x, y, graph), bytes: bytes, efficiency: from == .blocked ? 0.88 : 0.85)
-        if from == .channelsLast { time += Double(context.byteCount(x, from)) / context.costs.bandwidth }
+        if from == .channelsLast {
+            time += Double(context.byteCount(x, graph[fusion.expanded].dtype, from)) / context.costs.bandwidth
+        }
         for (function, count) in [(fusion.middle, graph[fusion.expanded].count), (fusion.last, y.reduce(1, *))] {
             if let function { time += context.costs.transcendentalInside(function, count: count) }
         }
@@ -50,21 +56,63 @@ extension CandidateMaker {
         guard var shape = tkernel_block(convolution, x, y, graph) else { return [] }
         shape.last = function?.blockActivation ?? tkernel_activation()
         guard tkernel_block_is_supported(&shape) != 0 else { return [] }
-        return try context.layouts(x).filter { $0 != .plain }.map { layout in
+        return try context.layouts(x, graph[node.output].dtype).filter { $0 != .plain }.map { layout in
             var block = shape
             block.source = tkernel_layout(layout, x)
             block.target = tkernel_layout(layout, y)
             let compute = context.costs.compute(
                 flops: convolution.flops(x, y, graph),
-                bytes: context.byteCount(x, layout) + context.byteCount(y, layout),
+                bytes: context.byteCount(x, graph[node.output].dtype, layout)
+                    + context.byteCount(y, graph[node.output].dtype, layout),
                 efficiency: shape.kernel == 3 ? 0.42 : 0.5)
             let last = function.map { context.costs.transcendentalInside($0, count: graph[node.output].count) }
             return Candidate(
-                implementation: "dw:avx512",
+                implementation: BlockImplementation.aloneName,
                 operands: [try context.laidOut(node.inputs[0], layout, argument: TDNNL_ARG_SRC)], output: layout,
-                outputDescriptor: try context.descriptor(y, layout), block: block, time: compute + (last ?? 0))
+                outputDescriptor: try context.descriptor(y, graph[node.output].dtype, layout),
+                kernel: BlockImplementation(block: block, pointwise: nil, depthwise: convolution),
+                time: compute + (last ?? 0))
         }
     }
+}
+
+/// Our kernel of depthwise convolutions, with or without a 1×1 convolution in front.
+struct BlockImplementation: Implementation {
+    static let fusedName = "1x1_dw:avx512"
+    static let aloneName = "dw:avx512"
+
+    var block: tkernel_block
+    var pointwise: Convolution?
+    var depthwise: Convolution
+
+    var name: String { pointwise == nil ? Self.aloneName : Self.fusedName }
+    var version: Int { 1 }
+    var parameters: [Int64] {
+        [
+            block.batch, block.inputs, block.channels, block.height, block.width, block.out_height, block.out_width,
+            block.kernel, block.stride, block.pad_top, block.pad_left,
+        ] + block.source.words + block.target.words + block.middle.words + block.last.words
+    }
+    var packedBytes: Int {
+        var block = block
+        return Int(tkernel_block_weights(&block)).multipliedReportingOverflow(by: 4).partialValue
+    }
+
+    func pack(_ packer: WeightPacker, _ graph: RegionGraph) throws -> WeightMemory? {
+        try packer.pack(pointwise, depthwise, block, graph)
+    }
+
+    func kernel(threads: Int, operands: Int, inPlace: Bool) throws -> PreparedKernel { block.kernel(threads: threads) }
+}
+
+extension tkernel_layout {
+    /// For records.
+    var words: [Int64] { [image, row, pixel, block] }
+}
+
+extension tkernel_activation {
+    /// For records.
+    var words: [Int64] { [Int64(function), Int64(alpha.bitPattern), Int64(beta.bitPattern)] }
 }
 
 extension tkernel_layout {

@@ -44,7 +44,7 @@ extension CandidateMaker {
             let operand = try addend.map { tensor in
                 BoundOperand(
                     argument: 0, tensor: tensor, place: .layout(candidate.output),
-                    descriptor: try context.descriptor(shape, candidate.output))
+                    descriptor: try context.descriptor(shape, graph[node.output].dtype, candidate.output))
             }
             // With dimensions taken together there is no operand of the same shape.
             if operand != nil, graph[node.output].dims.count != candidate.outputDescriptor.dims?.count { return nil }
@@ -60,11 +60,12 @@ extension CandidateMaker {
     func kernel(_ node: RegionNode, _ function: EltwiseFunction) throws -> [Candidate] {
         let shape = graph[node.output].dims
         guard node.postOps.isEmpty, let activation = function.fastActivation else { return [] }
-        return try context.layouts(shape).filter { staysZero(function, shape, $0) }.map { layout in
+        return try context.layouts(shape, graph[node.output].dtype).filter { staysZero(function, shape, $0) }.map {
+            layout in
             let operand = try context.laidOut(node.inputs[0], layout, argument: TDNNL_ARG_SRC)
             return Candidate(
                 implementation: EltwiseTail.implementation, operands: [operand], output: layout,
-                outputDescriptor: try context.descriptor(shape, layout),
+                outputDescriptor: try context.descriptor(shape, graph[node.output].dtype, layout),
                 tail: EltwiseTail(function: function, activation: activation, binding: node.binding),
                 time: context.costs.kernel(function, count: graph[node.output].count, operands: 1))
         }

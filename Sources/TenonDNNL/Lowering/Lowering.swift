@@ -40,15 +40,22 @@ enum Lowering {
     }
 
     private static func primitive(_ op: RegionOp, _ graph: inout RegionGraph) -> RegionNode.Operation? {
-        guard let rule = table[Int(op.op.index)], !op.outputs.isEmpty else { return nil }
-        // oneDNN is asked for single precision only, and an empty tensor is no work for it.
+        guard !op.outputs.isEmpty else { return nil }
+        // oneDNN is asked for single precision only, but for what moves elements, and an empty tensor is no work for it.
         for id in op.inputs + op.outputs {
             let tensor = graph[id]
-            guard tensor.dtype == .float32, tensor.count > 0, tensor.dims.count <= 6,
+            let moves = op.name == "concat" || MovementLowering.views.contains(op.name)
+            guard tensor.dtype == .float32 || moves && tensor.dtype.byteCount == 1, tensor.count > 0,
+                tensor.dims.count <= 6,
                 tensor.dims.allSatisfy({ $0 <= Int(Int32.max) })
             else { return nil }
         }
-        return rule(op, &graph)
+        return operation(op, &graph)
+    }
+
+    /// What an operator is, whatever the element types.
+    static func operation(_ op: RegionOp, _ graph: inout RegionGraph) -> RegionNode.Operation? {
+        table[Int(op.op.index)]?(op, &graph)
     }
 
     /// The operands that carry data through the node; weights and parameters are part of the operation.
@@ -83,6 +90,7 @@ extension RegionNode {
             if let bias = product.bias { list.append(bias) }
         case .normalization(let normalization): list += normalization.parameters
         case .prelu(let slope): list.append(slope)
+        case .implemented(_, let constants): list += constants
         default: break
         }
         for op in postOps {
@@ -96,7 +104,7 @@ extension RegionNode {
         switch operation {
         case .convolution, .product, .pooling, .normalization, .eltwise, .binary: postOps.count < TDNNL_MAX_POST_OPS
         case .depthwiseFusion, .squeezeExcitation, .softmax, .concat, .reduction, .resampling, .prelu, .shuffle, .view,
-            .transposition, .kernel:
+            .transposition, .kernel, .implemented:
             false
         }
     }

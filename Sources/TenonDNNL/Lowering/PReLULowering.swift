@@ -20,7 +20,7 @@ extension CandidateMaker {
     func prelu(_ node: RegionNode, _ slope: TensorID) throws -> [Candidate] {
         let shape = graph[node.output].dims
         var found: [Candidate] = []
-        for layout in context.layouts(shape) {
+        for layout in context.layouts(shape, graph[node.output].dtype) {
             let weights: BoundOperand?
             if graph[slope].dims == shape {
                 weights = try context.laidOut(slope, layout, argument: TDNNL_ARG_WEIGHTS)

@@ -44,20 +44,20 @@ extension CandidateMaker {
         // A row-major copy of the weights is read with large strides by a product of few rows.
         let efficiency = name.hasPrefix("ref") ? 0.01 : name.hasPrefix("brg") ? 0.8 : 0.6
         return functions(node)
-            + context.costs.compute(flops: flops, bytes: (x.count + w.count + y.count) * 4, efficiency: efficiency)
+            + context.costs.compute(flops: flops, bytes: x.bytes + w.bytes + y.bytes, efficiency: efficiency)
     }
 
     private func innerProduct(_ node: RegionNode, _ product: MatrixProduct) throws -> [Candidate] {
         let (x, y) = (collapsed(graph[node.inputs[0]].dims), collapsed(graph[node.output].dims))
         guard let postOps = try collapsedPostOps(node) else { return [] }
         let source = try context.plain(node.inputs[0], argument: TDNNL_ARG_SRC, dims: x)
-        let target = try MemoryDescriptor.strided(y)
+        let target = try MemoryDescriptor.strided(y, graph[node.output].dtype)
         // oneDNN wants [outputs, inputs].
         let stored = graph[product.weights].constant?.strides ?? rowMajorStrides(graph[product.weights].dims)
         let strides = product.isTransposed ? stored : [stored[1], stored[0]]
         let dims = [y[1], x[1]]
-        let weights = try MemoryDescriptor.any(dims)
-        let bias = try product.bias.map { _ in try MemoryDescriptor.any([y[1]]) }
+        let weights = try MemoryDescriptor.any(dims, graph[product.weights].dtype)
+        let bias = try product.bias.map { try MemoryDescriptor.any([y[1]], graph[$0].dtype) }
         var found: [Candidate] = []
         let create: Create = { attributes in
             var handle: OpaquePointer?
@@ -87,7 +87,7 @@ extension CandidateMaker {
             ? try collapsedPostOps(node) : try PostOpPlan(node, context, shape: y, layout: .plain, usesSum: false)
         guard let postOps else { return [] }
         let source = try context.plain(node.inputs[0], argument: TDNNL_ARG_SRC, dims: x)
-        let target = try MemoryDescriptor.strided(y)
+        let target = try MemoryDescriptor.strided(y, graph[node.output].dtype)
         // [..., inputs, outputs] with the rank of the result.
         let leading = y.count - b.count
         var dims = [Int](repeating: 1, count: leading) + b
@@ -98,9 +98,13 @@ extension CandidateMaker {
             strides.swapAt(strides.count - 1, strides.count - 2)
         }
         let isConstant = graph[product.weights].isConstant
-        let weights = isConstant ? try MemoryDescriptor.any(dims) : try .strided(dims, strides)
+        let weights =
+            isConstant
+            ? try MemoryDescriptor.any(dims, graph[product.weights].dtype)
+            : try .strided(dims, graph[product.weights].dtype, strides)
         let bias = try product.bias.map { _ in
-            try MemoryDescriptor.strided([Int](repeating: 1, count: y.count - 1) + [y[y.count - 1]])
+            try MemoryDescriptor.strided(
+                [Int](repeating: 1, count: y.count - 1) + [y[y.count - 1]], graph[node.output].dtype)
         }
         var found: [Candidate] = []
         let create: Create = { attributes in

@@ -9,16 +9,44 @@ extension CandidateMaker {
         let (x, y) = (graph[node.inputs[0]].dims, graph[node.output].dims)
         guard let shape = block.kernel(x) else { return [] }
         let weights = block.constants.reduce(0) { $0 + graph[$1].bytes }
-        return try context.layouts(x).filter { $0 != .plain }.map { layout in
+        return try context.layouts(x, graph[node.output].dtype).filter { $0 != .plain }.map { layout in
             var kernel = shape
             kernel.source = tkernel_layout(layout, x)
             return Candidate(
-                implementation: "squeeze_excitation:avx512",
+                implementation: SqueezeImplementation.name,
                 operands: [try context.laidOut(node.inputs[0], layout, argument: TDNNL_ARG_SRC)], output: .plain,
-                outputDescriptor: try context.descriptor(y, .plain), squeeze: kernel,
+                outputDescriptor: try context.descriptor(y, graph[node.output].dtype, .plain),
+                kernel: SqueezeImplementation(squeeze: kernel, block: block),
                 time: context.costs.streaming(
-                    bytes: context.byteCount(x, layout) + 2 * weights, isReference: false))
+                    bytes: context.byteCount(x, graph[node.output].dtype, layout) + 2 * weights, isReference: false))
         }
+    }
+}
+
+/// Our kernel of squeeze and excitation.
+struct SqueezeImplementation: Implementation {
+    static let name = "squeeze_excitation:avx512"
+
+    var squeeze: tkernel_squeeze
+    var block: SqueezeExcitation
+
+    var name: String { Self.name }
+    var version: Int { 1 }
+    var parameters: [Int64] {
+        [squeeze.batch, squeeze.channels, squeeze.hidden, squeeze.pixels, squeeze.target_image] + squeeze.source.words
+            + squeeze.middle.words + squeeze.last.words
+    }
+    var packedBytes: Int {
+        var squeeze = squeeze
+        return Int(tkernel_squeeze_weights(&squeeze)) * 4
+    }
+
+    func pack(_ packer: WeightPacker, _ graph: RegionGraph) throws -> WeightMemory? {
+        try packer.pack(block, squeeze, graph)
+    }
+
+    func kernel(threads: Int, operands: Int, inPlace: Bool) throws -> PreparedKernel {
+        squeeze.kernel(threads: threads)
     }
 }
 

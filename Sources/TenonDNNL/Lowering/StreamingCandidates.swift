@@ -52,7 +52,7 @@ extension CandidateMaker {
         let shape = graph[node.output].dims
         if misreadsSteps(node, shape) { return [] }
         var found: [Candidate] = []
-        for layout in context.layouts(shape) {
+        for layout in context.layouts(shape, graph[node.output].dtype) {
             let second: BoundOperand?
             if graph[node.inputs[1]].dims == shape {
                 second = try context.laidOut(node.inputs[1], layout, argument: TDNNL_ARG_SRC_1)
@@ -61,7 +61,7 @@ extension CandidateMaker {
                     node.inputs[1], to: shape, argument: Int32(TDNNL_ARG_SRC_1.rawValue), beside: layout)
             }
             guard let second else { continue }
-            let bytes = context.byteCount(graph[node.inputs[1]].dims, layout)
+            let bytes = context.byteCount(node.inputs[1], layout)
             found += try perLayout(node, "binary operation", layouts: [layout], extra: [second]) {
                 source, target, attributes in
                 var handle: OpaquePointer?
@@ -141,15 +141,16 @@ extension CandidateMaker {
     func concat(_ node: RegionNode, axis: Int) throws -> [Candidate] {
         let shape = graph[node.output].dims
         var found: [Candidate] = []
-        for layout in context.layouts(shape) {
-            guard node.inputs.allSatisfy({ context.layouts(graph[$0].dims).contains(layout) }) else { continue }
+        for layout in context.layouts(shape, graph[node.output].dtype) {
+            guard node.inputs.allSatisfy({ context.layouts(graph[$0].dims, graph[node.output].dtype).contains(layout) })
+            else { continue }
             var operands: [BoundOperand] = []
             for (index, input) in node.inputs.enumerated() {
                 var operand = try context.laidOut(input, layout, argument: TDNNL_ARG_MULTIPLE_SRC)
                 operand.argument += Int32(truncatingIfNeeded: index)
                 operands.append(operand)
             }
-            let target = try context.descriptor(shape, layout)
+            let target = try context.descriptor(shape, graph[node.output].dtype, layout)
             let sources: [OpaquePointer?] = operands.map(\.descriptor.handle)
             let create: Create = { attributes in
                 var handle: OpaquePointer?
@@ -167,7 +168,8 @@ extension CandidateMaker {
                             // Parts that are computed for it are computed where they belong.
                             ? 100
                             : context.costs.streaming(
-                                bytes: 10 * context.byteCount(shape, layout), isReference: descriptor.isReference)))
+                                bytes: 10 * context.byteCount(shape, graph[node.output].dtype, layout),
+                                isReference: descriptor.isReference)))
             }
         }
         return found

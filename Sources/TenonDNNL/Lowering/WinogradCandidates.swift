@@ -36,8 +36,8 @@ extension CandidateMaker {
         shape.activation = finish.function?.blockActivation ?? tkernel_activation()
         guard tkernel_winograd_is_supported(&shape) != 0 else { return [] }
         var found: [Candidate] = []
-        for from in context.layouts(x) where from != .plain {
-            for to in context.layouts(y) where to != .plain {
+        for from in context.layouts(x, graph[node.output].dtype) where from != .plain {
+            for to in context.layouts(y, graph[node.output].dtype) where to != .plain {
                 shape.source = tkernel_layout(from, x)
                 shape.target = tkernel_layout(to, y)
                 let source = try context.laidOut(node.inputs[0], from, argument: TDNNL_ARG_SRC)
@@ -45,8 +45,10 @@ extension CandidateMaker {
                 func add(_ operands: [BoundOperand], accumulates: TensorID?) throws {
                     found.append(
                         Candidate(
-                            implementation: "wino_4x3:avx512", operands: operands, output: to,
-                            outputDescriptor: try context.descriptor(y, to), accumulates: accumulates, winograd: shape,
+                            implementation: WinogradImplementation.name, operands: operands, output: to,
+                            outputDescriptor: try context.descriptor(y, graph[node.output].dtype, to),
+                            accumulates: accumulates,
+                            kernel: WinogradImplementation(shape: shape, convolution: convolution),
                             time: time))
                 }
                 if let residual = finish.residual {
@@ -74,6 +76,35 @@ extension CandidateMaker {
             time += Double(graph[tensor].bytes) / context.costs.bandwidth
         }
         return time
+    }
+}
+
+/// Our Winograd kernel.
+struct WinogradImplementation: Implementation {
+    static let name = "wino_4x3:avx512"
+
+    var shape: tkernel_winograd
+    var convolution: Convolution
+
+    var name: String { Self.name }
+    var version: Int { 1 }
+    var parameters: [Int64] {
+        [
+            shape.batch, shape.inputs, shape.outputs, shape.height, shape.width, shape.out_height, shape.out_width,
+            shape.pad_top, shape.pad_left,
+        ] + shape.source.words + shape.target.words + shape.activation.words
+    }
+    var packedBytes: Int {
+        var shape = shape
+        return Int(tkernel_winograd_weights(&shape)).multipliedReportingOverflow(by: 4).partialValue
+    }
+
+    func pack(_ packer: WeightPacker, _ graph: RegionGraph) throws -> WeightMemory? {
+        try packer.pack(convolution, shape, graph)
+    }
+
+    func kernel(threads: Int, operands: Int, inPlace: Bool) throws -> PreparedKernel {
+        shape.kernel(threads: threads, hasResidual: operands > 1, inPlace: inPlace)
     }
 }
 

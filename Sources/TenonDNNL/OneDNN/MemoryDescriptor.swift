@@ -22,28 +22,49 @@ final class MemoryDescriptor: @unchecked Sendable {
     }
 
     /// A layout by name, or whatever a primitive likes best with `TDNNL_TAG_any`.
-    static func tagged(_ dims: [Int], _ tag: tdnnl_tag) throws(TenonError) -> MemoryDescriptor {
-        try make(dims) { list in
+    static func tagged(
+        _ dims: [Int], _ dtype: DataType, _ tag: tdnnl_tag
+    ) throws(TenonError) -> MemoryDescriptor {
+        let kind = try number(dtype)
+        return try make(dims) { list in
             var handle: OpaquePointer?
             let status = tdnnl_md_create_with_tag(
-                &handle, Int32(truncatingIfNeeded: dims.count), list, Int32(TDNNL_F32.rawValue), Int32(tag.rawValue))
+                &handle, Int32(truncatingIfNeeded: dims.count), list, kind, Int32(tag.rawValue))
             return (status, handle)
         }
     }
 
-    static func any(_ dims: [Int]) throws(TenonError) -> MemoryDescriptor { try tagged(dims, TDNNL_TAG_any) }
+    static func any(_ dims: [Int], _ dtype: DataType) throws(TenonError) -> MemoryDescriptor {
+        try tagged(dims, dtype, TDNNL_TAG_any)
+    }
+
+    /// oneDNN's number of an element type.
+    private static func number(_ dtype: DataType) throws(TenonError) -> Int32 {
+        switch dtype {
+        case .float32: Int32(TDNNL_F32.rawValue)
+        case .float16: Int32(TDNNL_F16.rawValue)
+        case .bfloat16: Int32(TDNNL_BF16.rawValue)
+        case .int32: Int32(TDNNL_S32.rawValue)
+        case .int8: Int32(TDNNL_S8.rawValue)
+        case .uint8: Int32(TDNNL_U8.rawValue)
+        default: throw TenonError(.unsupported, "oneDNN has no tensors of \(dtype.name)")
+        }
+    }
 
     /// Row-major, or with the given strides in elements.
-    static func strided(_ dims: [Int], _ strides: [Int]? = nil) throws(TenonError) -> MemoryDescriptor {
+    static func strided(
+        _ dims: [Int], _ dtype: DataType, _ strides: [Int]? = nil
+    ) throws(TenonError) -> MemoryDescriptor {
+        let kind = try number(dtype)
         let strides = strides?.map(Int64.init)
         return try make(dims) { list in
             var handle: OpaquePointer?
             let rank = Int32(truncatingIfNeeded: dims.count)
             let status =
                 if let strides {
-                    tdnnl_md_create_with_strides(&handle, rank, list, Int32(TDNNL_F32.rawValue), strides)
+                    tdnnl_md_create_with_strides(&handle, rank, list, kind, strides)
                 } else {
-                    tdnnl_md_create_with_strides(&handle, rank, list, Int32(TDNNL_F32.rawValue), nil)
+                    tdnnl_md_create_with_strides(&handle, rank, list, kind, nil)
                 }
             return (status, handle)
         }

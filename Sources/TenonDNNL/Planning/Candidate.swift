@@ -1,5 +1,4 @@
 import CDNNL
-import CKernels
 import TenonIR
 
 /// One way to run a node: an implementation with the layouts that it reads and writes.
@@ -12,18 +11,15 @@ struct Candidate {
     var outputDescriptor: MemoryDescriptor
     /// The residual that the primitive adds to in place: its memory becomes the output's.
     var accumulates: TensorID?
-    /// What our own convolution kernels compute, in the candidate's layouts.
-    var block: tkernel_block?
-    var winograd: tkernel_winograd?
-    /// What our kernel of squeeze and excitation computes.
-    var squeeze: tkernel_squeeze?
+    /// A kernel of ours in the place of a primitive.
+    var kernel: (any Implementation)?
     /// What our own kernel does behind the primitive, or alone.
     var tail: EltwiseTail?
     /// Expected nanoseconds.
     var time: Double
 
     /// Whether kernels of ours run, behind a primitive or alone.
-    var isKernel: Bool { block != nil || winograd != nil || squeeze != nil || tail != nil }
+    var isKernel: Bool { kernel != nil || tail != nil }
 
     /// The operands of all its steps.
     var allOperands: [BoundOperand] { operands + (tail?.addend.map { [$0] } ?? []) }
@@ -82,7 +78,8 @@ extension PlanContext {
         let isSame = layout == .blocked && dims.count > 2 && dims[0] == 1 && coincide(.plain, .blocked, dims)
         return BoundOperand(
             argument: argument, tensor: tensor, place: .layout(.plain),
-            descriptor: isSame ? try descriptor(dims, .blocked) : try .strided(dims))
+            descriptor: isSame
+                ? try descriptor(dims, graph[tensor].dtype, .blocked) : try .strided(dims, graph[tensor].dtype))
     }
 
     /// An operand as it is, in row-major order.
@@ -90,7 +87,7 @@ extension PlanContext {
         let given = dims ?? graph[tensor].dims
         return BoundOperand(
             argument: Int32(argument.rawValue), tensor: tensor, place: .layout(.plain),
-            descriptor: try .strided(given.isEmpty ? [1] : given))
+            descriptor: try .strided(given.isEmpty ? [1] : given, graph[tensor].dtype))
     }
 
     func laidOut(_ tensor: TensorID, _ layout: Layout, argument: tdnnl_argument) throws(TenonError) -> BoundOperand {
@@ -122,10 +119,10 @@ struct PostOpPlan {
                     continue
                 }
                 var operand: BoundOperand?
-                if dims == shape, context.layouts(shape).contains(layout) {
+                if dims == shape, context.layouts(shape, context.graph[tensor].dtype).contains(layout) {
                     operand = BoundOperand(
                         argument: 0, tensor: tensor, place: .layout(layout),
-                        descriptor: try context.descriptor(dims, layout))
+                        descriptor: try context.descriptor(tensor, layout))
                 } else {
                     operand = try context.broadcast(tensor, to: shape, argument: 0)
                 }

@@ -40,6 +40,7 @@ struct CandidateMaker {
         case .resampling(let algorithm): try resampling(node, algorithm)
         case .prelu(let slope): try prelu(node, slope)
         case .shuffle(let shuffle): try self.shuffle(node, shuffle)
+        case .implemented(let implementation, _): try implemented(node, implementation)
         case .view: [try standIn(node, "view", time: 0)]
         case .transposition(let toSecond): [try transposition(node, toSecond: toSecond)]
         case .kernel: [try standIn(node, "swift", time: Double(graph[node.output].count) * 2)]
@@ -95,12 +96,14 @@ struct CandidateMaker {
     ) throws -> [Candidate] {
         let shape = graph[node.output].dims
         var found: [Candidate] = []
-        for layout in layouts ?? context.layouts(shape) {
-            guard context.layouts(graph[node.inputs[0]].dims).contains(layout),
+        for layout in layouts ?? context.layouts(shape, graph[node.output].dtype) {
+            guard context.layouts(graph[node.inputs[0]].dims, graph[node.inputs[0]].dtype).contains(layout),
                 let postOps = try PostOpPlan(node, context, shape: shape, layout: layout, usesSum: usesSum)
             else { continue }
             let source = try context.laidOut(node.inputs[0], layout, argument: TDNNL_ARG_SRC)
-            let target = try resultDims.map { try .strided($0) } ?? context.descriptor(shape, layout)
+            let target =
+                try resultDims.map { try .strided($0, graph[node.output].dtype) }
+                ?? context.descriptor(node.output, layout)
             try implementations(
                 limit: 1, postOps.list, what, { create(source.descriptor, target, $0) },
                 accept: { descriptor in
@@ -110,8 +113,8 @@ struct CandidateMaker {
                             operands: [source] + extra + postOps.bound(to: descriptor), output: layout,
                             outputDescriptor: target, accumulates: postOps.accumulates,
                             time: context.costs.streaming(
-                                bytes: context.byteCount(graph[node.inputs[0]].dims, layout)
-                                    + context.byteCount(shape, layout), isReference: descriptor.isReference)))
+                                bytes: context.byteCount(node.inputs[0], layout)
+                                    + context.byteCount(node.output, layout), isReference: descriptor.isReference)))
                 })
         }
         return found

@@ -25,38 +25,45 @@ struct PlanContext {
     /// When only one layout is asked for: tensors that cannot have it keep all of theirs.
     var onlyLayout: Layout?
 
-    /// The layouts that tensors of these dimensions may have.
-    func layouts(_ dims: [Int]) -> [Layout] {
+    /// The layouts that such tensors may have.
+    func layouts(_ dims: [Int], _ dtype: DataType) -> [Layout] {
         guard (3...5).contains(dims.count) else { return [.plain] }
-        // Blocks of which more than half is padding cost more than they bring.
+        // Blocks of which more than half is padding cost more than they bring; small integers gain nothing from them.
         // Infinities times the zeros of the padding are NaN, which must not reach anything.
-        let takesBlocks = numerics == .exact ? dims[1] % blockSize == 0 : dims[1] * 2 > blockSize
+        let takesBlocks =
+            dtype == .float32 && (numerics == .exact ? dims[1] % blockSize == 0 : dims[1] * 2 > blockSize)
         let all: [Layout] = takesBlocks ? [.plain, .channelsLast, .blocked] : [.plain, .channelsLast]
         guard let onlyLayout, all.contains(onlyLayout) else { return all }
         return [onlyLayout]
     }
 
-    func descriptor(_ dims: [Int], _ layout: Layout) throws(TenonError) -> MemoryDescriptor {
+    func descriptor(
+        _ dims: [Int], _ dtype: DataType, _ layout: Layout
+    ) throws(TenonError) -> MemoryDescriptor {
         switch (layout, dims.count) {
-        case (.channelsLast, 3): return try .tagged(dims, TDNNL_TAG_acb)
-        case (.channelsLast, 4): return try .tagged(dims, TDNNL_TAG_acdb)
-        case (.channelsLast, 5): return try .tagged(dims, TDNNL_TAG_acdeb)
-        case (.blocked, 3): return try .tagged(dims, blockSize == 16 ? TDNNL_TAG_aBc16b : TDNNL_TAG_aBc8b)
-        case (.blocked, 4): return try .tagged(dims, blockSize == 16 ? TDNNL_TAG_aBcd16b : TDNNL_TAG_aBcd8b)
-        case (.blocked, 5): return try .tagged(dims, blockSize == 16 ? TDNNL_TAG_aBcde16b : TDNNL_TAG_aBcde8b)
-        default: return try .strided(dims.isEmpty ? [1] : dims)
+        case (.channelsLast, 3): return try .tagged(dims, dtype, TDNNL_TAG_acb)
+        case (.channelsLast, 4): return try .tagged(dims, dtype, TDNNL_TAG_acdb)
+        case (.channelsLast, 5): return try .tagged(dims, dtype, TDNNL_TAG_acdeb)
+        case (.blocked, 3): return try .tagged(dims, dtype, blockSize == 16 ? TDNNL_TAG_aBc16b : TDNNL_TAG_aBc8b)
+        case (.blocked, 4): return try .tagged(dims, dtype, blockSize == 16 ? TDNNL_TAG_aBcd16b : TDNNL_TAG_aBcd8b)
+        case (.blocked, 5): return try .tagged(dims, dtype, blockSize == 16 ? TDNNL_TAG_aBcde16b : TDNNL_TAG_aBcde8b)
+        default: return try .strided(dims.isEmpty ? [1] : dims, dtype)
         }
     }
 
     func descriptor(_ tensor: TensorID, _ layout: Layout) throws(TenonError) -> MemoryDescriptor {
-        try descriptor(graph[tensor].dims, layout)
+        try descriptor(graph[tensor].dims, graph[tensor].dtype, layout)
     }
 
     /// Bytes in a layout, padding included.
-    func byteCount(_ dims: [Int], _ layout: Layout) -> Int {
+    func byteCount(_ dims: [Int], _ dtype: DataType, _ layout: Layout) -> Int {
         let count = dims.reduce(1, *)
-        guard layout == .blocked, dims.count >= 3, dims[1] > 0 else { return count * 4 }
-        return count / dims[1] * ((dims[1] + blockSize - 1) / blockSize * blockSize) * 4
+        guard layout == .blocked, dims.count >= 3, dims[1] > 0 else { return count * dtype.byteCount }
+        return count / dims[1] * ((dims[1] + blockSize - 1) / blockSize * blockSize) * dtype.byteCount
+    }
+
+    func byteCount(_ tensor: TensorID, _ layout: Layout) -> Int {
+        byteCount(graph[tensor].dims, graph[tensor].dtype, layout)
     }
 
     /// Whether two layouts put the elements of such a tensor in the same places.
@@ -85,8 +92,8 @@ struct PlanContext {
     /// 16 where oneDNN likes blocks of 16 for a convolution, else 8. Asked once.
     static func preferredBlockSize(_ engine: Engine) -> Int {
         func size() throws -> Int {
-            let data = try MemoryDescriptor.any([1, 64, 14, 14])
-            let weights = try MemoryDescriptor.any([64, 64, 3, 3])
+            let data = try MemoryDescriptor.any([1, 64, 14, 14], .float32)
+            let weights = try MemoryDescriptor.any([64, 64, 3, 3], .float32)
             var handle: OpaquePointer?
             let status = tdnnl_convolution_create(
                 &handle, engine.handle, Int32(TDNNL_CONVOLUTION_DIRECT.rawValue), data.handle, weights.handle, nil,

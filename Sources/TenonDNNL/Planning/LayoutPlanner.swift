@@ -135,7 +135,7 @@ struct LayoutPlanner {
     private func reorderCost(_ tensor: TensorID, _ mask: UInt8, _ layout: Layout) -> Double {
         let source = Layout.allCases.first { mask & $0.bit != 0 } ?? .plain
         return context.costs.reorder(
-            bytes: context.byteCount(context.graph[tensor].dims, layout), from: source, to: layout)
+            bytes: context.byteCount(tensor, layout), from: source, to: layout)
     }
 
     /// What running `candidate` costs on top, reorders included, which stay for later readers.
@@ -167,7 +167,7 @@ struct LayoutPlanner {
             var isInput = false
             if case .input = context.graph[residual].origin { isInput = true }
             if lastUse[residual.index] > index || isInput {
-                cost += context.costs.copy(bytes: context.byteCount(context.graph[residual].dims, candidate.output))
+                cost += context.costs.copy(bytes: context.byteCount(residual, candidate.output))
             }
         }
         return cost

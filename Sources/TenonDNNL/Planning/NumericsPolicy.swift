@@ -63,7 +63,7 @@ struct NumericsFlags {
             !node.postOps.isEmpty
                 || {
                     switch node.operation {
-                    case .convolution, .product, .concat, .view, .kernel, .shuffle: false
+                    case .convolution, .product, .concat, .view, .kernel, .shuffle, .implemented: false
                     default: true
                     }
                 }()

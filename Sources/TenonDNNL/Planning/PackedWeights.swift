@@ -14,8 +14,8 @@ final class PackedWeights: Sendable {
     /// What has been done with a constant.
     private enum Recipe {
         case reorder(from: MemoryDescriptor, to: MemoryDescriptor)
-        /// Packed with others for our own kernels, whose layout the shapes decide.
-        case together([Companion])
+        /// Packed, perhaps with others, for a kernel of ours; what was done in words.
+        case together([Companion], words: [String])
     }
 
     private struct Companion {
@@ -48,11 +48,13 @@ final class PackedWeights: Sendable {
         }
     }
 
-    /// Constants that were packed together, the first of which is there.
-    func find(_ constants: [Constant?]) -> WeightMemory? {
+    /// Constants that were packed together in one way, the first of which is there.
+    func find(_ constants: [Constant?], _ words: [String]) -> WeightMemory? {
         guard let first = constants.first ?? nil else { return nil }
         return find(first, Self.together) { recipe in
-            guard case .together(let companions) = recipe, companions.count == constants.count else { return false }
+            guard case .together(let companions, let known) = recipe, companions.count == constants.count,
+                known == words
+            else { return false }
             return zip(companions, constants).allSatisfy { $0.isPresent == ($1 != nil) && $0.constant === $1 }
         }
     }
@@ -72,10 +74,10 @@ final class PackedWeights: Sendable {
         add(memory, constant, target.hash, .reorder(from: source, to: target))
     }
 
-    func add(_ memory: WeightMemory, _ constants: [Constant?]) {
+    func add(_ memory: WeightMemory, _ constants: [Constant?], _ words: [String]) {
         guard let first = constants.first ?? nil else { return }
         let companions = constants.map { Companion(constant: $0, isPresent: $0 != nil) }
-        add(memory, first, Self.together, .together(companions))
+        add(memory, first, Self.together, .together(companions, words: words))
     }
 
     private func add(_ memory: WeightMemory, _ constant: Constant, _ layout: UInt64, _ recipe: Recipe) {

@@ -36,7 +36,7 @@ extension PlanBuilder {
             guard case .concat(let axis) = nodes[index].operation,
                 let offsets = partOffsets(nodes[index], axis, choices[index].output)
             else { continue }
-            joinedBytes[index] = context.byteCount(graph[nodes[index].output].dims, choices[index].output)
+            joinedBytes[index] = context.byteCount(nodes[index].output, choices[index].output)
             let layout = choices[index].output
             for (input, offset) in zip(nodes[index].inputs, offsets) {
                 let key = PlacedTensor(tensor: input, layout: layout)
@@ -67,7 +67,7 @@ extension PlanBuilder {
             let dims = graph[input].dims
             if layout == .blocked, dims[1] % context.blockSize != 0, position < node.inputs.count - 1 { return nil }
             offsets.append(offset)
-            offset += context.byteCount(dims, layout)
+            offset += context.byteCount(input, layout)
         }
         return offsets
     }
@@ -96,8 +96,9 @@ extension PlanBuilder {
             for (number, (part, offset)) in zip(parts, offsets).enumerated() {
                 let (place, wanted) = (plan.place(part), plan.place(memory))
                 if place.root == wanted.root, place.offset == wanted.offset + offset { continue }
-                let bytes = context.byteCount(graph[node.inputs[number]].dims, candidate.output)
-                let flat = try MemoryDescriptor.strided([bytes / 4])
+                let bytes = context.byteCount(node.inputs[number], candidate.output)
+                let dtype = graph[node.output].dtype
+                let flat = try MemoryDescriptor.strided([bytes / dtype.byteCount], dtype)
                 try addReorder(
                     part, flat, addBuffer(bytes, .alias(memory, offset)), flat, graph[node.inputs[number]].name)
             }
@@ -116,7 +117,7 @@ extension PlanBuilder {
         }
         guard let begin else { return false }
         places[node.output.index][layout] = addBuffer(
-            context.byteCount(graph[node.output].dims, candidate.output), .alias(begin.root, begin.offset))
+            context.byteCount(node.output, candidate.output), .alias(begin.root, begin.offset))
         return true
     }
 }

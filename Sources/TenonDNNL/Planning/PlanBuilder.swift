@@ -85,13 +85,9 @@ struct PlanBuilder {
             places[node.output.index][Int(candidate.output.rawValue)] = alias
         case .kernel(let op): try emitKernel(node, op)
         case .concat where try joinInPlace(node, candidate, index): break
-        case .depthwiseFusion(let fusion):
-            try emitBlock(node, fusion.pointwise, fusion.depthwise, candidate, index)
-        case .squeezeExcitation(let block): try emitSqueezeExcitation(node, block, candidate, index)
-        case .convolution(let convolution) where candidate.block != nil:
-            try emitBlock(node, nil, convolution, candidate, index)
-        case .convolution(let convolution) where candidate.winograd != nil:
-            try emitWinograd(node, convolution, candidate, index)
+        case _ where candidate.kernel != nil:
+            if let kernel = candidate.kernel { try emitImplementation(node, kernel, candidate, index) }
+            try emitTail(node, candidate)
         case .eltwise where candidate.descriptor == nil: try emitEltwise(node, candidate, index)
         default:
             try emitPrimitive(node, candidate, index)
@@ -155,51 +151,33 @@ struct PlanBuilder {
         return addBuffer(bytes, .workspace)
     }
 
-    private mutating func emitBlock(
-        _ node: RegionNode, _ pointwise: Convolution?, _ depthwise: Convolution, _ candidate: Candidate, _ index: Int
+    private mutating func emitImplementation(
+        _ node: RegionNode, _ implementation: any Implementation, _ candidate: Candidate, _ index: Int
     ) throws {
-        guard let block = candidate.block else { throw TenonError(.internal, "\(node.composite) has no kernel") }
-        try appendKernel(
-            node, candidate, index, try packer.pack(pointwise, depthwise, block, graph),
-            block.kernel(threads: context.threads))
+        let kernel = try implementation.kernel(
+            threads: context.threads, operands: candidate.operands.count, inPlace: candidate.accumulates != nil)
+        try appendKernel(node, candidate, index, try implementation.pack(packer, graph), kernel)
     }
 
-    private mutating func emitWinograd(
-        _ node: RegionNode, _ convolution: Convolution, _ candidate: Candidate, _ index: Int
-    ) throws {
-        guard let shape = candidate.winograd else { throw TenonError(.internal, "\(node.composite) has no kernel") }
-        let kernel = shape.kernel(
-            threads: context.threads, hasResidual: candidate.operands.count > 1, inPlace: candidate.accumulates != nil)
-        try appendKernel(node, candidate, index, try packer.pack(convolution, shape, graph), kernel)
-    }
-
-    private mutating func emitSqueezeExcitation(
-        _ node: RegionNode, _ block: SqueezeExcitation, _ candidate: Candidate, _ index: Int
-    ) throws {
-        guard let squeeze = candidate.squeeze else { throw TenonError(.internal, "\(node.composite) has no kernel") }
-        let memory = try packer.pack(block, squeeze, graph)
-        try appendKernel(node, candidate, index, memory, squeeze.kernel(threads: context.threads))
-    }
-
-    /// A kernel of ours that reads packed weights behind its first operand.
+    /// A kernel of ours that reads packed weights, if it has any, behind its first operand.
     private mutating func appendKernel(
-        _ node: RegionNode, _ candidate: Candidate, _ index: Int, _ memory: WeightMemory, _ kernel: PreparedKernel
+        _ node: RegionNode, _ candidate: Candidate, _ index: Int, _ memory: WeightMemory?, _ kernel: PreparedKernel
     ) throws {
         guard let first = candidate.operands.first else {
             throw TenonError(.internal, "\(node.composite) has no operand")
         }
         var inputs: [BufferID] = []
         for operand in candidate.operands { inputs.append(try buffer(for: operand)) }
-        if !plan.packedWeights.contains(where: { $0 === memory }) { plan.packedWeights.append(memory) }
+        if let memory, !plan.packedWeights.contains(where: { $0 === memory }) { plan.packedWeights.append(memory) }
         let output: BufferID
         if let residual = candidate.accumulates {
             output = try accumulator(residual, candidate, index, inputs)
         } else {
             output = place(node, candidate)
         }
-        inputs.insert(addBuffer(memory.bytes, .weights(memory)), at: 1)
+        if let memory { inputs.insert(addBuffer(memory.bytes, .weights(memory)), at: 1) }
         places[node.output.index][Int(candidate.output.rawValue)] = output
-        let bytes = candidate.operands.reduce(memory.bytes &+ candidate.outputDescriptor.byteCount) {
+        let bytes = candidate.operands.reduce((memory?.bytes ?? 0) &+ candidate.outputDescriptor.byteCount) {
             $0 &+ $1.descriptor.byteCount
         }
         plan.steps.append(
@@ -241,7 +219,9 @@ struct PlanBuilder {
         let layout = candidate.outputDescriptor.layoutText()
         plan.steps.append(
             PlanStep(
-                action: .kernel(tail.kernel(count: bytes / 4), inputs: sources, outputs: [output]), scratchBytes: 0,
+                action: .kernel(
+                    tail.kernel(count: bytes / graph[node.output].dtype.byteCount), inputs: sources, outputs: [output]),
+                scratchBytes: 0,
                 description: StepDescription(
                     binding: tail.binding, composite: node.composite, implementation: EltwiseTail.implementation,
                     layouts: layout + ":" + layout, bytes: bytes &* (sources.count + 1))))
@@ -306,7 +286,8 @@ struct PlanBuilder {
         case .layout(let layout): return try buffer(operand.tensor, layout)
         case .packed:
             let plain = try buffer(operand.tensor, .plain)
-            let source = try MemoryDescriptor.strided(operand.sourceDims, operand.sourceStrides)
+            let source = try MemoryDescriptor.strided(
+                operand.sourceDims, graph[operand.tensor].dtype, operand.sourceStrides)
             if source.isEqual(to: operand.descriptor) { return plain }
             let target = addBuffer(operand.descriptor.byteCount, .workspace)
             try addReorder(plain, source, target, operand.descriptor, graph[operand.tensor].name)
@@ -320,10 +301,10 @@ struct PlanBuilder {
         if let known = weights[key] { return known }
         let source: MemoryDescriptor
         switch operand.place {
-        case .packed: source = try .strided(dims, operand.sourceStrides ?? view.strides)
+        case .packed: source = try .strided(dims, graph[operand.tensor].dtype, operand.sourceStrides ?? view.strides)
         // Row-major, so leading dimensions of 1 make no difference; folding leaves strides to weights only.
         case .layout(.plain): source = operand.descriptor
-        case .layout: source = try .strided(graph[operand.tensor].dims)
+        case .layout: source = try .strided(graph[operand.tensor].dims, graph[operand.tensor].dtype)
         }
         let memory = try packer.pack(view.constant, from: source, to: operand.descriptor)
         // Weights that lie in the constant itself take nothing.

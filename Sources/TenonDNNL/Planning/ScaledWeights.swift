@@ -58,7 +58,7 @@ extension PlanBuilder {
         let row = (1...max(dims[1], 1)).map { Float($0) }
         let numbers = try Constant(
             .float32, dims.map(Int64.init), (0..<dims[0]).flatMap { _ in row })
-        let copy = try packer.pack(numbers, from: try .strided(dims), to: operand.descriptor)
+        let copy = try packer.pack(numbers, from: try .strided(dims, .float32), to: operand.descriptor)
         let bytes = operand.descriptor.byteCount
         // The copy may be the constant's own memory.
         let map = withExtendedLifetime((numbers, copy)) {

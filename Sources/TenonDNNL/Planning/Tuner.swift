@@ -1,5 +1,4 @@
 import CDNNL
-import CKernels
 import Glibc
 import TenonIR
 import TenonRuntime
@@ -126,28 +125,20 @@ struct Tuner {
         } else if let operand = candidate.operands.first {
             source = try arena.take(operand.descriptor.byteCount)
         }
-        if var block = candidate.block {
-            let weights = try arena.take(
-                Int(tkernel_block_weights(&block)).multipliedReportingOverflow(by: 4).partialValue)
-            steps.append(try kernel(block.kernel(threads: threads), [source, weights], target, arena))
-        }
-        if var squeeze = candidate.squeeze {
-            let weights = try arena.take(Int(tkernel_squeeze_weights(&squeeze)) * 4)
-            steps.append(try kernel(squeeze.kernel(threads: threads), [source, weights], target, arena))
-        }
-        if var winograd = candidate.winograd {
-            let weights = try arena.take(
-                Int(tkernel_winograd_weights(&winograd)).multipliedReportingOverflow(by: 4).partialValue)
-            let residuals = try candidate.operands.dropFirst().map { try arena.take($0.descriptor.byteCount) }
-            let step = winograd.kernel(
-                threads: threads, hasResidual: !residuals.isEmpty, inPlace: candidate.accumulates != nil)
-            steps.append(try kernel(step, [source, weights] + residuals, target, arena))
+        if let implementation = candidate.kernel {
+            let packed = implementation.packedBytes > 0 ? [try arena.take(implementation.packedBytes)] : []
+            let others = try candidate.operands.dropFirst().map { try arena.take($0.descriptor.byteCount) }
+            let step = try implementation.kernel(
+                threads: threads, operands: candidate.operands.count, inPlace: candidate.accumulates != nil)
+            steps.append(try kernel(step, [source] + packed + others, target, arena))
         }
         if let tail = candidate.tail {
             let bytes = candidate.outputDescriptor.byteCount
             let addend = try tail.addend.map { _ in try arena.take(bytes) }
             steps.append(
-                try kernel(tail.kernel(count: bytes / 4), [source] + (addend.map { [$0] } ?? []), target, arena))
+                try kernel(
+                    tail.kernel(count: bytes / MemoryLayout<Float>.size), [source] + (addend.map { [$0] } ?? []),
+                    target, arena))
         }
         return try withExtendedLifetime(arena) {
             var best = UInt64.max

@@ -35,7 +35,7 @@ final class WeightPacker {
         var block = block
         return try pack(
             [depthwise.weights, depthwise.bias, pointwise?.weights, pointwise?.bias], graph,
-            floats: tkernel_block_weights(&block)
+            algorithm: "block 1", floats: tkernel_block_weights(&block)
         ) { data, into in
             guard let kernel = data[0], (data[2] == nil) == (pointwise == nil) else { return false }
             tkernel_block_pack(&block, data[2], data[3], kernel, data[1], into)
@@ -50,7 +50,7 @@ final class WeightPacker {
         var squeeze = squeeze
         return try pack(
             [gate.squeeze.weights, gate.squeeze.bias, gate.excite.weights, gate.excite.bias], graph,
-            floats: tkernel_squeeze_weights(&squeeze)
+            algorithm: "squeeze 1", floats: tkernel_squeeze_weights(&squeeze)
         ) { data, into in
             guard let first = data[0], let second = data[2] else { return false }
             tkernel_squeeze_pack(&squeeze, first, data[1], second, data[3], into)
@@ -60,11 +60,11 @@ final class WeightPacker {
 
     /// Constants that a kernel of ours wants in one piece of memory. `fill` says whether all that it needs is there.
     private func pack(
-        _ tensors: [TensorID?], _ graph: RegionGraph, floats: Int64,
+        _ tensors: [TensorID?], _ graph: RegionGraph, algorithm: String, floats: Int64,
         _ fill: ([UnsafePointer<Float>?], UnsafeMutablePointer<Float>) -> Bool
     ) throws(TenonError) -> WeightMemory {
         let operands = tensors.map { $0.flatMap { graph[$0].constant?.constant } }
-        if let known = PackedWeights.shared.find(operands) { return known }
+        if let known = PackedWeights.shared.find(operands, [algorithm]) { return known }
         let bytes = Int(floats).multipliedReportingOverflow(by: 4)
         let data = operands.map {
             ($0?.source.baseAddress?.assumingMemoryBound(to: Float.self)).map { UnsafePointer($0) }
@@ -77,7 +77,7 @@ final class WeightPacker {
             throw TenonError(.invalidType, "a constant without data cannot be an operand")
         }
         for operand in operands { operand?.releasePages() }
-        PackedWeights.shared.add(packed, operands)
+        PackedWeights.shared.add(packed, operands, [algorithm])
         return packed
     }
 
@@ -86,7 +86,7 @@ final class WeightPacker {
         _ convolution: Convolution, _ shape: tkernel_winograd, _ graph: RegionGraph
     ) throws(TenonError) -> WeightMemory {
         let operands = [convolution.weights, convolution.bias].map { $0.flatMap { graph[$0].constant?.constant } }
-        if let known = PackedWeights.shared.find(operands) { return known }
+        if let known = PackedWeights.shared.find(operands, ["winograd 1"]) { return known }
         var shape = shape
         let bytes = Int(tkernel_winograd_weights(&shape)).multipliedReportingOverflow(by: 4)
         let data = operands.map { $0?.source.baseAddress?.assumingMemoryBound(to: Float.self) }
@@ -101,7 +101,7 @@ final class WeightPacker {
             tkernel_winograd_pack(&shape, weights, data[1], into, Int64(range.lowerBound), Int64(range.upperBound))
         }
         for operand in operands { operand?.releasePages() }
-        PackedWeights.shared.add(packed, operands)
+        PackedWeights.shared.add(packed, operands, ["winograd 1"])
         return packed
     }
 
@@ -121,7 +121,7 @@ final class WeightPacker {
         // oneDNN transforms weights for Winograd one number at a time, unless the output channels lie next to each other.
         if reorder.implementation.hasPrefix("wino"), source.isRowMajor, let dims = source.dims, dims.count == 4 {
             let channelsInside = try MemoryDescriptor.strided(
-                dims, [1, dims[0], dims[0] * dims[1] * dims[3], dims[0] * dims[1]])
+                dims, constant.dtype, [1, dims[0], dims[0] * dims[1] * dims[3], dims[0] * dims[1]])
             let staged = try memory(&staging, channelsInside.byteCount)
             try run(try descriptor(source, channelsInside), source, data, channelsInside, staged)
             try run(try descriptor(channelsInside, target), channelsInside, staged, target, packed.address)

@@ -30,7 +30,12 @@ struct ChainFolding {
 
     private mutating func run() throws {
         if !isExact { recogniseGates() }
+        let quantised = quantisedComposites()
         for op in graph.ops {
+            if let composite = op.composite, let node = quantised[composite] {
+                if op.outputs == node.outputs { nodes.append(node) }
+                continue
+            }
             if let view = MovementLowering.constantView(op, graph) {
                 graph.tensors[op.outputs[0].index].origin = .constant(view)
                 continue
@@ -44,6 +49,15 @@ struct ChainFolding {
             if op.name == "nn.batch_norm", case .normalization = node.operation { passStatistics(op) }
         }
         for output in graph.outputs { try straighten(output) }
+    }
+
+    /// Composites of quantised tensors that one of our kernels computes, by number.
+    private func quantisedComposites() -> [Int: RegionNode] {
+        var members: [Int: [RegionOp]] = [:]
+        for op in graph.ops {
+            if let composite = op.composite { members[composite, default: []].append(op) }
+        }
+        return members.compactMapValues { QuantizedFolding.node($0, graph) }
     }
 
     /// The node of an operator that makes the movements in front of it.

@@ -20,6 +20,8 @@ struct RegionNode {
         case resampling(tdnnl_algorithm)
         case prelu(slope: TensorID)
         case shuffle(Shuffle)
+        /// What a kernel of ours alone computes; constants are packed.
+        case implemented(any Implementation, constants: [TensorID])
         /// The same elements under other dimensions.
         case view
         /// The same memory, the channels of its dimensions last or second: [n, h, w, c] seen as [n, c, h, w], or the other way.

@@ -101,7 +101,7 @@ enum BackendSupport {
 
 /// A match as a function of its own, and what tells it from others as far as oneDNN is concerned: operators, attributes,
 /// sizes, and the values of single numbers.
-private struct CandidateFunction {
+struct CandidateFunction {
     let function: Function
     let key: Int
 

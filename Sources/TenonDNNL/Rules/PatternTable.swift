@@ -46,14 +46,18 @@ public enum DefaultPipeline {
     public static func make() -> Sequential {
         Sequential(
             [
-                ConvertToDataflow(minimumSize: 1), ExpandOperators(), CanonicalizeBindings(), FoldConstant(),
-                MoveTransposes(), SimplifyExpressions(), RecomposeActivations(),
+                ConvertToDataflow(minimumSize: 1), ExpandOperators(), CanonicalizeBindings(),
+                FoldConstant(keepsQuantized: true), RecomposeIntegerProducts(), MoveTransposes(), SimplifyExpressions(),
+                RecomposeActivations(),
                 // A normalised axis that is moved may meet other movements.
                 RecomposeNormalization(), MoveNormalizedAxis(), SimplifyExpressions(), SqueezeConvolution(),
                 RecomposeAttention(), RecomposeEmbedding(),
                 RecomposeGlobalPooling(), FoldPadding(), FoldBatchNorm(),
                 // Behind moved data stand more normalisations that can be folded.
-                DecomposeConvTranspose(), SinkDataMovement(), FoldBatchNorm(), FoldConstant(), EliminateDeadCode(),
+                DecomposeConvTranspose(), SinkDataMovement(), FoldBatchNorm(), CanonicalizeQuantization(),
+                FoldConstant(keepsQuantized: true), EliminateDeadCode(), FuseQuantizedOpsForDNNL(),
+                // What stays in single precision has its numbers once for all.
+                FoldConstant(), EliminateDeadCode(),
                 FuseOpsForDNNL(),
                 MergeCompositeFunctions(),
             ], name: "DefaultPipeline")

@@ -138,12 +138,14 @@ enum StandaloneRules {
                     return Refusal(
                         .operatorMismatch, found: "a tuple by name", expected: "a tuple of at most 64 fields in place")
                 }
-                guard candidate.tensorType(anchor)?.dtype == .float32, let rank = candidate.tensorType(anchor)?.rank,
+                let dtype = candidate.tensorType(anchor)?.dtype
+                guard dtype == .float32 || dtype == .uint8 || dtype == .int8,
+                    let rank = candidate.tensorType(anchor)?.rank,
                     (2...5).contains(rank)
                 else {
                     return Refusal(
                         .dtype, found: "\(candidate.type(of: candidate.match.root))",
-                        expected: "f32 of 2 to 5 dimensions")
+                        expected: "f32, u8 or i8 of 2 to 5 dimensions")
                 }
                 return nil
             }, allowsLeak: false)

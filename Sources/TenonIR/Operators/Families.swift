@@ -5,6 +5,7 @@ extension Operators {
         ElementwiseOperators.schemas,
         ManipulationOperators.schemas,
         LinearOperators.schemas,
+        QuantizationOperators.schemas,
         NormalizationOperators.schemas,
         AttentionOperators.schemas,
         LinearAlgebraOperators.schemas,

@@ -28,6 +28,7 @@ enum ExportRules {
         for more in [
             ExportShapeRules.table, ExportArithmeticRules.table, ExportNormalizationRules.table, ExportIndexRules.table,
             ExportImageRules.table, ExportRecurrentRules.table, ExportDynamicRules.table, ExportAttentionRules.table,
+            ExportQuantizationRules.table,
         ] { table.merge(more) { first, _ in first } }
         return table
     }()

@@ -45,6 +45,7 @@ enum OperatorImporters {
         PoolingImporters.table,
         QuantizationImporters.table,
         QuantizedConvolutionImporters.table,
+        QuantizedOperatorImporters.table,
         RecurrentImporters.table,
         ReductionImporters.table,
         RotaryImporter.table,

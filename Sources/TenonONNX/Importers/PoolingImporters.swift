@@ -38,13 +38,13 @@ enum PoolingImporters {
     }
 
     /// The pooling that the node's attributes describe, of `operand`.
-    private static func pool(
+    static func pool(
         _ node: Node, _ kind: String, _ extra: Attributes, of operand: Operand, suffix: String = ""
     ) throws -> Operand {
         guard let kernel = try node.ints("kernel_shape") else {
             throw node.error(.invalidArgument, "attribute 'kernel_shape' is missing")
         }
-        let data = try node.type(0)
+        let data = try node.type(of: operand)
         guard (1...3).contains(kernel.count) else {
             throw node.unsupported("a kernel of \(kernel.count) dimensions, expected 1 to 3")
         }

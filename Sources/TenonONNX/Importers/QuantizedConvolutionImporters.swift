@@ -1,6 +1,6 @@
 import TenonIR
 
-/// Convolutions of integers, in int32 as ONNX defines them; padding stands for the zero point.
+/// Convolutions of quantised numbers, and of integers in int32 as ONNX defines them; padding stands for the zero point.
 enum QuantizedConvolutionImporters {
     static let table: [String: OperatorImporter] = [
         "ConvInteger": OperatorImporter(since: 10) { node in
@@ -8,59 +8,75 @@ enum QuantizedConvolutionImporters {
             return [.operand(try product(node, data: 0, zeroPoint: 2, weight: 1, weightZeroPoint: 3))]
         },
         "QLinearConv": OperatorImporter(since: 10, quantized),
+        "com.microsoft.QLinearConv": OperatorImporter(quantized),
     ]
 
-    /// saturate(round((x * w + bias) × x_scale × w_scale / y_scale) + y_zero_point).
+    /// The convolution of the numbers that inputs and weights stand for; the bias counts in x_scale · w_scale.
     private static func quantized(_ node: Node) throws -> [ImportedValue] {
         try node.requireInputs(8...9)
-        guard let dtype = try node.type(7).dtype else { throw node.unsupported("an unknown element type") }
-        var sum = try product(node, data: 0, zeroPoint: 2, weight: 3, weightZeroPoint: 5)
+        let isLast = try node.int("channels_last", 0) == 1
         let rank = try node.rank(3)
+        var x = try QuantizationImporters.real(node, 0, scale: 1, zeroPoint: 2)
+        var shape = try node.type(0).shape
+        if isLast {
+            guard rank >= 3 else { throw node.unsupported("a weight of \(rank) dimensions, expected 3 to 5") }
+            x = try node.call(
+                "permute_dims", [x], ["axes": .ints([0, Int64(rank - 1)] + (1..<Int64(rank - 1)).map { $0 })])
+            shape = shape.map { [$0[0], $0[$0.count - 1]] + $0.dropFirst().dropLast() }
+        }
+        let w = try QuantizationImporters.real(node, 3, scale: 4, zeroPoint: 5, axis: 0)
+        var result = try convolution(node, x, shape, w, weight: 3)
         if node.has(8) {
-            let bias = try QuantizationImporters.converted(node, try node.operand(8), .int32)
-            sum = try node.call("add", [sum, try node.reshape(bias, try column(node, 8, rank: rank, from: 1))])
+            let scales = try node.call("multiply", [try one(node, 1), try node.operand(4)])
+            let bias = try node.call(
+                "dequantize", [try node.operand(8), scales, try QuantizationImporters.zero(.int32)],
+                ["axis": 0, "out_dtype": .dtype(try node.type(1).dtype ?? .float32)])
+            result = try node.call("add", [result, try node.reshape(bias, try column(node, 8, rank: rank, from: 1))])
         }
-        let float = try node.type(1).dtype ?? .float32
-        func scale(_ index: Int) throws -> Operand {
-            try QuantizationImporters.converted(node, try node.reshape(try node.operand(index), []), float)
+        if isLast {
+            result = try node.call(
+                "permute_dims", [result], ["axes": .ints([0] + (2..<Int64(rank)).map { $0 } + [1])])
         }
-        // A scale of the weight per output channel stands in the result's channels.
-        let weightScale = try node.reshape(
-            try QuantizationImporters.converted(node, try node.operand(4), float),
-            try column(node, 4, rank: rank, from: 1))
-        let scales = try node.call("multiply", [weightScale, try scale(1)])
-        let ratio = try node.call("divide", [scales, try scale(6)])
-        let scaled = try node.call("multiply", [try QuantizationImporters.converted(node, sum, float), ratio])
-        let zeroPoint = try node.reshape(try node.operand(7), [])
-        return [.operand(try QuantizationImporters.saturated(node, scaled, zeroPoint: zeroPoint, dtype))]
+        return [.operand(try QuantizationImporters.quantized(node, result, scale: 6, zeroPoint: 7, nil))]
+    }
+
+    /// An input of one value without dimensions.
+    private static func one(_ node: Node, _ index: Int) throws -> Operand {
+        try node.reshape(try node.operand(index), [])
     }
 
     /// The convolution of both inputs less their zero points.
     private static func product(
         _ node: Node, data: Int, zeroPoint: Int, weight: Int, weightZeroPoint: Int
     ) throws -> Operand {
-        let shape = try node.shape(weight)
-        let spatial = shape.count - 2
-        guard (1...3).contains(spatial) else {
-            throw node.unsupported("a weight of \(shape.count) dimensions, expected 3 to 5")
-        }
-        let type = try node.type(data)
-        if let rank = type.rank, rank != shape.count {
-            throw node.error(.invalidShape, "input has \(rank) dimensions, the weight \(shape.count)")
-        }
-        let kernel = try ConvolutionImporters.kernelSize(node, shape)
-        let window = try WindowAttributes(node, kernel: kernel, input: type.shape.map { Array($0.dropFirst(2)) })
         var x = try QuantizationImporters.converted(node, try node.operand(data), .int32)
         if node.has(zeroPoint) {
             let offset = try node.reshape(try node.operand(zeroPoint), [])
             x = try node.call("subtract", [x, try QuantizationImporters.converted(node, offset, .int32)])
         }
+        let rank = try node.rank(weight)
         var w = try QuantizationImporters.converted(node, try node.operand(weight), .int32)
         if node.has(weightZeroPoint) {
             let offset = try node.reshape(
-                try node.operand(weightZeroPoint), try column(node, weightZeroPoint, rank: shape.count, from: 0))
+                try node.operand(weightZeroPoint), try column(node, weightZeroPoint, rank: rank, from: 0))
             w = try node.call("subtract", [w, try QuantizationImporters.converted(node, offset, .int32)])
         }
+        return try convolution(node, x, try node.type(data).shape, w, weight: weight)
+    }
+
+    private static func convolution(
+        _ node: Node, _ x: Operand, _ data: [Dim]?, _ w: Operand, weight: Int
+    ) throws -> Operand {
+        let shape = try node.shape(weight)
+        let spatial = shape.count - 2
+        guard (1...3).contains(spatial) else {
+            throw node.unsupported("a weight of \(shape.count) dimensions, expected 3 to 5")
+        }
+        if let data, data.count != shape.count {
+            throw node.error(.invalidShape, "input has \(data.count) dimensions, the weight \(shape.count)")
+        }
+        let kernel = try ConvolutionImporters.kernelSize(node, shape)
+        let window = try WindowAttributes(node, kernel: kernel, input: data.map { Array($0.dropFirst(2)) })
         return try node.call(
             "nn.conv\(spatial)d", [try window.padded(node, x), w],
             [

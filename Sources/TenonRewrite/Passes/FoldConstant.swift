@@ -7,7 +7,14 @@ public struct FoldConstant: BindingPass {
     /// gigabyte is better computed.
     public var largestResult: Int
 
-    public init(largestResult: Int = 1 << 20) { self.largestResult = largestResult }
+    /// Tensors of small integers stay what they are, for rules that compute with them; without it `dequantize` of a constant is
+    /// folded whatever its size.
+    public var keepsQuantized: Bool
+
+    public init(largestResult: Int = 1 << 20, keepsQuantized: Bool = false) {
+        self.largestResult = largestResult
+        self.keepsQuantized = keepsQuantized
+    }
 
     public var name: String { "FoldConstant" }
 
@@ -38,13 +45,20 @@ public struct FoldConstant: BindingPass {
         _ context: PassContext
     ) throws -> Operand? {
         guard case .op(let op) = call.callee else { return nil }
+        if keepsQuantized, op.name == "dequantize", case .constant(let constant)? = call.arguments.first,
+            constant.dtype.byteCount == 1, constant.count > 1
+        {
+            return nil
+        }
         var inputBytes = 0
         for argument in call.arguments {
             guard let bytes = Self.knownBytes(argument) else { return nil }
             inputBytes += bytes
         }
         let type = transformer.type(of: .value(id))
-        guard let bytes = Self.byteCount(type), bytes <= max(largestResult, inputBytes) else { return nil }
+        guard let bytes = Self.byteCount(type),
+            bytes <= max(largestResult, op.name == "dequantize" ? Int.max : inputBytes)
+        else { return nil }
         if op.name == "reshape", case .constant(let constant)? = call.arguments.first,
             let shape = type.asTensor?.staticShape
         {

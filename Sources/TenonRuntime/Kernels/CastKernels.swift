@@ -1,3 +1,4 @@
+import CKernels
 import TenonIR
 
 /// Conversions between element types, and choice between two tensors.
@@ -9,7 +10,38 @@ enum CastKernels {
         let (from, to) = (call.inputs[0].dtype, call.outputs[0].dtype)
         if from == to { return try CopyKernels.bytes(call) }
         if from.isStorageOnly || to.isStorageOnly { return try SmallCastKernels.kernel(call, count: count) }
+        if let vectorised = vectorised(from, to, count) { return vectorised }
         return try call.dispatch(from, allowingBool: true, Source(call: call, count: count, to: to))
+    }
+
+    /// Between the larger floating-point types and integers the loops are C's, with vectors.
+    private static func vectorised(_ from: DataType, _ to: DataType, _ count: Int) -> PreparedKernel? {
+        let (fromSize, toSize) = (from.byteCount, to.byteCount)
+        func kernel(
+            _ convert: @escaping @Sendable (Int64, UnsafeRawPointer, UnsafeMutableRawPointer) -> Void
+        ) -> PreparedKernel {
+            PreparedKernel { arguments in
+                let (x, y) = (arguments.inputs[0], arguments.outputs[0])
+                arguments.parallel.forEach(count, grain: 16_384) { range in
+                    convert(Int64(range.count), x + range.lowerBound * fromSize, y + range.lowerBound * toSize)
+                }
+            }
+        }
+        switch (from, to) {
+        case (.float32, _):
+            guard let kind = QuantizationKernels.kind(to) else { return nil }
+            return kernel { tkernel_float_to_integer(kind, $0, $1.assumingMemoryBound(to: Float.self), $2) }
+        case (.float64, _):
+            guard let kind = QuantizationKernels.kind(to) else { return nil }
+            return kernel { tkernel_double_to_integer(kind, $0, $1.assumingMemoryBound(to: Double.self), $2) }
+        case (_, .float32):
+            guard let kind = QuantizationKernels.kind(from == .bool ? .uint8 : from) else { return nil }
+            return kernel { tkernel_integer_to_float(kind, $0, $1, $2.assumingMemoryBound(to: Float.self)) }
+        case (_, .float64):
+            guard let kind = QuantizationKernels.kind(from == .bool ? .uint8 : from) else { return nil }
+            return kernel { tkernel_integer_to_double(kind, $0, $1, $2.assumingMemoryBound(to: Double.self)) }
+        default: return nil
+        }
     }
 
     private struct Source: StorageVisitor {

@@ -14,6 +14,8 @@ extension Kernels {
         NormalizationKernels.table,
         BatchNormKernels.table,
         CastKernels.table,
+        QuantizationKernels.table,
+        IntegerProductKernels.table,
         PadKernels.table,
         CreationKernels.table,
         TakeKernels.table,

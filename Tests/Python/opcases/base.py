@@ -17,7 +17,7 @@ TOLERANCE = {f32: (2e-5, 2e-6), f64: (1e-10, 1e-12), f16: (2e-3, 1e-3), bf16: (1
 
 FAMILIES = [
     "elementwise", "comparison", "linear", "convolution", "pooling", "normalization", "manipulation", "reduction",
-    "creation", "indexing", "image", "recurrent", "vision", "dependent", "attention",
+    "creation", "indexing", "image", "recurrent", "vision", "dependent", "attention", "quantization",
 ]
 
 
