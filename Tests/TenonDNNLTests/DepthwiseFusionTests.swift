@@ -173,8 +173,8 @@ struct DepthwiseFusionTests {
 
     // MARK: - Memory
 
-    @Test func executablesOfOneModuleShareWeights() throws {
-        try #require(Self.isThere)
+    @Test(.enabled(if: DepthwiseFusionTests.isThere, "needs AVX-512")) func executablesOfOneModuleShareWeights() throws
+    {
         var net = Net()
         let module = try net.module(try pair(&net, net.input([1, 24, 28, 28])).deep)
         let main = try asComposite(try #require(module.main))
@@ -185,8 +185,7 @@ struct DepthwiseFusionTests {
     }
 
     /// NaN in one pixel is NaN in its neighbourhood, and nowhere else.
-    @Test func notANumber() throws {
-        try #require(Self.isThere)
+    @Test(.enabled(if: DepthwiseFusionTests.isThere, "needs AVX-512")) func notANumber() throws {
         for function in ["nn.relu", "nn.silu", "clip", "nn.hard_swish", "nn.leakyrelu"] {
             var net = Net()
             let wide = try activation(&net, function, try net.conv(net.input([1, 24, 28, 28]), 96, kernel: 1))

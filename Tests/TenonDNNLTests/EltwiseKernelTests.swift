@@ -56,8 +56,9 @@ struct EltwiseKernelTests {
     }
 
     /// Numbers of all sizes, denormal ones included, as their bits come.
-    @Test(arguments: cases) func wholeRange(function: Case) throws {
-        try #require(Self.isThere)
+    @Test(.enabled(if: EltwiseKernelTests.isThere, "needs AVX-512"), arguments: cases) func wholeRange(function: Case)
+        throws
+    {
         var x: [Float] = []
         for bits in stride(from: UInt64(0), through: UInt64(UInt32.max), by: 100_003) {
             let value = Float(bitPattern: UInt32(bits))
@@ -79,8 +80,9 @@ struct EltwiseKernelTests {
         #expect(wrong.isEmpty, "\(function): \(wrong.prefix(5))")
     }
 
-    @Test(arguments: cases) func notANumber(function: Case) throws {
-        try #require(Self.isThere)
+    @Test(.enabled(if: EltwiseKernelTests.isThere, "needs AVX-512"), arguments: cases) func notANumber(function: Case)
+        throws
+    {
         let patterns: [UInt32] = [
             0x7FC0_0000, 0xFFC0_0000, 0x7FC0_0010, 0x7FFF_FFFF, 0xFFC0_1230, 0x7F80_0001, 0x7FC1_FFF0,
         ]
@@ -88,8 +90,7 @@ struct EltwiseKernelTests {
         #expect(found.count { !$0.isNaN } == 0, "\(function): \(found)")
     }
 
-    @Test func limits() throws {
-        try #require(Self.isThere)
+    @Test(.enabled(if: EltwiseKernelTests.isThere, "needs AVX-512")) func limits() throws {
         let limits: [(tkernel_function, above: Float, below: Float)] = [
             (TKERNEL_SIGMOID, 1, 0), (TKERNEL_TANH, 1, -1), (TKERNEL_EXP, .infinity, 0),
         ]
@@ -105,8 +106,7 @@ struct EltwiseKernelTests {
         }
     }
 
-    @Test func anyCountInPlaceAndWithAnAddend() throws {
-        try #require(Self.isThere)
+    @Test(.enabled(if: EltwiseKernelTests.isThere, "needs AVX-512")) func anyCountInPlaceAndWithAnAddend() throws {
         var numbers = Numbers(5)
         for count in Array(0...70) + [1000, 1023] {
             for function in Self.cases where count % 7 == Int(function.function.rawValue) % 7 {
@@ -137,8 +137,7 @@ struct EltwiseKernelTests {
     }
 
     /// What the planner asks before it lets a function write channels that only fill a block up.
-    @Test func functionsThatKeepZero() throws {
-        try #require(Self.isThere)
+    @Test(.enabled(if: EltwiseKernelTests.isThere, "needs AVX-512")) func functionsThatKeepZero() throws {
         for algorithm in [
             TDNNL_ELTWISE_RELU, TDNNL_ELTWISE_CLIP, TDNNL_ELTWISE_SWISH, TDNNL_ELTWISE_HARDSWISH,
             TDNNL_ELTWISE_HARDSIGMOID, TDNNL_ELTWISE_LOGISTIC, TDNNL_ELTWISE_TANH, TDNNL_ELTWISE_GELU_ERF,

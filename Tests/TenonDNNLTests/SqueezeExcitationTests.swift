@@ -188,8 +188,9 @@ struct SqueezeExcitationTests {
 
     // MARK: - Memory, tuning, NaN
 
-    @Test func executablesOfOneModuleShareWeights() throws {
-        try #require(Self.isThere)
+    @Test(.enabled(if: SqueezeExcitationTests.isThere, "needs AVX-512")) func executablesOfOneModuleShareWeights()
+        throws
+    {
         var net = Net()
         let x = try stem(&net, 32)
         let module = try net.module(try net.call("multiply", [x, try gate(&net, x, 32, hidden: 8).gate]))
@@ -215,8 +216,7 @@ struct SqueezeExcitationTests {
     }
 
     /// NaN in one picture is NaN in all of that picture, as its means are, and in no other.
-    @Test func notANumber() throws {
-        try #require(Self.isThere)
+    @Test(.enabled(if: SqueezeExcitationTests.isThere, "needs AVX-512")) func notANumber() throws {
         var net = Net()
         let x = net.input([2, 20, 5, 5])
         let module = try net.module(try net.call("multiply", [x, try gate(&net, x, 20, hidden: 3).gate]))

@@ -24,7 +24,9 @@ struct WinogradCandidateTests {
             engine: engine, graph: folded.graph, threads: 2, blockSize: PlanContext.preferredBlockSize(engine),
             costs: CostModel(threads: 2))
         #expect(folded.nodes.count == 1)
-        return try CandidateMaker(context: context).candidates(folded.nodes[0]).filter { $0.kernel is WinogradImplementation }
+        return try CandidateMaker(context: context).candidates(folded.nodes[0]).filter {
+            $0.kernel is WinogradImplementation
+        }
     }
 
     @Test(arguments: ["", "nn.relu", "nn.silu", "nn.hard_swish", "nn.leakyrelu", "clip"], [1, 2])
@@ -77,8 +79,7 @@ struct WinogradCandidateTests {
 
     // MARK: - What the kernel is not for
 
-    @Test func everyLayoutAndBothWaysToAdd() throws {
-        try #require(WinogradTests.isThere)
+    @Test(.enabled(if: WinogradTests.isThere, "needs AVX-512")) func everyLayoutAndBothWaysToAdd() throws {
         var net = Net()
         let x = net.input([1, 32, 14, 14])
         #expect(try candidates(&net, try net.conv(x, 32)).count == 4)
@@ -124,8 +125,7 @@ struct WinogradCandidateTests {
 
     // MARK: - Weights and measuring
 
-    @Test func executablesOfOneModuleShareWeights() throws {
-        try #require(WinogradTests.isThere)
+    @Test(.enabled(if: WinogradTests.isThere, "needs AVX-512")) func executablesOfOneModuleShareWeights() throws {
         var net = Net()
         let module = try net.module(try net.conv(net.input([1, 32, 14, 14]), 32))
         let main = try asComposite(try #require(module.main))
@@ -135,8 +135,7 @@ struct WinogradCandidateTests {
         #expect(!weights[0].isEmpty && weights[0] == weights[1])
     }
 
-    @Test func tuningMeasuresKernelsOfOurs() throws {
-        try #require(WinogradTests.isThere)
+    @Test(.enabled(if: WinogradTests.isThere, "needs AVX-512")) func tuningMeasuresKernelsOfOurs() throws {
         var net = Net()
         let x = net.input([1, 32, 14, 14])
         let y = try net.call("nn.relu", [try net.call("add", [try net.conv(x, 32), x])])
@@ -148,9 +147,12 @@ struct WinogradCandidateTests {
             costs: CostModel(threads: 2))
         var found = [try CandidateMaker(context: context).candidates(folded.nodes[0])]
         // A time that no model gives and that only a measurement replaces.
-        for number in found[0].indices where found[0][number].kernel is WinogradImplementation { found[0][number].time = 7 }
+        for number in found[0].indices where found[0][number].kernel is WinogradImplementation {
+            found[0][number].time = 7
+        }
         let cache = TuningCache(directory: nil)
         try Tuner(engine, threads: 2, milliseconds: 5000, cache: cache).tune(folded.nodes, &found, context)
-        #expect(found[0].filter { $0.kernel is WinogradImplementation }.allSatisfy { $0.time > 100 && $0.time.isFinite })
+        #expect(
+            found[0].filter { $0.kernel is WinogradImplementation }.allSatisfy { $0.time > 100 && $0.time.isFinite })
     }
 }

@@ -195,9 +195,8 @@ struct WinogradTests {
         #expect(found.count == wanted.count && worst <= 1e-5 * largest, "\(what): \(worst / largest)")
     }
 
-    @Test(arguments: shapes)
+    @Test(.enabled(if: WinogradTests.isThere, "needs AVX-512"), arguments: shapes)
     func equalsLoops(shape: Shape) throws {
-        try #require(Self.isThere)
         let given = Case(shape)
         for (hasBias, hasResidual) in [(true, false), (false, true)] {
             let sums = given.expected(bias: hasBias, residual: hasResidual)
@@ -222,8 +221,7 @@ struct WinogradTests {
     }
 
     /// The rule for Winograd: 1e-4 of the largest result; deep sums lose digits, here far fewer.
-    @Test func deepSumsKeepTheirDigits() throws {
-        try #require(Self.isThere)
+    @Test(.enabled(if: WinogradTests.isThere, "needs AVX-512")) func deepSumsKeepTheirDigits() throws {
         let given = Case(Shape(inputs: 512, outputs: 3, height: 7, width: 7))
         let wanted = given.expected(bias: true, residual: false)
         let found = try given.run(threads: 2, from: .blocked, to: .blocked)
@@ -231,8 +229,7 @@ struct WinogradTests {
     }
 
     /// NaN in one pixel is NaN wherever it is read, in every function, and far away nothing changes.
-    @Test func notANumber() throws {
-        try #require(Self.isThere)
+    @Test(.enabled(if: WinogradTests.isThere, "needs AVX-512")) func notANumber() throws {
         let given = Case(Shape(inputs: 18, outputs: 2, height: 20, width: 20))
         var source = given.source
         source[5 * 400 + 9 * 20 + 10] = .nan
