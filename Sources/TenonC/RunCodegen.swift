@@ -61,7 +61,9 @@ private final class RecordingBackend: Backend {
     var name: String { inner.name }
 
     /// What was refused whatever it was called with, and why.
-    var refused: [String: String] { record.withLock { record in record.refused.filter { !record.taken.contains($0.key) } } }
+    var refused: [String: String] {
+        record.withLock { record in record.refused.filter { !record.taken.contains($0.key) } }
+    }
 
     func compile(_ region: Function, name: String, options: CompileOptions) throws -> any CompiledRegion {
         do {

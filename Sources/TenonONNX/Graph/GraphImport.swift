@@ -204,7 +204,8 @@ final class GraphImport {
         function.attributes["output_names"] = .strings(graph.output.map(\.name))
         // Numbers that stand for texts must not be taken for labels.
         for name in textValues.keys where !graph.output.contains(where: { $0.name == name }) {
-            throw TenonError(.unsupported, "ONNX: labels that are texts (\(quoted(name))) and not an output of the model")
+            throw TenonError(
+                .unsupported, "ONNX: labels that are texts (\(quoted(name))) and not an output of the model")
         }
         for (index, output) in graph.output.enumerated() {
             if let texts = textValues[output.name] { function.attributes["text_values_\(index)"] = .strings(texts) }
