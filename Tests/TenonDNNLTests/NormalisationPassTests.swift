@@ -329,10 +329,13 @@ import Testing
         ),
         (
             ["add"],
-            "%a = add(%x, const f32[2,1,1](1, 2))\n%b = subtract(%a, const f32[](3))\n%y = add(const f32[2,1,1](4, 5), %b)"
+            "%a = add(%x, const f32[2,1,1](1, 2))\n%b = subtract(%a, const f32[](-3))\n%y = add(const f32[2,1,1](4, 5), %b)"
         ),
         (["multiply"], "%a = multiply(%x, const f32[2,1,1](1, 2))\n%y = multiply(const f32[](3), %a)"),
         (["add", "add"], "%a = add(%x, const f32[2,1,1](1, 2))\n%y = add(%a, const f32[6](1, 2, 3, 4, 5, 6))"),
+        // Of opposite signs, which would give back what the first one has dropped.
+        (["add", "add"], "%a = add(%x, const f32[](12582912))\n%y = subtract(%a, const f32[](12582912))"),
+        (["multiply", "multiply"], "%a = multiply(%x, const f32[](3e38))\n%y = multiply(%a, const f32[](1e-38))"),
         (["add", "multiply"], "%a = add(%x, const f32[](1))\n%y = multiply(%a, const f32[](2))"),
         (["add", "add", "add"], "%a = add(%x, const f32[](1))\n%b = add(%a, const f32[](2))\n%y = add(%a, %b)"),
         ([], "%y = power(%x, const f32[](1.0))"),

@@ -3,10 +3,12 @@ import Testing
 @testable import TenonIR
 
 /// Expressions over sizes, held against arithmetic on numbers for many values of the symbols.
-@Suite struct DimTests {
-    private typealias Operation = (name: String, dim: (Dim, Dim) -> Dim?, number: (Int64, Int64) -> Int64?)
+@Suite struct SizeExpressionTests {
+    private typealias Operation = (
+        name: String, dim: @Sendable (Dim, Dim) -> Dim?, number: @Sendable (Int64, Int64) -> Int64?
+    )
 
-    private static func floorDivide(_ a: Int64, _ b: Int64) -> Int64? {
+    @Sendable private static func floorDivide(_ a: Int64, _ b: Int64) -> Int64? {
         if b == 0 { return nil }
         return Int64((Double(a) / Double(b)).rounded(.down))
     }

@@ -26,7 +26,7 @@ import Testing
     @Test func divisionsInDivisionsBecomeOne() throws {
         var size = Dim.symbol("n")
         for _ in 0..<5 {
-            size = try #require(Dim.adding(size, 1).flatMap { Dim.floorDividing($0, by: 2) })
+            size = try #require(Dim.adding(size, 1).flatMap { Dim.floorDividing($0, by: 2 as Int64) })
         }
         #expect(size.description == "floordiv(n + 31, 32)")
         for n in [1, 31, 32, 33, 640, 1000] as [Int64] {
@@ -40,7 +40,7 @@ import Testing
         var size = Dim.symbol("n")
         var steps = 0
         while steps < 10_000 {
-            guard let sum = Dim.adding(size, .symbol("m")), let half = Dim.floorDividing(sum, by: 3),
+            guard let sum = Dim.adding(size, .symbol("m")), let half = Dim.floorDividing(sum, by: 3 as Int64),
                 let next = Dim.maximum(half, sum)
             else { break }
             size = next

@@ -182,13 +182,13 @@ import Testing
         let (r, g) = (try anyCall("nn.relu"), try anyCall("nn.gelu"))
         var context = PatternContext()
         try context.state(r >> g)
-        let start = Clock.nanoseconds()
+        let start = MonotonicClock.now
         let rewritten = try rewriteBindings(context, in: function) { match, builder in
             guard case .value(let input)? = match.call(r)?.arguments.first else { return nil }
             return [try #require(match[g]): try builder.call("nn.silu", [.value(input)])]
         }
         #expect(rewritten.body.blocks[0].bindings.count == count)
         // Quadratic work would take minutes here.
-        #expect(Clock.nanoseconds() - start < 20_000_000_000)
+        #expect(MonotonicClock.now - start < 20_000_000_000)
     }
 }

@@ -27,7 +27,11 @@ import Testing
     }
 
     @Test func everyKernelHasACase() throws {
-        let covered = Set(try KernelCases.all.get().cases.map(\.op))
+        // These are held against other libraries with whole models, in Tests/Python.
+        let withModels = [
+            "ml.tree_ensemble", "ml.lookup", "ml.pairwise_coupling", "linalg.det", "linalg.inv", "arange",
+        ]
+        let covered = Set(try KernelCases.all.get().cases.map(\.op) + withModels)
         for (index, schema) in Operators.all.enumerated()
         where Kernels.isAvailable(OperatorID(index: UInt16(index))) {
             #expect(covered.contains(schema.name), "\(schema.name) has no case")
