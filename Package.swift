@@ -79,7 +79,7 @@ let package = Package(
             ],
             exclude: ["tenon.map"], linkerSettings: libraryFlags),
         .testTarget(name: "TenonIRTests", dependencies: ["TenonIR"]),
-        .testTarget(name: "TenonRuntimeTests", dependencies: ["TenonRuntime"]),
+        .testTarget(name: "TenonRuntimeTests", dependencies: ["TenonRuntime", "CKernels"]),
     ] + fuzzTargets,
     cxxLanguageStandard: .cxx17
 )

@@ -1016,7 +1016,7 @@ void tenon_pattern_release(tenon_pattern *pattern);
 
 /* Anything. Fails only for a NULL pointer or without memory. */
 tenon_status tenon_pattern_wildcard(tenon_pattern **pattern) TENON_CHECKED;
-/* A variable that no binding explains; one local to a dataflow block; a function of the module. NULL for any name. These fail
+/* A variable that no binding explains; one local to a dataflow block; a function of the module. NULL for any name. Each fails
  * with TENON_ERROR_INVALID_ARGUMENT for a name that is none. */
 tenon_status tenon_pattern_variable(const char *name, tenon_pattern **pattern) TENON_CHECKED;
 tenon_status tenon_pattern_dataflow_variable(const char *name, tenon_pattern **pattern) TENON_CHECKED;

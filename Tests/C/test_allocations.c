@@ -76,7 +76,7 @@ static void runs_allocate_nothing(void **state)
     (void)state;
     tenon_module *module = support_conv_bias_relu();
     assert_true(allocations > 0);
-    assert_int_equal(allocations_of_runs(module, 0, NULL), 0);
+    assert_int_equal(allocations_of_runs(module, TENON_COMPILE_UNOPTIMIZED, NULL), 0);
     assert_ok(tenon_module_optimize(module, NULL));
     assert_int_equal(allocations_of_runs(module, 0, NULL), 0);
     assert_int_equal(allocations_of_runs(module, TENON_COMPILE_REFERENCE, NULL), 0);

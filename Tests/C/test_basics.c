@@ -123,7 +123,7 @@ static void sizes_of_structures(void **state)
     /* A caller of a later version, which knows more fields: fine as long as they are zero. */
     struct {
         tenon_print_options known;
-        uint32_t later;
+        uint64_t later;
     } newer = {TENON_PRINT_OPTIONS_INIT, 0};
     newer.known.struct_size = sizeof newer;
     assert_ok(tenon_module_print(module, &newer.known, &text));

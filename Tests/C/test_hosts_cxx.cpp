@@ -152,7 +152,10 @@ static void backends()
     tenon::Module module = tenon::Module::parse(text);
     const std::vector<float> x = {-1, 2, -3, 4, 0, 6};
     std::vector<float> expected(6), found(6);
-    tenon::Executable(module).run({tenon::tensor(x, {2, 3})}, {tenon::tensor(expected, {2, 3})});
+    // On the kernels that run what no backend takes: another tanh rounds otherwise.
+    tenon_executable_options plain = TENON_EXECUTABLE_OPTIONS_INIT;
+    plain.flags = TENON_COMPILE_UNOPTIMIZED;
+    tenon::Executable(module, &plain).run({tenon::tensor(x, {2, 3})}, {tenon::tensor(expected, {2, 3})});
     const tenon::Pattern any;
     tenon::fuse(
         module, {{"mine.scaled", tenon::op("multiply")(tenon::op("nn.relu")(any), tenon::Pattern::constant())}},

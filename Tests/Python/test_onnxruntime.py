@@ -76,8 +76,6 @@ def test_wrong_outputs_and_models(path, image, tmp_path):
     broken.write_bytes(b"\xff" * 64)
     with pytest.raises(tort.OnnxRuntimeException):
         tort.InferenceSession(str(broken))
-    with pytest.raises(ValueError):
-        tort.InferenceSession(path, providers=["CPUExecutionProvider"], provider_options=[{}, {}])
 
 
 def test_options(path, image):
@@ -145,7 +143,8 @@ def test_binding(path, image):
     np.testing.assert_allclose(target, expected, atol=1e-5)
     with pytest.raises(tort.InvalidArgument):
         binding.bind_cpu_input("nonsense", image)
-    with pytest.raises(tort.InvalidArgument):
+    # As a package without that device answers.
+    with pytest.raises(RuntimeError, match="cuda"):
         binding.bind_output("probabilities", "cuda")
 
 

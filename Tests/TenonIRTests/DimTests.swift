@@ -101,7 +101,7 @@ import Testing
         check(Dim.floorDividing(square, by: sum), "m + n")
         check(
             Dim.truncatedDividing(try #require(Dim.subtracting(n, 5)), by: 2),
-            "floordiv(max(0, n - 5), 2) - floordiv(max(0, -n + 5), 2)")
+            "-floordiv(max(-n + 5, 0), 2) + floordiv(max(0, n - 5), 2)")
     }
 
     @Test func whatOverflowsOrDividesByZeroHasNoValue() {

@@ -41,7 +41,7 @@ import Testing
         var steps = 0
         while steps < 10_000 {
             guard let sum = Dim.adding(size, .symbol("m")), let half = Dim.floorDividing(sum, by: 3 as Int64),
-                let next = Dim.maximum(half, sum)
+                let other = Dim.subtracting(.symbol("k"), sum), let next = Dim.maximum(half, other)
             else { break }
             size = next
             steps += 1

@@ -186,7 +186,7 @@ import Testing
             [try Self.rule("x.\"p\"", Self.biasRelu), try Self.rule("x.relu", "nn.relu(*)")])
         #expect(
             explanation.json() == #"""
-                {"fused": [{"function": "main", "rule": "x.relu", "root": "r", "members": [{"binding": "r", "operator": "nn.relu"}]}], "near_misses": [{"function": "main", "rule": "x.\"p\"", "root": "r", "binding": "", "matched_operators": 3, "kind": "output_leak", "found": "%s leaves its block", "expected": "intermediate values used inside the match only", "fused_by": "x.relu"}]}
+                {"fused": [{"function": "main", "rule": "x.relu", "root": "r", "members": [{"binding": "r", "operator": "nn.relu"}]}], "near_misses": [{"function": "main", "rule": "x.\"p\"", "root": "r", "binding": "", "matched_operators": 3, "kind": "output_leak", "found": "%s leaves its block", "expected": "intermediate values used inside the match only", "fused_by": "x.relu"}], "outside_dataflow": []}
                 """#)
     }
 

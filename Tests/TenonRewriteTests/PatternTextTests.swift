@@ -229,7 +229,7 @@ import Testing
         case 7: made = try next(&random, &pool) | next(&random, &pool)
         case 8: made = try next(&random, &pool) & next(&random, &pool)
         case 9: made = try !next(&random, &pool)
-        case 10: made = try next(&random, &pool).hasAttributes(["axis": 1])
+        case 10: made = try any.hasAttributes(["axis": 1])
         case 11: made = try next(&random, &pool).hasDType(.float16)
         case 12: made = isTuple([try next(&random, &pool), any], unordered: random.below(2) == 0)
         case 13: made = try Pattern(.tupleGetItem(next(&random, &pool), random.below(2)))

@@ -129,7 +129,7 @@ import Testing
                 """)
         let module = try Module(
             text: #"fn @f(%x: f32[4]) {Composite="a.b", Primitive=true} { %y = nn.relu(%x) return %y } "#
-                + "fn @main(%x: f32[4]) { %y = nn.relu(%x) return %y }")
+                + "fn @main(%x: f32[4]) { %y = nn.relu(%x) %z = @f(%y) return %z }")
         let off = try rule.apply(to: module, PassContext(disabledRules: ["r"]))
         #expect(off.isStructurallyEqual(to: module))
         let on = try rule.apply(to: module)

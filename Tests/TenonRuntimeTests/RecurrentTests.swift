@@ -1,3 +1,4 @@
+import CKernels
 import TenonIR
 import Testing
 
@@ -5,6 +6,12 @@ import Testing
 
 /// Recurrent layers in single precision, which have a way of their own, against double precision.
 @Suite struct RecurrentTests {
+    static let isThere: Bool = {
+        var kernel = tkernel_recurrent()
+        (kernel.gates, kernel.inputs, kernel.hidden) = (4, 3, 5)
+        return tkernel_recurrent_is_supported(&kernel) != 0
+    }()
+
     struct Case: CustomTestStringConvertible, Sendable {
         var op: String
         var steps = 5
@@ -106,7 +113,7 @@ import Testing
         }
     }
 
-    @Test func packedWeightsAreStatedAndReleased() throws {
+    @Test(.enabled(if: RecurrentTests.isThere, "needs AVX-512")) func packedWeightsAreStatedAndReleased() throws {
         let text = """
             fn @main(%x: f32[4,2,3]) {
               dataflow {

@@ -203,7 +203,7 @@ class Executable(Handle):
         """Arrays in the order of the inputs: from a mapping by name, a sequence, or one array for a single input."""
         if isinstance(inputs, Mapping):
             return self._ordered((), inputs)
-        if isinstance(inputs, (list, tuple)) and len(self.inputs) == 1 and len(inputs) != 1:
+        if isinstance(inputs, (list, tuple)) and len(self.inputs) == 1 and len(inputs) > 1:
             # Nested lists of numbers are one array, where a list of arrays is one per input.
             if not any(hasattr(value, "shape") for value in inputs):
                 return [inputs]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections.abc
+import logging
 import os
 import threading
 import time
@@ -21,6 +22,8 @@ from ._options import PROVIDER, RunOptions, SessionOptions
 from ._profile import Recorder
 from ._types import GraphOptimizationLevel, OrtAllocatorType, OrtEpDevice, OrtMemoryInfo
 from ._values import TYPE_NAMES, IOBinding, OrtValue
+
+_logger = logging.getLogger("tenon")
 
 _Array = np.ndarray[Any, Any]
 
@@ -126,7 +129,13 @@ class InferenceSession:
         self._model_path = os.fspath(path_or_bytes) if is_path else None
         self._model_bytes = None if is_path else path_or_bytes
         self._options = SessionOptions() if sess_options is None else sess_options
-        check_and_normalize_provider_args(providers, provider_options, [PROVIDER])
+        if providers is not None and not isinstance(providers, collections.abc.Sequence):
+            raise TypeError(f"'providers' should be a sequence, found {type(providers).__name__}")
+        try:
+            check_and_normalize_provider_args(providers, provider_options, [PROVIDER])
+        except ValueError as error:
+            # As there: what cannot be understood falls back to the CPU, and says so.
+            _logger.warning("%s; falling back to %s", error, [PROVIDER])
         options = self._options
         if options._is_cancelled:
             raise ModelLoadCanceled("[ONNXRuntimeError] : 14 : MODEL_LOAD_CANCELED : loading was cancelled")
