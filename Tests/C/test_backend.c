@@ -250,7 +250,7 @@ static void refused_regions_run_anyway(void **state)
     tenon_profile *profile = NULL;
     assert_ok(tenon_executable_get_profile(executable, &profile));
     tenon_step step = TENON_STEP_INIT;
-    assert_ok(tenon_profile_get(profile, 0, &step));
+    assert_ok(tenon_profile_get(profile, 1, &step));
     assert_non_null(strstr(step.note, "too small"));
     assert_non_null(strstr(step.region, "fused_"));
     /* A caller built before there were notes gets what it knows. */
