@@ -29,12 +29,42 @@ struct Canonicalization: SubstitutingWalk {
     /// What projections take.
     private var projections: [ValueID: (tuple: ValueID, index: Int)] = [:]
 
-    init(_ substitution: Substitution) { self.substitution = substitution }
+    /// Symbols that parameters tell.
+    private let told: Set<String>
+
+    init(_ substitution: Substitution) {
+        self.substitution = substitution
+        var told: Set<String> = []
+        for type in substitution.function.parameterTypes { Canonicalization.collect(type, &told) }
+        self.told = told
+    }
+
+    private static func collect(_ type: ValueType, _ names: inout Set<String>) {
+        let dims: [Dim]
+        switch type {
+        case .tensor(let tensor): dims = tensor.shape ?? []
+        case .shape(let shape): dims = shape ?? []
+        case .tuple(let fields):
+            for field in fields { collect(field, &names) }
+            return
+        default: return
+        }
+        for dim in dims { if let name = dim.symbols.first, dim == .symbol(name) { names.insert(name) } }
+    }
+
+    /// Whether a cast to this type only says what is known: a symbol that no parameter tells is bound by the cast.
+    private func bindsNothing(_ declared: ValueType) -> Bool {
+        var names: [String] = []
+        declared.collectSymbols(into: &names)
+        return names.allSatisfy(told.contains)
+    }
 
     mutating func visit(_ binding: Binding) -> Expression? {
         switch binding.expression {
-        case .operand(.value(let source)), .matchCast(.value(let source), _):
+        case .operand(.value(let source)):
             if isAlias(binding.id, of: source) { return nil }
+        case .matchCast(.value(let source), let declared):
+            if bindsNothing(declared), isAlias(binding.id, of: source) { return nil }
         case .tuple(let known):
             if let source = whole(known), isAlias(binding.id, of: source) { return nil }
             fields[binding.id] = known
