@@ -9,7 +9,7 @@ import pytest
 import tenon
 
 #: Of modules that need packages which are not always there; their own tests run their examples.
-OPTIONAL = ("tenon.torch", "tenon.ray")
+OPTIONAL = ("tenon.torch", "tenon.ray", "tenon.onnxruntime.")
 MODULES = ["tenon"] + [
     module.name for module in pkgutil.walk_packages(tenon.__path__, "tenon.") if not module.name.startswith(OPTIONAL)]
 

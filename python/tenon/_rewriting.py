@@ -110,9 +110,9 @@ class PatternContext:
     ...     product = is_op("matmul")(x, wildcard())
     ...     _ = product >> is_op("nn.relu")(product)
     >>> print(context)
-    %p1: matmul(%p2: *, %p3: *);
-    %p4: nn.relu(%p1);
-    %p1 >> %p4;
+    %p1: (%p2: matmul)(%p3: *, %p4: *);
+    %p5: (%p6: nn.relu)(%p1);
+    %p1 >> %p5;
     """
 
     def __init__(self, incremental: bool = False) -> None:

@@ -59,7 +59,7 @@ class Profile(Handle, Sequence[Step]):
     ...   %y: f32[1,4] = nn.relu(%x)
     ...   return %y
     ... }''')
-    >>> run = tenon.compile(module)
+    >>> run = tenon.compile(module, optimize=False)
     >>> profile = run.profile([np.ones((1, 4), np.float32)])
     >>> [(step.composite, step.implementation) for step in profile]
     [('nn.relu', 'tenon:nn.relu')]

@@ -17,7 +17,7 @@ final class GrowingMemory {
         guard account.reserve(wanted) else {
             throw TenonError(
                 .limitExceeded,
-                "\(what) needs \(wanted) bytes of memory, the limit is \(account.limit ?? 0) and \(account.bytes) are in use"
+                "\(what) needs \(wanted) bytes, the memory limit is \(account.limit ?? 0) and \(account.bytes) are in use"
             )
         }
         let grown: AlignedBytes
