@@ -26,7 +26,7 @@ from typing import Any, Callable, Sequence
 import numpy as np
 
 from . import _dtypes
-from ._callbacks import ACCEPT, Callbacks, _verdict
+from ._callbacks import ACCEPT, Callbacks, Refusal, _verdict
 from ._lib import (
     Backend as _Backend, BackendCompileFunction, BackendReleaseFunction, BackendRunFunction, Tensor, lib,
 )
@@ -100,6 +100,9 @@ class Backends:
                     self._runners[ticket] = runner
                     region.contents.handle = ticket
                     return ACCEPT
+                if runner is not None and not isinstance(runner, Refusal):
+                    raise TypeError(f"compile of backend '{backend.name}' returned {type(runner).__name__}; "
+                                    "expected a function, a Refusal or None")
                 return _verdict(reply, False if runner is None else runner, f"compile of backend '{backend.name}'")
 
             return self._guard(reply, body)
