@@ -100,20 +100,24 @@ public func tenon_attributes_count(_ attributes: OpaquePointer!) -> Int {
 
 @implementation @_cdecl("tenon_attributes_name")
 public func tenon_attributes_name(_ attributes: OpaquePointer!, _ index: Int) -> UnsafePointer<CChar>! {
-    guard let handle = Handle.optional(attributes, AttributesHandle.self),
-        handle.attributes.entries.indices.contains(index)
-    else { return nil }
-    return try? handle.pool.text(handle.attributes.entries[index].name)
+    withFloats {
+        guard let handle = Handle.optional(attributes, AttributesHandle.self),
+            handle.attributes.entries.indices.contains(index)
+        else { return nil }
+        return try? handle.pool.text(handle.attributes.entries[index].name)
+    }
 }
 
 @implementation @_cdecl("tenon_attributes_kind")
 public func tenon_attributes_kind(
     _ attributes: OpaquePointer!, _ name: UnsafePointer<CChar>!
 ) -> tenon_attribute_kind {
-    guard let name, let handle = Handle.optional(attributes, AttributesHandle.self),
-        let value = handle.attributes[String(cString: name)]
-    else { return TENON_ATTRIBUTE_NONE }
-    return tenon_attribute_kind(rawValue: value.kind.rawValue)
+    withFloats {
+        guard let name, let handle = Handle.optional(attributes, AttributesHandle.self),
+            let value = handle.attributes[String(cString: name)]
+        else { return TENON_ATTRIBUTE_NONE }
+        return tenon_attribute_kind(rawValue: value.kind.rawValue)
+    }
 }
 
 /// The value of an attribute that is there.

@@ -88,7 +88,9 @@ func compiledModule(_ module: Module, _ options: UnsafePointer<tenon_executable_
 
 @implementation @_cdecl("tenon_module_is_fused")
 public func tenon_module_is_fused(_ module: OpaquePointer!) -> Int32 {
-    Handle.optional(module, ModuleHandle.self)?.module.isFused == true ? 1 : 0
+    withFloats {
+        Handle.optional(module, ModuleHandle.self)?.module.isFused == true ? 1 : 0
+    }
 }
 
 @implementation @_cdecl("tenon_compile")

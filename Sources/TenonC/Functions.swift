@@ -42,8 +42,10 @@ public func tenon_module_set_function(
 
 @implementation @_cdecl("tenon_function_name")
 public func tenon_function_name(_ function: OpaquePointer!) -> UnsafePointer<CChar>! {
-    guard let handle = Handle.optional(function, FunctionHandle.self) else { return StaticText.empty }
-    return (try? handle.pool.text(handle.functionName)) ?? StaticText.empty
+    withFloats {
+        guard let handle = Handle.optional(function, FunctionHandle.self) else { return StaticText.empty }
+        return (try? handle.pool.text(handle.functionName)) ?? StaticText.empty
+    }
 }
 
 @implementation @_cdecl("tenon_function_get_attributes")

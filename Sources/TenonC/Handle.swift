@@ -54,6 +54,6 @@ enum Handle {
         let object = header.pointee.object
         header.pointee.tag = 0
         free(header)
-        object.release()
+        withFloats { object.release() }
     }
 }

@@ -160,20 +160,26 @@ public func tenon_match_function(_ match: OpaquePointer!) -> OpaquePointer! {
 
 @implementation @_cdecl("tenon_match_root")
 public func tenon_match_root(_ match: OpaquePointer!) -> tenon_value {
-    Handle.optional(match, MatchHandle.self)?.root ?? noValue
+    withFloats {
+        Handle.optional(match, MatchHandle.self)?.root ?? noValue
+    }
 }
 
 @implementation @_cdecl("tenon_match_capture_count")
 public func tenon_match_capture_count(_ match: OpaquePointer!) -> Int {
-    Handle.optional(match, MatchHandle.self)?.captures.count ?? 0
+    withFloats {
+        Handle.optional(match, MatchHandle.self)?.captures.count ?? 0
+    }
 }
 
 @implementation @_cdecl("tenon_match_capture_name")
 public func tenon_match_capture_name(_ match: OpaquePointer!, _ index: Int) -> UnsafePointer<CChar>! {
-    guard let handle = Handle.optional(match, MatchHandle.self), handle.captures.indices.contains(index) else {
-        return nil
+    withFloats {
+        guard let handle = Handle.optional(match, MatchHandle.self), handle.captures.indices.contains(index) else {
+            return nil
+        }
+        return try? handle.view.pool.text(handle.captures[index].name)
     }
-    return try? handle.view.pool.text(handle.captures[index].name)
 }
 
 @implementation @_cdecl("tenon_match_get")

@@ -80,8 +80,10 @@ public func tenon_module_set_info(
 
 @implementation @_cdecl("tenon_module_metadata")
 public func tenon_module_metadata(_ module: OpaquePointer!, _ key: UnsafePointer<CChar>!) -> UnsafePointer<CChar>! {
-    guard let handle = Handle.optional(module, ModuleHandle.self), let key else { return nil }
-    let name = String(cString: key)
-    guard let entry = handle.module.info.metadata.first(where: { $0.key == name }) else { return nil }
-    return try? handle.pool.text(entry.value)
+    withFloats {
+        guard let handle = Handle.optional(module, ModuleHandle.self), let key else { return nil }
+        let name = String(cString: key)
+        guard let entry = handle.module.info.metadata.first(where: { $0.key == name }) else { return nil }
+        return try? handle.pool.text(entry.value)
+    }
 }

@@ -152,9 +152,11 @@ public func tenon_module_function_count(_ module: OpaquePointer!) -> Int {
 
 @implementation @_cdecl("tenon_module_function_name")
 public func tenon_module_function_name(_ module: OpaquePointer!, _ index: Int) -> UnsafePointer<CChar>! {
-    guard let handle = Handle.optional(module, ModuleHandle.self), index >= 0, index < handle.module.functions.count
-    else { return nil }
-    return try? handle.pool.text(handle.module.functions.keys[index])
+    withFloats {
+        guard let handle = Handle.optional(module, ModuleHandle.self), index >= 0, index < handle.module.functions.count
+        else { return nil }
+        return try? handle.pool.text(handle.module.functions.keys[index])
+    }
 }
 
 @implementation @_cdecl("tenon_module_get_attributes")

@@ -6,7 +6,9 @@ public func tenon_operator_count() -> Int { Library.operatorNames.count }
 
 @implementation @_cdecl("tenon_operator_name")
 public func tenon_operator_name(_ index: Int) -> UnsafePointer<CChar>! {
-    Library.operatorNames.indices.contains(index) ? Library.operatorNames[index].pointer : nil
+    withFloats {
+        Library.operatorNames.indices.contains(index) ? Library.operatorNames[index].pointer : nil
+    }
 }
 
 @implementation @_cdecl("tenon_operator_describe")

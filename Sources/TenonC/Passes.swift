@@ -7,7 +7,9 @@ public func tenon_pass_count() -> Int { Library.passNames.count }
 
 @implementation @_cdecl("tenon_pass_name")
 public func tenon_pass_name(_ index: Int) -> UnsafePointer<CChar>! {
-    Library.passNames.indices.contains(index) ? Library.passNames[index].pointer : nil
+    withFloats {
+        Library.passNames.indices.contains(index) ? Library.passNames[index].pointer : nil
+    }
 }
 
 @implementation @_cdecl("tenon_pass_options_init")

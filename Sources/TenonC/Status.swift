@@ -11,21 +11,29 @@ import TenonIR
 func withStatus(_ body: () throws -> Void) -> tenon_status {
     tenon_memory_begin()
     _ = isListeningToMemory
+    return withFloats {
+        do {
+            guard isProcessorSupported else {
+                throw TenonError(.unsupported, "the processor has no x86-64-v2 (SSE4.2), which the library needs")
+            }
+            try body()
+            return TENON_OK
+        } catch let error as TenonError {
+            LastError.set(error)
+            return tenon_status(rawValue: UInt32(bitPattern: error.status.rawValue))
+        } catch {
+            LastError.set(TenonError(.internal, "unexpected error: \(error)"))
+            return TENON_ERROR_INTERNAL
+        }
+    }
+}
+
+/// The inside of an exported function without a status. Swift's dictionaries compute with floats too, and a host may let
+/// inexact results trap.
+@inline(__always) func withFloats<T>(_ body: () -> T) -> T {
     let float = tenon_parallel_enter_float(0)
     defer { tenon_parallel_leave_float(float) }
-    do {
-        guard isProcessorSupported else {
-            throw TenonError(.unsupported, "the processor has no x86-64-v2 (SSE4.2), which the library needs")
-        }
-        try body()
-        return TENON_OK
-    } catch let error as TenonError {
-        LastError.set(error)
-        return tenon_status(rawValue: UInt32(bitPattern: error.status.rawValue))
-    } catch {
-        LastError.set(TenonError(.internal, "unexpected error: \(error)"))
-        return TENON_ERROR_INTERNAL
-    }
+    return body()
 }
 
 private let isProcessorSupported = tkernel_cpu_is_supported() != 0

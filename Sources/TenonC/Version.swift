@@ -16,7 +16,9 @@ private enum VersionText {
 
 @implementation @_cdecl("tenon_status_name")
 public func tenon_status_name(_ status: tenon_status) -> UnsafePointer<CChar>! {
-    StatusText.name(status).pointer
+    withFloats {
+        StatusText.name(status).pointer
+    }
 }
 
 private enum StatusText {
@@ -73,8 +75,12 @@ public func tenon_last_error_found() -> UnsafePointer<CChar>! { LastError.found 
 
 @implementation @_cdecl("tenon_dtype_name")
 public func tenon_dtype_name(_ dtype: tenon_dtype) -> UnsafePointer<CChar>! {
-    guard let raw = UInt8(exactly: dtype.rawValue), let known = DataType(rawValue: raw) else { return StaticText.empty }
-    return DTypeText.names[known]?.pointer ?? StaticText.empty
+    withFloats {
+        guard let raw = UInt8(exactly: dtype.rawValue), let known = DataType(rawValue: raw) else {
+            return StaticText.empty
+        }
+        return DTypeText.names[known]?.pointer ?? StaticText.empty
+    }
 }
 
 private enum DTypeText {

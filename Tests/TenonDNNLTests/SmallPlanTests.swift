@@ -85,7 +85,7 @@ struct SmallPlanTests {
             return try await group.reduce(true) { $0 && $1 }
         }
         #expect(isRight)
-        // A shape that comes later is planned in its first run, and found by the second.
+        // Rows that are counted at the run are a program's; no plan is made for them.
         let open = product(3, 16, 16).replacing("f32[3,16]", with: "f32[n,16]")
         let growing = try Executable(
             module: try DefaultPipeline.make().apply(to: try Module(text: open)), backends: [DNNLBackend()],
@@ -94,6 +94,6 @@ struct SmallPlanTests {
             let found = try growing.run([x, w])[0].doubleElements ?? []
             #expect(found.count == 48 && zip(found, wanted).allSatisfy { abs($0 - $1) < 1e-4 })
         }
-        #expect(growing.planThreads == [1])
+        #expect(growing.planThreads.isEmpty)
     }
 }

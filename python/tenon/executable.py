@@ -133,7 +133,8 @@ class Executable(Handle):
         progress = options.get("progress")
         given.pop("progress", None)
         timeout, cancel = given.pop("timeout", None), given.pop("cancel", None)
-        start = time.monotonic()
+        # Whole numbers: the caller may let inexact results of floats trap.
+        start = time.monotonic_ns()
         is_wanted = given.pop("optimize", True) and not given.get("reference")
         made, hosts = executable_options(given)
         is_optimized = bool(is_wanted) and "main" in module.functions and not module.is_fused
@@ -143,7 +144,7 @@ class Executable(Handle):
         self._hosts = hosts
         if timeout is not None:
             # One time for both.
-            timeout = max(timeout - (time.monotonic() - start), 1e-9)
+            timeout = max(timeout - (time.monotonic_ns() - start) / 1e9, 1e-9)
         for field, value in limits(timeout, cancel).items():
             setattr(made, field, value)
         try:

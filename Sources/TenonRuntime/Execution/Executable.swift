@@ -121,11 +121,11 @@ public final class Executable: Sendable {
         try TensorCheck.count(inputs.count, signature.inputs, "input")
         try TensorCheck.count(outputs.count, signature.outputs, "output")
         if let fixed { try check(inputs, outputs, fixed.plan) }
-        var environment = self.environment(runOptions)
-        try environment.check()
         let found = foundPlan(for: inputs)
         let isAlone = found.map { $0.plan.threads == 1 } ?? (state.planning == .none && programs?.runsOnCaller == true)
-        if found == nil, isAlone { environment.parallel = environment.parallel.serially }
+        // Nothing that the closure changes is declared outside it: such a variable would be allocated in each run.
+        let environment = self.environment(runOptions, isAlone: isAlone)
+        try environment.check()
         try state.perform(environment, onCaller: isAlone) {
             guard let cached = try found ?? plan(for: inputs) else {
                 let isDone = try programs?.run { program in
@@ -140,7 +140,8 @@ public final class Executable: Sendable {
                 return try interpret(inputs, into: outputs, environment)
             }
             if fixed == nil { try check(inputs, outputs, cached.plan) }
-            if cached.plan.threads == 1 { environment.parallel = environment.parallel.serially }
+            let environment =
+                isAlone || cached.plan.threads > 1 ? environment : self.environment(runOptions, isAlone: true)
             let context = try state.take(cached, environment)
             defer { state.give(context, to: cached) }
             let start = runOptions.isProfiled ? MonotonicClock.now : 0
@@ -159,14 +160,14 @@ public final class Executable: Sendable {
         inputs: UnsafeBufferPointer<TensorView>, options runOptions: RunOptions = RunOptions()
     ) throws -> [Constant] {
         try TensorCheck.count(inputs.count, signature.inputs, "input")
-        var environment = self.environment(runOptions)
+        let environment = self.environment(runOptions, isAlone: false)
         let specs =
             try foundPlan(for: inputs)?.plan.outputs
             ?? (state.planning == .none
                 ? nil : state.perform(environment) { try plan(for: inputs)?.plan.outputs })
         guard let specs else {
             let isAlone = programs?.runsOnCaller == true
-            if isAlone { environment.parallel = environment.parallel.serially }
+            let environment = self.environment(runOptions, isAlone: isAlone)
             return try state.perform(environment, onCaller: isAlone) {
                 let results = try programs?.run {
                     try $0.run(inputs, isProfiled: runOptions.isProfiled, environment: environment)
@@ -216,9 +217,10 @@ public final class Executable: Sendable {
         }
     }
 
-    private func environment(_ options: RunOptions) -> RunEnvironment {
-        RunEnvironment(
-            parallel: .openMP(threads: self.options.threads), cancel: options.cancel, deadline: options.deadline)
+    private func environment(_ options: RunOptions, isAlone: Bool) -> RunEnvironment {
+        let parallel = Parallel.openMP(threads: self.options.threads)
+        return RunEnvironment(
+            parallel: isAlone ? parallel.serially : parallel, cancel: options.cancel, deadline: options.deadline)
     }
 
     private func check(
