@@ -1408,6 +1408,14 @@ tenon_status tenon_executable_prepare(
     const tenon_executable *executable, const int64_t *const *shapes, const uint32_t *ranks, size_t count)
     TENON_CHECKED;
 
+/* Prepares as tenon_executable_prepare does, and tells without running the bytes that one run with inputs of these shapes needs for
+ * intermediates and scratch; packed weights are those of tenon_executable_get_memory. `*is_complete` (may be NULL) is 1 when that is all,
+ * and 0 when more follows whose size depends on the data. Fails as tenon_executable_prepare, and with
+ * TENON_ERROR_INVALID_ARGUMENT when `bytes` is NULL. */
+tenon_status tenon_executable_get_run_bytes(
+    const tenon_executable *executable, const int64_t *const *shapes, const uint32_t *ranks, size_t count, uint64_t *bytes,
+    int32_t *is_complete) TENON_CHECKED;
+
 /* As tenon_executable_prepare for every combination of sizes of the inputs' symbols: symbol i takes `first[i]`, first[i] + `step[i]`, … up
  * to `last[i]`. Every symbol of the inputs is named once. Fails with TENON_ERROR_NOT_FOUND for a name that is none of them, and with
  * TENON_ERROR_LIMIT_EXCEEDED for more than 65,536 combinations. */

@@ -189,12 +189,30 @@ public func tenon_executable_prepare(
 ) -> tenon_status {
     withStatus {
         let handle = try Handle.object(executable, ExecutableHandle.self)
-        let shapes = try array(shapes, count, "shapes")
-        let ranks = try array(ranks, count, "ranks")
-        try handle.executable.prepare(
-            try zip(shapes, ranks).enumerated().map { index, entry in
-                try sizes(entry.0, entry.1, least: 0, "input \(index)")
-            })
+        try handle.executable.prepare(try inputShapes(shapes, ranks, count))
+    }
+}
+
+@implementation @_cdecl("tenon_executable_get_run_bytes")
+public func tenon_executable_get_run_bytes(
+    _ executable: OpaquePointer!, _ shapes: UnsafePointer<UnsafePointer<Int64>?>!, _ ranks: UnsafePointer<UInt32>!,
+    _ count: Int, _ bytes: UnsafeMutablePointer<UInt64>!, _ is_complete: UnsafeMutablePointer<Int32>!
+) -> tenon_status {
+    withStatus {
+        guard let bytes else { throw invalid("bytes is NULL") }
+        let handle = try Handle.object(executable, ExecutableHandle.self)
+        let needs = try handle.executable.prepare(try inputShapes(shapes, ranks, count))
+        bytes.pointee = UInt64(clamping: needs.bytes)
+        is_complete?.pointee = needs.isComplete ? 1 : 0
+    }
+}
+
+private func inputShapes(
+    _ shapes: UnsafePointer<UnsafePointer<Int64>?>!, _ ranks: UnsafePointer<UInt32>!, _ count: Int
+) throws -> [[Int64]] {
+    let (shapes, ranks) = (try array(shapes, count, "shapes"), try array(ranks, count, "ranks"))
+    return try zip(shapes, ranks).enumerated().map { index, entry in
+        try sizes(entry.0, entry.1, least: 0, "input \(index)")
     }
 }
 

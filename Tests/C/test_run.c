@@ -376,6 +376,12 @@ static void shapes_on_demand(void **state)
     const uint32_t ranks[] = {2, 2};
     assert_ok(tenon_executable_prepare(executable, shapes, ranks, 2));
     assert_fails(tenon_executable_prepare(executable, shapes, ranks, 1), TENON_ERROR_INVALID_ARGUMENT, "2 inputs");
+    uint64_t bytes = 77;
+    int32_t is_complete = -1;
+    assert_ok(tenon_executable_get_run_bytes(executable, shapes, ranks, 2, &bytes, &is_complete));
+    assert_true(bytes < 1 << 20 && is_complete == 1);
+    assert_fails(
+        tenon_executable_get_run_bytes(executable, shapes, ranks, 2, NULL, NULL), TENON_ERROR_INVALID_ARGUMENT, "bytes");
     for (int64_t n = 0; n < 6; n++) {
         float x[20], y[4] = {1, -1, 0, 2};
         fill(x, 20, 3);

@@ -133,6 +133,29 @@ def test_symbolic_shapes():
         run.prepare((4, 3), (4, 3))
 
 
+def test_bytes_of_a_run_are_told_before_it():
+    chain = tenon.Module.parse("""
+        fn @main(%x: f32[n,8]) -> f32[n,8] {
+          %a = nn.softmax(%x)
+          %b = cumsum(%a, axis=0)
+          %c = nn.softmax(%b)
+          return %c
+        }""")
+    run = tenon.compile(chain, threads=1)
+    (few, is_complete), (many, _) = run.run_bytes((16, 8)), run.run_bytes((4096, 8))
+    assert is_complete and 16 * 8 * 4 <= few < many and 4096 * 8 * 4 <= many < 16 * 4096 * 8 * 4
+    run(np.ones((4096, 8), np.float32))
+    assert run.memory.arena <= many
+    with pytest.raises(tenon.InvalidShapeError):
+        run.run_bytes((4, 3))
+    counted = tenon.compile(tenon.Module.parse("""
+        fn @main(%x: f32[n]) -> i64[1,m] {
+          %i = nonzero(%x)
+          return %i
+        }"""))
+    assert counted.run_bytes((4,))[1] is False
+
+
 def test_new_results_live_as_long_as_they_are_used():
     run = tenon.compile(module("n", 2))
     result = run(np.ones((50, 2), np.float32), np.zeros((50, 2), np.float32))

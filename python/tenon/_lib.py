@@ -448,6 +448,8 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "tenon_executable_trim": (c_int, [_handle]),
     "tenon_executable_prepare_ranges": (
         c_int, [_handle, POINTER(c_char_p), POINTER(c_int64), POINTER(c_int64), POINTER(c_int64), c_size_t]),
+    "tenon_executable_get_run_bytes": (
+        c_int, [_handle, POINTER(POINTER(c_int64)), POINTER(c_uint32), c_size_t, POINTER(c_uint64), POINTER(c_int32)]),
     "tenon_executable_prepare": (c_int, [_handle, POINTER(POINTER(c_int64)), POINTER(c_uint32), c_size_t]),
     "tenon_executable_report": (c_int, [_handle, _text_out]),
     "tenon_executable_get_digest": (c_int, [_handle, POINTER(c_uint64)]),

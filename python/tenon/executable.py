@@ -328,11 +328,15 @@ class Executable(Handle):
 
     def prepare(self, *shapes: Sequence[int]) -> None:
         """Compiles for inputs of these shapes now, so that their first run is not slow."""
-        arrays = [integers(list(shape)) for shape in shapes]
-        pointers = (ctypes.POINTER(ctypes.c_int64) * max(len(arrays), 1))(
-            *[ctypes.cast(array, ctypes.POINTER(ctypes.c_int64)) for array in arrays])
-        ranks = (ctypes.c_uint32 * max(len(arrays), 1))(*[len(shape) for shape in shapes])
-        check(lib.tenon_executable_prepare(self._handle, pointers, ranks, len(shapes)))
+        check(lib.tenon_executable_prepare(self._handle, *_shape_lists(shapes)))
+
+    def run_bytes(self, *shapes: Sequence[int]) -> tuple[int, bool]:
+        """The bytes of intermediates and scratch that a run with inputs of these shapes needs, and whether that is all: False where
+        more follows whose size depends on the data. Prepares, and does not run."""
+        size, is_complete = ctypes.c_uint64(), ctypes.c_int32()
+        check(lib.tenon_executable_get_run_bytes(
+            self._handle, *_shape_lists(shapes), ctypes.byref(size), ctypes.byref(is_complete)))
+        return size.value, bool(is_complete.value)
 
     def prepare_ranges(self, **sizes: range | int) -> None:
         """Compiles for every combination of sizes of the inputs' symbols: ``prepare_ranges(batch=1, sequence=range(16, 513, 16))``."""
@@ -472,6 +476,13 @@ def _fixed(ports: Sequence[Port]) -> _Types | None:
             return None
         types.append((port.dtype, sizes))
     return types
+
+
+def _shape_lists(shapes: Sequence[Sequence[int]]) -> tuple[Any, Any, int]:
+    """Shapes as the C functions take them."""
+    pointer = ctypes.POINTER(ctypes.c_int64)
+    pointers = (pointer * max(len(shapes), 1))(*[ctypes.cast(integers(list(shape)), pointer) for shape in shapes])
+    return pointers, (ctypes.c_uint32 * max(len(shapes), 1))(*[len(shape) for shape in shapes]), len(shapes)
 
 
 def _restore(module: Module, options: Mapping[str, Any]) -> Executable:

@@ -306,10 +306,19 @@ public final class Executable: Sendable {
         try TensorCheck.specs(inputs, signature.inputs)
     }
 
-    /// Makes the plan for inputs of these shapes now, and keeps it when others are dropped from the cache. Returns the
-    /// types of the outputs; nil when they depend on the data.
+    /// What a run of given sizes needs, as far as it is known before the run.
+    public struct RunNeeds: Sendable {
+        /// Intermediates and scratch; packed weights are not among them.
+        public var bytes = 0
+        /// Whether nothing is left to come that depends on the data.
+        public var isComplete = false
+        /// The types of the outputs; nil where they depend on the data.
+        public var outputs: [TensorSpec]?
+    }
+
+    /// Makes the plan for inputs of these shapes now, and keeps it when others are dropped from the cache.
     @discardableResult
-    public func prepare(_ shapes: [[Int64]]) throws -> [TensorSpec]? {
+    public func prepare(_ shapes: [[Int64]]) throws -> RunNeeds {
         guard shapes.count == signature.inputs.count else {
             throw TenonError(
                 .invalidArgument, "expected shapes of \(signature.inputs.count) inputs, found \(shapes.count)")
@@ -325,15 +334,15 @@ public final class Executable: Sendable {
                     throw TensorCheck.error(
                         .invalidShape, port, "input", "expects \(port.type), found \(views[index].text)")
                 }
-                return fixed.plan.outputs
+                return fixed.plan.needs
             }
             return try state.perform(.current) {
                 guard let cached = try plan(for: views) else {
-                    guard state.planning == .none else { return nil }
-                    return try programs?.run { try $0.prepare(views) } ?? nil
+                    guard state.planning == .none else { return RunNeeds() }
+                    return try programs?.run { try $0.prepare(views) } ?? RunNeeds()
                 }
                 state.pin(cached)
-                return cached.plan.outputs
+                return cached.plan.needs
             }
         }
     }
@@ -417,5 +426,11 @@ public final class Executable: Sendable {
     public func trim() {
         state.trim()
         programs?.trim()
+    }
+}
+
+extension Plan {
+    fileprivate var needs: Executable.RunNeeds {
+        Executable.RunNeeds(bytes: arenaBytes, isComplete: true, outputs: outputs)
     }
 }

@@ -192,23 +192,34 @@ final class ProgramRunner: Sendable {
         return try StageBinder.spec(tensor, UnsafePointer(context.table))
     }
 
-    /// The types of the outputs for inputs of these sizes; nil where only a run knows them. Makes what can be made before.
-    func prepare(_ inputs: UnsafeBufferPointer<TensorView>) throws -> [TensorSpec]? {
+    /// Makes what can be made before a run with inputs of these sizes.
+    func prepare(_ inputs: UnsafeBufferPointer<TensorView>) throws -> Executable.RunNeeds {
         let context = state.take()
         defer { state.give(context) }
         try bind(context, inputs)
+        var needs = Executable.RunNeeds(isComplete: true)
         for number in state.program.blocks[Program.main].stages {
             let stage = state.program.stages[number]
             try state.program.sizes.evaluate(stage.sizes, context.table)
-            if !stage.nodes.isEmpty { _ = try state.plan(number, UnsafePointer(context.table), threads: threads) }
-            if stage.end != nil { break }
+            if !stage.nodes.isEmpty {
+                let plan = try state.plan(number, UnsafePointer(context.table), threads: threads)
+                needs.bytes =
+                    needs.bytes.addingReportingOverflow(plan.bytes).overflow ? Int.max : needs.bytes &+ plan.bytes
+            }
+            if stage.end != nil {
+                needs.isComplete = false
+                break
+            }
         }
-        var specs: [TensorSpec] = []
+        needs.outputs = []
         for index in state.program.outputs.indices {
-            guard let spec = try outputSpec(context, index) else { return nil }
-            specs.append(spec)
+            guard let spec = try outputSpec(context, index) else {
+                needs.outputs = nil
+                break
+            }
+            needs.outputs?.append(spec)
         }
-        return specs
+        return needs
     }
 
     // MARK: - Memory of the caller
