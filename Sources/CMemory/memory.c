@@ -150,22 +150,46 @@ size_t __wrap_malloc_usable_size(void *pointer)
     return is_inside(pointer) ? size_of(pointer) : __real_malloc_usable_size(pointer);
 }
 
-/* operator new and delete of the runtime's own C++; oneDNN's and the standard library's are not linked here. */
-void *__wrap__Znwm(size_t size)
+/* operator new and delete of the runtime's own C++. Blocks pass between it and the standard library's shared object, and a host may
+   have replaced both operators, so that neither may stand for malloc and free. */
+REAL(void, _ZdlPv, (void *));
+REAL(void, _ZdaPv, (void *));
+extern void *_ZnwmRKSt9nothrow_t(size_t size, const void *nothrow) __attribute__((weak));
+extern void *_ZnamRKSt9nothrow_t(size_t size, const void *nothrow) __attribute__((weak));
+extern const char _ZSt7nothrow __attribute__((weak));
+
+static void *kept(void *result, size_t size)
 {
-    void *result = __wrap_malloc(size);
+    if (!result && size <= LARGEST)
+        result = take(size ? size : 1, ALIGNMENT);
     if (!result)
         abort();
     return result;
 }
 
-void *__wrap__Znam(size_t size) { return __wrap__Znwm(size); }
-void __wrap__ZdlPv(void *pointer) { __wrap_free(pointer); }
-void __wrap__ZdaPv(void *pointer) { __wrap_free(pointer); }
+void *__wrap__Znwm(size_t size) { return kept(_ZnwmRKSt9nothrow_t(size, &_ZSt7nothrow), size); }
+void *__wrap__Znam(size_t size) { return kept(_ZnamRKSt9nothrow_t(size, &_ZSt7nothrow), size); }
+
+void __wrap__ZdlPv(void *pointer)
+{
+    if (is_inside(pointer))
+        give();
+    else
+        __real__ZdlPv(pointer);
+}
+
+void __wrap__ZdaPv(void *pointer)
+{
+    if (is_inside(pointer))
+        give();
+    else
+        __real__ZdaPv(pointer);
+}
+
 void __wrap__ZdlPvm(void *pointer, size_t size)
 {
     (void)size;
-    __wrap_free(pointer);
+    __wrap__ZdlPv(pointer);
 }
 
 /* The functions of the Swift runtime, as its Heap.cpp has them. A mask of all ones means the usual alignment. */

@@ -137,7 +137,7 @@ def test_bytes_of_a_run_are_told_before_it():
     chain = tenon.Module.parse("""
         fn @main(%x: f32[n,8]) -> f32[n,8] {
           %a = nn.softmax(%x)
-          %b = cumsum(%a, axis=0)
+          %b = cumsum(%a) {axis = 0}
           %c = nn.softmax(%b)
           return %c
         }""")
@@ -149,7 +149,7 @@ def test_bytes_of_a_run_are_told_before_it():
     with pytest.raises(tenon.InvalidShapeError):
         run.run_bytes((4, 3))
     counted = tenon.compile(tenon.Module.parse("""
-        fn @main(%x: f32[n]) -> i64[1,m] {
+        fn @main(%x: f32[n]) -> i64[rank=2] {
           %i = nonzero(%x)
           return %i
         }"""))

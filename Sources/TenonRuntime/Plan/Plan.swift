@@ -12,7 +12,8 @@ enum ArgumentPlace: Hashable {
 
 /// What one step does.
 enum StepWork: Sendable {
-    case kernel(PreparedKernel)
+    /// Indices into the plan's kernels and regions.
+    case kernel(Int)
     case region(Int)
     /// Copies so many bytes.
     case copy(Int)
@@ -38,6 +39,7 @@ final class Plan: @unchecked Sendable {
     let steps: [PlanStep]
     /// Arguments of all steps, one after the other.
     let arguments: [ArgumentPlace]
+    let kernels: [PreparedKernel]
     let regions: [any CompiledRegion]
     let descriptions: [StepDescription]
     let arenaBytes: Int
@@ -55,7 +57,8 @@ final class Plan: @unchecked Sendable {
 
     init(
         inputs: [TensorSpec], outputs: [TensorSpec], steps: [PlanStep], arguments: [ArgumentPlace],
-        regions: [any CompiledRegion], descriptions: [StepDescription], arenaBytes: Int, scratchBytes: Int,
+        kernels: [PreparedKernel], regions: [any CompiledRegion], descriptions: [StepDescription], arenaBytes: Int,
+        scratchBytes: Int,
         constants: [Constant], threads: Int = 1, expectedNanoseconds: Double = .infinity,
         known: [(index: Int, value: Constant)] = []
     ) {
@@ -66,16 +69,13 @@ final class Plan: @unchecked Sendable {
         self.outputs = outputs
         self.steps = steps
         self.arguments = arguments
+        self.kernels = kernels
         self.regions = regions
         self.descriptions = descriptions
         self.arenaBytes = arenaBytes
         self.scratchBytes = scratchBytes
         self.constants = constants
-        packedWeights = PackedWeightSum(
-            regions,
-            kernels: steps.compactMap { step in
-                if case .kernel(let kernel) = step.work { kernel } else { nil }
-            })
+        packedWeights = PackedWeightSum(regions, kernels: kernels)
     }
 
     var packedWeightBytes: Int { packedWeights.bytes }
@@ -141,8 +141,8 @@ final class PlanInstance: RegionInstance {
             let from = UnsafeRawPointer(table + step.inputs).assumingMemoryBound(to: UnsafeRawPointer.self)
             do {
                 switch step.work {
-                case .kernel(let kernel):
-                    try kernel.run(
+                case .kernel(let index):
+                    try plan.kernels[index].run(
                         KernelArguments(
                             inputs: from, outputs: into, scratch: arena + step.workspace, parallel: environment.parallel
                         ))

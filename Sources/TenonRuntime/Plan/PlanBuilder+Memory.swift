@@ -40,13 +40,16 @@ extension PlanBuilder {
 
         var arguments: [ArgumentPlace] = []
         var planned: [PlanStep] = []
+        var kernels: [PreparedKernel] = []
         var regions: [any CompiledRegion] = []
         var descriptions: [StepDescription] = []
         var kept: Set<ObjectIdentifier> = []
         for (index, step) in steps.enumerated() {
             let work: StepWork
             switch step.work {
-            case .kernel(let kernel): work = .kernel(kernel)
+            case .kernel(let kernel):
+                work = .kernel(kernels.count)
+                kernels.append(kernel)
             case .copy(let bytes): work = .copy(bytes)
             case .region(let region):
                 work = .region(regions.count)
@@ -67,7 +70,8 @@ extension PlanBuilder {
             descriptions += step.descriptions
         }
         return Plan(
-            inputs: inputs, outputs: outputs.map(\.spec), steps: planned, arguments: arguments, regions: regions,
+            inputs: inputs, outputs: outputs.map(\.spec), steps: planned, arguments: arguments, kernels: kernels,
+            regions: regions,
             descriptions: descriptions, arenaBytes: arena.bytes,
             scratchBytes: steps.reduce(0) { max($0, $1.workspace) }, constants: constants, threads: options.threads,
             expectedNanoseconds: isRefused ? .infinity : steps.reduce(0) { $0 + $1.nanoseconds },

@@ -37,7 +37,7 @@ struct PlanBuilder {
     }
 
     enum Work {
-        case kernel(PreparedKernel)
+        indirect case kernel(PreparedKernel)
         case region(any CompiledRegion)
         case copy(Int)
     }

@@ -56,8 +56,8 @@ extension ProgramContext {
             let from = UnsafeRawPointer(arguments).assumingMemoryBound(to: UnsafeRawPointer.self)
             do {
                 switch step.work {
-                case .kernel(let kernel):
-                    try kernel.run(
+                case .kernel(let index):
+                    try plan.kernels[index].run(
                         KernelArguments(
                             inputs: from, outputs: into, scratch: base + step.workspace, parallel: environment.parallel)
                     )

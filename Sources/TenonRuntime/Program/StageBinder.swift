@@ -10,6 +10,7 @@ struct StageBinder {
 
     private var steps: [StagePlan.Step] = []
     private var work: [(node: Int, inputs: [Int], outputs: [Int])] = []
+    private var kernels: [PreparedKernel] = []
     private var regions: [any CompiledRegion] = []
     private var descriptions: [StepDescription] = []
     private var nanoseconds = 0.0
@@ -146,8 +147,9 @@ struct StageBinder {
         let moved = specs.reduce(0) { $0 &+ $1.byteCount }
         var name = implementation ?? "tenon"
         if implementation == nil, case .operation(let operation) = node.work { name = "tenon:\(operation.op.name)" }
+        kernels.append(kernel)
         append(
-            .kernel(kernel), node, index, workspace: kernel.scratchBytes,
+            .kernel(kernels.count - 1), node, index, workspace: kernel.scratchBytes,
             [
                 StepDescription(
                     binding: node.name, composite: node.composite, implementation: name, bytes: moved)
@@ -262,7 +264,7 @@ struct StageBinder {
         for root in stage.escaping { if let index = request[root] { escaping.append((root, arena.offsets[index])) } }
         return StagePlan(
             key: stage.slots.map { table[Int($0)] }, threads: options.threads, steps: steps, places: places,
-            escaping: escaping, regions: regions, descriptions: descriptions, bytes: arena.bytes,
+            escaping: escaping, kernels: kernels, regions: regions, descriptions: descriptions, bytes: arena.bytes,
             scratchBytes: requests[firstScratch...].reduce(0) { max($0, $1.bytes) }, expectedNanoseconds: nanoseconds)
     }
 

@@ -3,7 +3,8 @@ import TenonIR
 /// The nodes of a stage made ready for sizes that are numbers. Immutable, shared by contexts and threads.
 final class StagePlan: @unchecked Sendable {
     enum Work {
-        case kernel(PreparedKernel)
+        /// Indices into the plan's kernels and regions.
+        case kernel(Int)
         case region(Int)
         /// Writes entries of the table of sizes as i64.
         case sizes([Size])
@@ -35,6 +36,7 @@ final class StagePlan: @unchecked Sendable {
     let places: [Place]
     /// Roots of the stage's memory that are read after its nodes.
     let escaping: [(root: Int, offset: Int)]
+    let kernels: [PreparedKernel]
     let regions: [any CompiledRegion]
     let descriptions: [StepDescription]
     let bytes: Int
@@ -44,7 +46,8 @@ final class StagePlan: @unchecked Sendable {
 
     init(
         key: [Int64], threads: Int, steps: [Step], places: [Place], escaping: [(root: Int, offset: Int)],
-        regions: [any CompiledRegion], descriptions: [StepDescription], bytes: Int, scratchBytes: Int,
+        kernels: [PreparedKernel], regions: [any CompiledRegion], descriptions: [StepDescription], bytes: Int,
+        scratchBytes: Int,
         expectedNanoseconds: Double
     ) {
         self.key = key
@@ -52,16 +55,13 @@ final class StagePlan: @unchecked Sendable {
         self.steps = steps
         self.places = places
         self.escaping = escaping
+        self.kernels = kernels
         self.regions = regions
         self.descriptions = descriptions
         self.bytes = bytes
         self.scratchBytes = scratchBytes
         self.expectedNanoseconds = expectedNanoseconds
-        packedWeights = PackedWeightSum(
-            regions,
-            kernels: steps.compactMap { step in
-                if case .kernel(let kernel) = step.work { kernel } else { nil }
-            })
+        packedWeights = PackedWeightSum(regions, kernels: kernels)
     }
 
     /// Whether the table of sizes has the numbers that this plan was made for.
