@@ -1,13 +1,13 @@
 #!/bin/bash
 # The long forms of tests that the gate runs short. usage: soak.sh PREFIX [PART...]
-# Parts: forks memory models fuzz.
+# Parts: forks memory models programs graphs fuzz.
 set -uo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 prefix=$1
 shift
 parts=("$@")
-[ "${#parts[@]}" -gt 0 ] || parts=(forks memory models programs fuzz)
+[ "${#parts[@]}" -gt 0 ] || parts=(forks memory models programs graphs fuzz)
 cd "$root"
 work=build/soak
 mkdir -p "$work"
@@ -28,6 +28,11 @@ run_models() {
 run_programs() {
     TENON_LIBRARY="$prefix/lib/libtenon.so" PYTHONPATH=python .venv/bin/python Tests/Python/extreme_programs.py \
         "${SOAK_PROGRAMS:-1000000}"
+}
+# Graphs with sizes, control flow and stages that depend on data.
+run_graphs() {
+    TENON_LIBRARY="$prefix/lib/libtenon.so" PYTHONPATH=python TENON_RANDOM_PROGRAMS="${SOAK_GRAPHS:-20000}" \
+        .venv/bin/python -m pytest -q Tests/Python/test_random_programs.py
 }
 run_fuzz() { scripts/fuzz.sh "${SOAK_SECONDS:-7200}"; }
 

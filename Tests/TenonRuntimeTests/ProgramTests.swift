@@ -166,7 +166,7 @@ import Testing
     enum Damage: String, CaseIterable {
         case operandOutOfRange, rootOutOfRange, readBeforeWrite, writtenTwice, foreignStage, sizeOutOfRange
         case sizeBeforeUse, blockTwice, blockMissing, stageMissing, sizeNotNamed, constantOfOtherSize, rankOfFound
-        case instructionsOutOfRange, patchOfInput
+        case instructionsOutOfRange, patchOfInput, sizeOfNodeNotNamed, sizeOfNodeOutOfRange
     }
 
     @Test func theProgramItselfIsRight() throws { try ProgramVerifier.verify(try ProgramTests.program(Self.text)) }
@@ -198,6 +198,9 @@ import Testing
             program.stages[branching].end = .branch(branch)
         case .stageMissing: program.blocks[Program.main].stages.append(1_000)
         case .sizeNotNamed: program.stages[busy].slots = []
+        case .sizeOfNodeNotNamed:
+            for index in program.stages[busy].nodes.indices { program.stages[busy].nodes[index].slots = [] }
+        case .sizeOfNodeOutOfRange: program.stages[busy].nodes[0].slots = [1_000]
         case .constantOfOtherSize:
             program.constants.append(try Constant.ints([3], [1, 2, 3]))
             program.roots.append(.constant(program.constants.count - 1))

@@ -87,6 +87,8 @@ struct Program: Sendable {
         /// The binding in the module, for errors and reports.
         var name: String
         var composite: String
+        /// Entries of the table that the node depends on, as positions in the stage's `slots`, ascending.
+        var slots: [Int32] = []
     }
 
     /// How the shape of a result that a run finds meets the sizes of the program.

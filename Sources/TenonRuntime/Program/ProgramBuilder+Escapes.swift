@@ -6,7 +6,13 @@ extension ProgramBuilder {
             for node in stage.nodes {
                 for tensor in node.inputs { reads.append((tensor, number)) }
             }
-            program.stages[number].slots = slots(of: stage)
+            let found = stage.nodes.map(slots)
+            let all = Set(found.joined()).sorted()
+            program.stages[number].slots = all
+            let positions = Dictionary(uniqueKeysWithValues: zip(all, Int32(0)...))
+            for (index, slots) in found.enumerated() {
+                program.stages[number].nodes[index].slots = slots.compactMap { positions[$0] }.sorted()
+            }
         }
         func escape(_ tensor: Int) {
             if case .node(let stage) = program.roots[program.tensors[tensor].root] {
@@ -32,7 +38,7 @@ extension ProgramBuilder {
         }
     }
 
-    private func slots(of stage: Program.Stage) -> [Int32] {
+    private func slots(of node: Program.Node) -> Set<Int32> {
         var slots: Set<Int32> = []
         func add(_ size: Size) { if case .slot(let slot) = size { slots.insert(slot) } }
         func add(_ argument: Program.Argument) {
@@ -42,15 +48,13 @@ extension ProgramBuilder {
             case .tensor, .literal, .shapeTensor: break
             }
         }
-        for node in stage.nodes {
-            for tensor in node.inputs + node.outputs { program.tensors[tensor].dims?.forEach(add) }
-            switch node.work {
-            case .operation(let operation): operation.arguments.forEach(add)
-            case .chain(let chain): chain.anchor.arguments.forEach(add)
-            case .region(let region): region.arguments.forEach(add)
-            case .sizes: break
-            }
+        for tensor in node.inputs + node.outputs { program.tensors[tensor].dims?.forEach(add) }
+        switch node.work {
+        case .operation(let operation): operation.arguments.forEach(add)
+        case .chain(let chain): chain.anchor.arguments.forEach(add)
+        case .region(let region): region.arguments.forEach(add)
+        case .sizes: break
         }
-        return slots.sorted()
+        return slots
     }
 }

@@ -77,7 +77,8 @@ final class ProgramState: ForkParticipant, @unchecked Sendable {
             options.threads = threads
             options.progress = nil
             let plan = try StageBinder.bind(
-                stage, program, table, module: module, backends: backends, options: options, outputs: directRoots)
+                stage, program, table, module: module, backends: backends, options: options, outputs: directRoots,
+                previous: lock.locked { plans[stage].first?.plan })
             guard account.reserve(plan.packedWeights) else {
                 throw TenonError(
                     .limitExceeded,

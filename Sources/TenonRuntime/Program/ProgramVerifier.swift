@@ -72,14 +72,21 @@ struct ProgramVerifier {
 
     private mutating func stage(_ stage: Program.Stage, _ number: Int) throws {
         try evaluate(stage.sizes, "stage \(number)")
-        let slots = Set(stage.slots)
-        func depends(_ size: Size) throws {
-            if case .slot(let slot) = size, !slots.contains(slot) {
-                throw fault("stage \(number) uses size \(slot) and does not name it")
-            }
-        }
         for node in stage.nodes {
             let what = "'\(node.name)'"
+            var own: Set<Int32> = []
+            for position in node.slots {
+                guard let index = Int(exactly: position), stage.slots.indices.contains(index) else {
+                    throw fault("\(what) depends on a size that its stage does not name")
+                }
+                own.insert(stage.slots[index])
+            }
+            let slots = own
+            func depends(_ size: Size) throws {
+                if case .slot(let slot) = size, !slots.contains(slot) {
+                    throw fault("\(what) uses size \(slot) and does not name it")
+                }
+            }
             for input in node.inputs {
                 try read(input, what)
                 guard program.tensors[input].isPlanned else { throw fault("\(what) reads a tensor of unknown size") }

@@ -17,14 +17,19 @@ struct StageBinder {
 
     static func bind(
         _ number: Int, _ program: Program, _ table: UnsafePointer<Int64>, module: Module,
-        backends: [String: any Backend], options: CompileOptions, outputs: Set<Int>
+        backends: [String: any Backend], options: CompileOptions, outputs: Set<Int>, previous: StagePlan?
     ) throws -> StagePlan {
         var binder = StageBinder(
             program: program, module: module, backends: backends, options: options, table: table)
         let stage = program.stages[number]
+        let previous = previous.flatMap { $0.threads == options.threads ? $0 : nil }
         for (index, node) in stage.nodes.enumerated() {
             do {
-                try binder.add(node, index)
+                if let previous, node.slots.allSatisfy({ previous.key[Int($0)] == table[Int(stage.slots[Int($0)])] }) {
+                    binder.take(index, node, from: previous)
+                } else {
+                    try binder.add(node, index)
+                }
             } catch let error as TenonError {
                 throw error.located(at: node.name)
             }
@@ -100,6 +105,26 @@ struct StageBinder {
 
     // MARK: - Nodes
 
+    /// A step whose sizes are as they were in another plan of the stage.
+    private mutating func take(_ index: Int, _ node: Program.Node, from plan: StagePlan) {
+        let step = plan.steps[index]
+        var work = step.work
+        switch work {
+        case .kernel(let kernel):
+            work = .kernel(kernels.count)
+            kernels.append(plan.kernels[kernel])
+        case .region(let region):
+            work = .region(regions.count)
+            regions.append(plan.regions[region])
+        case .sizes: break
+        }
+        let end = index + 1 < plan.steps.count ? plan.steps[index + 1].description : plan.descriptions.count
+        append(
+            work, node, index, workspace: step.workspaceBytes,
+            Array(plan.descriptions.prefix(end).dropFirst(step.description)),
+            nanoseconds: step.nanoseconds)
+    }
+
     private mutating func add(_ node: Program.Node, _ index: Int) throws {
         switch node.work {
         case .operation(let operation): try add(operation, node, index)
@@ -122,7 +147,8 @@ struct StageBinder {
     ) {
         steps.append(
             StagePlan.Step(
-                work: work, inputs: 0, outputs: 0, end: 0, workspace: workspace, description: descriptions.count,
+                work: work, inputs: 0, outputs: 0, end: 0, workspace: 0, workspaceBytes: workspace,
+                nanoseconds: nanoseconds, description: descriptions.count,
                 name: node.name))
         self.work.append((index, inputs ?? node.inputs, node.outputs))
         descriptions += described
@@ -245,7 +271,7 @@ struct StageBinder {
         for root in stage.escaping { if let index = request[root] { requests[index].last = steps.count } }
         let firstScratch = requests.count
         for (position, step) in steps.enumerated() {
-            requests.append(ArenaRequest(bytes: step.workspace, first: position, last: position))
+            requests.append(ArenaRequest(bytes: step.workspaceBytes, first: position, last: position))
         }
         guard let arena = ArenaPlanner.plan(requests) else {
             throw TenonError(.limitExceeded, "main: intermediates need more bytes than can be addressed")

@@ -18,6 +18,9 @@ final class StagePlan: @unchecked Sendable {
         var end: Int32
         /// Offset of scratch memory or of a region's workspace in the stage's memory.
         var workspace: Int
+        var workspaceBytes: Int
+        /// Roughly how long it takes.
+        var nanoseconds: Double
         var description: Int
         var name: String
     }
@@ -29,7 +32,7 @@ final class StagePlan: @unchecked Sendable {
         var offset: Int
     }
 
-    /// Values of the stage's slots, then the number of threads.
+    /// Values of the stage's slots.
     let key: [Int64]
     let threads: Int
     let steps: [Step]
