@@ -18,14 +18,26 @@ TINLINE int64_t row_block(int64_t depth) {
     return tiles > 1 ? tiles : 1;
 }
 
-// Rows whose distance is a multiple of this fall into the same few places of the first cache.
-TINLINE int is_crowded(int64_t lda, int64_t rows) { return rows > 2 && lda * 4 % 2048 == 0; }
+// Rows up to this many are read where they lie.
+enum { FEW_ROWS = 4 };
 
+// Rows are packed, so that a tile reads them in order, whatever their distance is.
 static int64_t NAME(gemm_scratch)(const tkernel_gemm *g) {
-    if (!is_crowded(g->lda, g->rows)) return 0;
-    int64_t rows = row_block(g->depth) * MOST_ROWS + MOST_ROWS;
+    if (g->rows <= FEW_ROWS) return 0;
+    int64_t rows = row_block(g->depth) * MOST_ROWS;
     if (rows > g->rows) rows = g->rows;
-    return rows * (depth_block(g->depth) + 16);
+    return rows * depth_block(g->depth) + W;
+}
+
+// Up to MOST_ROWS rows as [depth][rows]; a vector more may be written behind them.
+static void pack_rows(const float *a, int64_t lda, int64_t rows, int64_t depth, float *to) {
+    int64_t k = 0;
+    // The last rows first: what they write too much belongs to the first rows of the next element.
+    for (; k + 8 <= depth; k += 8)
+        for (int64_t m = (rows - 1) / 8 * 8; m >= 0; m -= 8)
+            transpose_some(a + m * lda + k, lda, rows - m, to + k * rows + m, rows);
+    for (; k < depth; k++)
+        for (int64_t m = 0; m < rows; m++) to[k * rows + m] = a[m * lda + k];
 }
 
 static void NAME(gemm_pack)(
@@ -99,22 +111,17 @@ static int NAME(gemm_run)(
     const int64_t p0 = panels * x / across, p1 = panels * (x + 1) / across;
     const int64_t t0 = count * y / down, t1 = count * (y + 1) / down;
     if (p0 == p1 || t0 == t1) return 0;
-    if (g->rows <= 4) return few_rows(g, 0, g->rows, p0, p1, a, weights, c, operands, cancel);
+    if (g->rows <= FEW_ROWS) return few_rows(g, 0, g->rows, p0, p1, a, weights, c, operands, cancel);
     const int64_t depth = depth_block(K), most = row_block(K);
-    const int copies = is_crowded(g->lda, g->rows);
     for (int64_t begin = t0; begin < t1; begin += most) {
         const int64_t end = t1 - begin < most ? t1 : begin + most;
-        const int64_t r0 = g->rows * begin / count, r1 = g->rows * end / count;
+        const int64_t r0 = g->rows * begin / count;
         int64_t k = 0;
         do {
             const int64_t part = K - k < depth ? K - k : depth;
-            const float *from = a + r0 * g->lda + k;
-            int64_t lda = g->lda;
-            if (copies) {
-                lda = part + 16;
-                for (int64_t r = r0; r < r1; r++)
-                    memcpy(scratch + (r - r0) * lda, a + r * g->lda + k, (size_t)part * sizeof(float));
-                from = scratch;
+            for (int64_t t = begin; t < end; t++) {
+                const int64_t m0 = g->rows * t / count, m1 = g->rows * (t + 1) / count;
+                pack_rows(a + m0 * g->lda + k, g->lda, m1 - m0, part, scratch + (m0 - r0) * part);
             }
             const int is_last = k + part >= K;
             for (int64_t p = p0; p < p1; p++) {
@@ -124,7 +131,7 @@ static int NAME(gemm_run)(
                 for (int64_t t = begin; t < end; t++) {
                     const int64_t m0 = g->rows * t / count, m1 = g->rows * (t + 1) / count;
                     float *to = c + m0 * g->ldc + at;
-                    tiles[m1 - m0](from + (m0 - r0) * lda, lda, b, PANEL, 0, to, g->ldc, part, k > 0, columns);
+                    packed_tiles[m1 - m0](scratch + (m0 - r0) * part, b, to, g->ldc, part, k > 0, columns);
                     if (is_last) run_steps(g, operands, m0, m1 - m0, at, columns, to);
                 }
             }

@@ -178,9 +178,8 @@ typedef float v8 __attribute__((ext_vector_type(8)));
 typedef v8 v8_unaligned __attribute__((aligned(4), may_alias));
 
 // to[j · to_step + i] = from[i · from_step + j] for i and j below 8.
-TINLINE void transpose8(const float *from, int64_t from_step, float *to, int64_t to_step) {
-    v8 r[8], t[8];
-    TUNROLL for (int i = 0; i < 8; i++) r[i] = *(const v8_unaligned *)(from + i * from_step);
+TINLINE void transpose_into(v8 *r, float *to, int64_t to_step) {
+    v8 t[8];
     TUNROLL for (int i = 0; i < 8; i += 2) {
         t[i] = __builtin_shufflevector(r[i], r[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
         t[i + 1] = __builtin_shufflevector(r[i], r[i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
@@ -191,8 +190,22 @@ TINLINE void transpose8(const float *from, int64_t from_step, float *to, int64_t
         r[i + 2] = __builtin_shufflevector(t[i + 1], t[i + 3], 0, 1, 8, 9, 4, 5, 12, 13);
         r[i + 3] = __builtin_shufflevector(t[i + 1], t[i + 3], 2, 3, 10, 11, 6, 7, 14, 15);
     }
-    TUNROLL for (int i = 0; i < 4; i++) {
+    // In this order, because rows may overlap.
+    TUNROLL for (int i = 0; i < 4; i++)
         *(v8_unaligned *)(to + i * to_step) = __builtin_shufflevector(r[i], r[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
+    TUNROLL for (int i = 0; i < 4; i++)
         *(v8_unaligned *)(to + (i + 4) * to_step) = __builtin_shufflevector(r[i], r[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
-    }
+}
+
+TINLINE void transpose8(const float *from, int64_t from_step, float *to, int64_t to_step) {
+    v8 r[8];
+    TUNROLL for (int i = 0; i < 8; i++) r[i] = *(const v8_unaligned *)(from + i * from_step);
+    transpose_into(r, to, to_step);
+}
+
+// Fewer rows of 8; what stands for the others is written over by what comes next.
+TINLINE void transpose_some(const float *from, int64_t from_step, int64_t rows, float *to, int64_t to_step) {
+    v8 r[8];
+    TUNROLL for (int i = 0; i < 8; i++) r[i] = i < rows ? *(const v8_unaligned *)(from + i * from_step) : (v8)0;
+    transpose_into(r, to, to_step);
 }

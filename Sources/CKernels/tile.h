@@ -2,6 +2,25 @@
 //
 // The heart of all products: a tile of MR rows and NV vectors, and the steps behind it. Included behind simd.h.
 
+// A tile into memory.
+TINLINE void put(
+    const int mr, const int nv, vf (*sums)[8], float *c, int64_t ldc, const int adds, int64_t columns) {
+    if (columns >= nv * W) {
+        TUNROLL for (int m = 0; m < mr; m++)
+            TUNROLL for (int n = 0; n < nv; n++) {
+                float *to = c + m * ldc + n * W;
+                store(to, adds ? load(to) + sums[m][n] : sums[m][n]);
+            }
+    } else {
+        TUNROLL for (int m = 0; m < mr; m++)
+            TUNROLL for (int n = 0; n < nv; n++) {
+                const int64_t rest = columns - n * W;
+                float *to = c + m * ldc + n * W;
+                if (rest > 0) store_some(to, adds ? load_some(to, rest) + sums[m][n] : sums[m][n], rest);
+            }
+    }
+}
+
 // c[m][n] = Σ a[m · lda + k] · b[n / 2 · stride + k · step + n % 2 · W], added to what is there with `adds`. `columns` is how many are
 // written.
 TINLINE void tile(
@@ -23,20 +42,43 @@ TINLINE void tile(
         }
         b += step;
     }
-    if (columns >= nv * W) {
-        TUNROLL for (int m = 0; m < mr; m++)
-            TUNROLL for (int n = 0; n < nv; n++) {
-                float *to = c + m * ldc + n * W;
-                store(to, adds ? load(to) + sums[m][n] : sums[m][n]);
-            }
-    } else {
-        TUNROLL for (int m = 0; m < mr; m++)
-            TUNROLL for (int n = 0; n < nv; n++) {
-                const int64_t rest = columns - n * W;
-                float *to = c + m * ldc + n * W;
-                if (rest > 0) store_some(to, adds ? load_some(to, rest) + sums[m][n] : sums[m][n], rest);
-            }
+    put(mr, nv, sums, c, ldc, adds, columns);
+}
+
+// As above for a panel and rows that are packed: a[k · mr + m], b[k · 2W + n].
+TINLINE void packed_tile(
+    const int mr, const float *a, const float *b, float *c, int64_t ldc, int64_t depth, const int adds, int64_t columns) {
+    enum { AT_ONCE = 4 };
+    vf sums[MOST_ROWS][8];
+    TUNROLL for (int m = 0; m < mr; m++) {
+        __builtin_prefetch(c + m * ldc, 1);
+        sums[m][0] = sums[m][1] = all(0);
     }
+    for (; depth >= AT_ONCE; depth -= AT_ONCE) {
+        // What the next rows have here.
+        TUNROLL for (int i = 0; i < AT_ONCE * mr; i += 16) __builtin_prefetch(a + 16 * mr + i);
+        TUNROLL for (int i = 0; i < AT_ONCE; i++) {
+            const vf left = load(b + i * 2 * W), right = load(b + i * 2 * W + W);
+            TUNROLL for (int m = 0; m < mr; m++) {
+                const vf value = all(a[i * mr + m]);
+                sums[m][0] = fma_(value, left, sums[m][0]);
+                sums[m][1] = fma_(value, right, sums[m][1]);
+            }
+        }
+        a += AT_ONCE * mr;
+        b += AT_ONCE * 2 * W;
+    }
+    for (; depth > 0; depth--) {
+        const vf left = load(b), right = load(b + W);
+        TUNROLL for (int m = 0; m < mr; m++) {
+            const vf value = all(a[m]);
+            sums[m][0] = fma_(value, left, sums[m][0]);
+            sums[m][1] = fma_(value, right, sums[m][1]);
+        }
+        a += mr;
+        b += 2 * W;
+    }
+    put(mr, 2, sums, c, ldc, adds, columns);
 }
 
 typedef void tile_function(
@@ -64,6 +106,33 @@ static tile_function *const tiles[MOST_ROWS + 1] = {
     0,        tile_1_2, tile_2_2, tile_3_2,  tile_4_2,  tile_5_2,  tile_6_2,
 #if MOST_ROWS > 6
     tile_7_2, tile_8_2, tile_9_2, tile_10_2, tile_11_2, tile_12_2, tile_13_2, tile_14_2,
+#endif
+};
+
+typedef void packed_tile_function(
+    const float *a, const float *b, float *c, int64_t ldc, int64_t depth, int adds, int64_t columns);
+
+#define PACKED_TILE(mr)                                                                                                \
+    static void packed_tile_##mr(                                                                                      \
+        const float *a, const float *b, float *c, int64_t ldc, int64_t depth, int adds, int64_t columns) {             \
+        if (adds)                                                                                                      \
+            packed_tile(mr, a, b, c, ldc, depth, 1, columns);                                                          \
+        else                                                                                                           \
+            packed_tile(mr, a, b, c, ldc, depth, 0, columns);                                                          \
+    }
+
+PACKED_TILE(1) PACKED_TILE(2) PACKED_TILE(3) PACKED_TILE(4) PACKED_TILE(5) PACKED_TILE(6)
+#if MOST_ROWS > 6
+PACKED_TILE(7) PACKED_TILE(8) PACKED_TILE(9) PACKED_TILE(10) PACKED_TILE(11) PACKED_TILE(12) PACKED_TILE(13)
+PACKED_TILE(14)
+#endif
+
+// By the number of rows, from 1.
+static packed_tile_function *const packed_tiles[MOST_ROWS + 1] = {
+    0,             packed_tile_1,  packed_tile_2,  packed_tile_3,  packed_tile_4,  packed_tile_5, packed_tile_6,
+#if MOST_ROWS > 6
+    packed_tile_7, packed_tile_8,  packed_tile_9,  packed_tile_10, packed_tile_11, packed_tile_12, packed_tile_13,
+    packed_tile_14,
 #endif
 };
 
