@@ -5,7 +5,7 @@ import TenonIR
 // TENON_ERROR_CANCELLED. What is wrong with the options themselves the call says when it reads them.
 
 private func limits(_ timeout: UInt64, _ cancel: OpaquePointer?) -> WorkLimits? {
-    WorkLimits(
+    WorkLimits.make(
         cancel: Handle.optional(cancel, CancelToken.self), deadline: timeout == 0 ? nil : MonotonicClock.after(timeout))
 }
 

@@ -75,6 +75,13 @@ public indirect enum ValueType: Hashable, Sendable {
         .tensor(TensorType(dtype, shape.map { .fixed($0) }))
     }
 
+    public var isFunction: Bool {
+        switch self {
+        case .function: true
+        default: false
+        }
+    }
+
     public var asTensor: TensorType? {
         if case .tensor(let type) = self { return type }
         return nil

@@ -28,18 +28,28 @@ public enum MonotonicClock {
 }
 
 /// What ends a piece of work before it is done: a token, and a time.
-public final class WorkLimits: Sendable {
-    public let cancel: CancelToken?
+public final class WorkLimits: @unchecked Sendable {
+    public private(set) var cancel: CancelToken?
     /// Nanoseconds of `MonotonicClock`.
-    public let deadline: UInt64?
+    public private(set) var deadline: UInt64?
     /// Set for good by the first look that finds a reason: work that was left out stays left out, whatever the token says later.
     private let reason = Atomic<UInt8>(0)
 
-    /// Nil when there is nothing that could end the work.
-    public init?(cancel: CancelToken?, deadline: UInt64?) {
-        if cancel == nil, deadline == nil { return nil }
+    private init(_ cancel: CancelToken?, _ deadline: UInt64?) {
         self.cancel = cancel
         self.deadline = deadline
+    }
+
+    /// Nil when there is nothing that could end the work; a failing initialiser would allocate before it fails.
+    public static func make(cancel: CancelToken?, deadline: UInt64?) -> WorkLimits? {
+        cancel == nil && deadline == nil ? nil : WorkLimits(cancel, deadline)
+    }
+
+    /// For other work, once nothing works under it any more.
+    public func renew(cancel: CancelToken?, deadline: UInt64?) {
+        self.cancel = cancel
+        self.deadline = deadline
+        reason.store(0, ordering: .releasing)
     }
 
     /// Whether the work shall not go on. Asks the clock.

@@ -11,7 +11,7 @@ public struct RunEnvironment: Sendable {
     public var deadline: UInt64? { limits?.deadline }
 
     public init(parallel: Parallel = .serial, cancel: CancelToken? = nil, deadline: UInt64? = nil) {
-        self.init(parallel: parallel, limits: WorkLimits(cancel: cancel, deadline: deadline))
+        self.init(parallel: parallel, limits: WorkLimits.make(cancel: cancel, deadline: deadline))
     }
 
     public init(parallel: Parallel = .serial, limits: WorkLimits?) {

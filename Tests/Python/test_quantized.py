@@ -391,3 +391,23 @@ def test_casts_saturate(from_type, to, rng):
     finite = np.nan_to_num(x, nan=0.0).astype(np.float64)
     expected = [info.max if v >= info.max else info.min if v <= info.min else int(v) for v in finite.tolist()]
     np.testing.assert_array_equal(found, np.array(expected, dtype=to))
+
+
+def test_any_batch_is_computed_in_integers(rng):
+    """A batch that the run tells takes the integer kernels too, with the results of the reference."""
+    b = tenon.Builder()
+
+    def pair(x, scale, zero, dtype):
+        scale, zero = b.constant(np.float32(scale)), b.constant(np.array(zero, dtype))
+        q = x if isinstance(x, np.ndarray) else b.call("quantize", x, scale, zero, out_dtype=np.dtype(dtype).name)
+        return b.call("dequantize", b.constant(q) if isinstance(q, np.ndarray) else q, scale, zero)
+
+    data = pair(b.parameter("x", ("n", 4, 9, 9)), 0.05, 128, np.uint8)
+    weights = pair(rng.integers(-127, 128, (8, 4, 3, 3), np.int8), 0.01, 0, np.int8)
+    y = b.call("nn.conv2d", data, weights, padding=[1, 1, 1, 1])
+    module = b.finish(pair(y, 0.1, 128, np.uint8))
+    assert "dnnl.int8_conv2d" in str(module.optimize())
+    run, reference = tenon.compile(module), tenon.compile(module, reference=True)
+    for n in (1, 3):
+        values = rng.standard_normal((n, 4, 9, 9)).astype(np.float32)
+        assert np.abs(run(values) - reference(values)).max() <= 0.1001

@@ -105,7 +105,8 @@ struct CandidateFunction {
     let function: Function
     let key: Int
 
-    init?(_ candidate: FusionCandidate) {
+    /// Nil where a size is not known; with `assumedSize`, that stands for each symbol.
+    init?(_ candidate: FusionCandidate, assumedSize: Int64? = nil) {
         let source = candidate.table.function
         var function = Function()
         var block = Block(isDataflow: true)
@@ -116,6 +117,18 @@ struct CandidateFunction {
             hasher.combine(tensor.dtype)
             hasher.combine(shape)
             return true
+        }
+        func sized(_ dims: [Dim]) -> [Dim]? {
+            guard let assumedSize else { return dims }
+            let sizes = Dictionary(dims.flatMap(\.symbols).map { ($0, assumedSize) }) { first, _ in first }
+            let known = dims.compactMap { $0.evaluate(sizes) }
+            return known.count == dims.count && known.allSatisfy { $0 >= 0 } ? known.map { .fixed($0) } : nil
+        }
+        func sized(_ type: ValueType) -> ValueType? {
+            guard let tensor = type.asTensor, tensor.staticShape == nil, let dtype = tensor.dtype,
+                let shape = tensor.shape
+            else { return type }
+            return sized(shape).map { .tensor(TensorType(dtype, $0)) }
         }
         func mapped(_ operand: Operand) -> Operand? {
             var operand = operand
@@ -130,8 +143,7 @@ struct CandidateFunction {
                     hasher.combine(known)
                     return .value(known)
                 }
-                let type = source.type(of: id)
-                guard hash(type) else { return nil }
+                guard let type = sized(source.type(of: id)), hash(type) else { return nil }
                 let parameter = function.addValue("", type)
                 function.parameters.append(parameter)
                 inner[id] = parameter
@@ -148,7 +160,11 @@ struct CandidateFunction {
                     list.append(field)
                 }
                 return .tuple(list)
-            case .shape, .int, .float, .string, .dtype:
+            case .shape(let dims):
+                guard let known = sized(dims) else { return nil }
+                hasher.combine(known)
+                return .shape(known)
+            case .int, .float, .string, .dtype:
                 hasher.combine(operand)
                 return operand
             case .global: return nil
@@ -156,8 +172,8 @@ struct CandidateFunction {
         }
         // Values are numbered in the order of their definition.
         for id in candidate.interior.sorted(by: { $0.index < $1.index }) {
-            let type = source.type(of: id)
-            guard case .call(var call)? = candidate.table.definition(id), case .op(let op) = call.callee, call.isPlain,
+            guard let type = sized(source.type(of: id)), case .call(var call)? = candidate.table.definition(id),
+                case .op(let op) = call.callee, call.isPlain,
                 hash(type)
             else {
                 return nil

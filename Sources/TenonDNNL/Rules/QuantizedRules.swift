@@ -83,7 +83,10 @@ extension Array {
 /// Asks our integer kernels.
 enum QuantizedSupport {
     @Sendable static func refusal(_ candidate: FusionCandidate) -> Refusal? {
-        guard let function = CandidateFunction(candidate)?.function, var graph = try? RegionReader.read(function) else {
+        // Our kernels take any size, so that one stands for all.
+        guard let function = CandidateFunction(candidate, assumedSize: 64)?.function,
+            var graph = try? RegionReader.read(function)
+        else {
             return Refusal(.shape, found: "sizes that are not known", expected: "known dimensions")
         }
         graph.composites = ["asked"]

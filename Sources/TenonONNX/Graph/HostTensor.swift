@@ -115,7 +115,7 @@ struct HostTensor {
 }
 
 /// What a name of an ONNX graph stands for while it is imported.
-enum ImportedValue {
+indirect enum ImportedValue {
     /// A value of the function being built, or a constant.
     case operand(Operand)
     /// Integers or numbers known while importing.

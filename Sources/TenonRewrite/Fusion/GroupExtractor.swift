@@ -128,11 +128,8 @@ struct GroupExtractor {
     /// Symbols that no parameter tells are passed as one more shape.
     private static func addShapeParameter(_ function: inout Function, _ arguments: inout [Operand]) throws {
         var used: [String] = []
-        for info in function.values {
-            // The symbols of a local function are its own.
-            if case .function = info.type { continue }
-            info.type.collectSymbols(into: &used)
-        }
+        // The symbols of a local function are its own.
+        for info in function.values where !info.type.isFunction { info.type.collectSymbols(into: &used) }
         guard !used.isEmpty else { return }
         var derivable: Set<String> = []
         for id in function.parameters { collectPlain(function.type(of: id), &derivable) }

@@ -123,8 +123,10 @@ public final class Executable: Sendable {
         if let fixed { try check(inputs, outputs, fixed.plan) }
         let found = foundPlan(for: inputs)
         let isAlone = found.map { $0.plan.threads == 1 } ?? (state.planning == .none && programs?.runsOnCaller == true)
+        let limits = state.takeLimits(runOptions)
+        defer { state.giveLimits(limits) }
         // Nothing that the closure changes is declared outside it: such a variable would be allocated in each run.
-        let environment = self.environment(runOptions, isAlone: isAlone)
+        let environment = self.environment(limits, isAlone: isAlone)
         try environment.check()
         try state.perform(environment, onCaller: isAlone) {
             guard let cached = try found ?? plan(for: inputs) else {
@@ -141,7 +143,7 @@ public final class Executable: Sendable {
             }
             if fixed == nil { try check(inputs, outputs, cached.plan) }
             let environment =
-                isAlone || cached.plan.threads > 1 ? environment : self.environment(runOptions, isAlone: true)
+                isAlone || cached.plan.threads > 1 ? environment : self.environment(limits, isAlone: true)
             let context = try state.take(cached, environment)
             defer { state.give(context, to: cached) }
             let start = runOptions.isProfiled ? MonotonicClock.now : 0
@@ -160,14 +162,16 @@ public final class Executable: Sendable {
         inputs: UnsafeBufferPointer<TensorView>, options runOptions: RunOptions = RunOptions()
     ) throws -> [Constant] {
         try TensorCheck.count(inputs.count, signature.inputs, "input")
-        let environment = self.environment(runOptions, isAlone: false)
+        let limits = state.takeLimits(runOptions)
+        defer { state.giveLimits(limits) }
+        let environment = self.environment(limits, isAlone: false)
         let specs =
             try foundPlan(for: inputs)?.plan.outputs
             ?? (state.planning == .none
                 ? nil : state.perform(environment) { try plan(for: inputs)?.plan.outputs })
         guard let specs else {
             let isAlone = programs?.runsOnCaller == true
-            let environment = self.environment(runOptions, isAlone: isAlone)
+            let environment = self.environment(limits, isAlone: isAlone)
             return try state.perform(environment, onCaller: isAlone) {
                 let results = try programs?.run {
                     try $0.run(inputs, isProfiled: runOptions.isProfiled, environment: environment)
@@ -217,10 +221,9 @@ public final class Executable: Sendable {
         }
     }
 
-    private func environment(_ options: RunOptions, isAlone: Bool) -> RunEnvironment {
-        let parallel = Parallel.openMP(threads: self.options.threads)
-        return RunEnvironment(
-            parallel: isAlone ? parallel.serially : parallel, cancel: options.cancel, deadline: options.deadline)
+    private func environment(_ limits: WorkLimits?, isAlone: Bool) -> RunEnvironment {
+        let parallel = Parallel.openMP(threads: options.threads)
+        return RunEnvironment(parallel: isAlone ? parallel.serially : parallel, limits: limits)
     }
 
     private func check(

@@ -31,6 +31,7 @@ final class ExecutableState: ForkParticipant, @unchecked Sendable {
     private let cachedShapes: Int
     private let cachedBytes: Int
     private let lock = Lock()
+    private var idleLimits: [WorkLimits] = []
     /// Held while a plan is compiled, so that callers who meet the same new shape compile it once.
     private let compileLock = Lock()
     private var inFlight = 0
@@ -61,6 +62,23 @@ final class ExecutableState: ForkParticipant, @unchecked Sendable {
     }
 
     // MARK: - Fork
+
+    /// Limits of a run, in an object that an earlier run has left where there is one.
+    func takeLimits(_ options: RunOptions) -> WorkLimits? {
+        if options.cancel == nil, options.deadline == nil { return nil }
+        guard let idle = lock.locked({ idleLimits.popLast() }) else {
+            return WorkLimits.make(cancel: options.cancel, deadline: options.deadline)
+        }
+        idle.renew(cancel: options.cancel, deadline: options.deadline)
+        return idle
+    }
+
+    /// Keeps the object for the next run: nothing works on when a run has returned.
+    func giveLimits(_ limits: WorkLimits?) {
+        guard let limits else { return }
+        limits.renew(cancel: nil, deadline: nil)
+        lock.locked { if idleLimits.count < 16 { idleLimits.append(limits) } }
+    }
 
     func lockForFork() {
         lock.lock()
