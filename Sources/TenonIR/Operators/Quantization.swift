@@ -1,12 +1,14 @@
 /// Tensors of small integers that stand for real numbers: (q - zero_point) · scale. Scales and zero points are values: one, one
 /// per index of an axis, or one per block along an axis.
-enum QuantizationOperators {
+package enum QuantizationOperators {
     static let schemas: [OperatorSchema] = [
         OperatorSchema(
-            "quantize", "saturate(round(x / scale) + zero_point), halves to even; NaN gives the zero point.",
+            "quantize",
+            "saturate(round(x / scale) + zero_point), halves to even; NaN gives the zero point, save in 8-bit floats. Those become infinity or NaN beyond their range without saturate (default true). The quotient is rounded to precision: f32, or f64 for scales of f64.",
             inputs: [.init("x"), .init("scale"), .init("zero_point")],
             attributes: [
                 .defaulted("axis", -1), .defaulted("block", 0), .defaulted("out_dtype", .dtype(.int8)),
+                .optional("saturate", .bool), .optional("precision", .dtype),
             ], infer: quantize),
         OperatorSchema(
             "dequantize", "(x - zero_point) · scale.",
@@ -61,7 +63,21 @@ enum QuantizationOperators {
     ]
 
     /// The types that tensors are quantised to.
-    static let quantizedTypes: [DataType] = [.uint8, .int8, .uint16, .int16]
+    package static func isQuantized(_ dtype: DataType) -> Bool {
+        switch dtype {
+        case .uint8, .int8, .uint16, .int16: true
+        default: dtype.isStorageOnly && dtype != .float8e8m0
+        }
+    }
+
+    private static let quantizedNames = "u8, i8, u16, i16, an integer of 2 or 4 bits or a float of 4 or 8"
+
+    /// Powers of two are scales of blocks.
+    private static func checkScale(_ site: CallSite) throws {
+        if let dtype = try site.tensor(1).dtype, !dtype.isFloatingPoint, dtype != .float8e8m0 {
+            throw site.inputError(1, .invalidType, expects: "floating-point numbers")
+        }
+    }
 
     private static func isOne(_ shape: [Dim]) -> Bool { shape.allSatisfy { $0.value == 1 } }
 
@@ -72,8 +88,11 @@ enum QuantizationOperators {
 
     private static func quantize(_ site: CallSite) throws -> ValueType {
         let x = try site.tensor(0)
-        guard let dtype = site.attributes.dtype("out_dtype"), quantizedTypes.contains(dtype) else {
-            throw site.attributeError("out_dtype", expects: "u8, i8, u16 or i16")
+        guard let dtype = site.attributes.dtype("out_dtype"), isQuantized(dtype) else {
+            throw site.attributeError("out_dtype", expects: quantizedNames)
+        }
+        if let precision = site.attributes.dtype("precision"), !precision.isFloatingPoint {
+            throw site.attributeError("precision", expects: "a floating-point type")
         }
         if let given = x.dtype, !given.isFloatingPoint {
             throw site.inputError(0, .invalidType, expects: "floating-point numbers")
@@ -90,8 +109,8 @@ enum QuantizationOperators {
         guard let dtype = site.attributes.dtype("out_dtype"), dtype.isFloatingPoint else {
             throw site.attributeError("out_dtype", expects: "a floating-point type")
         }
-        if let given = x.dtype, !quantizedTypes.contains(given), given != .int32 {
-            throw site.inputError(0, .invalidType, expects: "u8, i8, u16, i16 or i32")
+        if let given = x.dtype, !isQuantized(given), given != .int32 {
+            throw site.inputError(0, .invalidType, expects: quantizedNames + ", or i32")
         }
         if let given = x.dtype, let zero = try site.tensor(2).dtype, zero != given {
             throw site.inputError(2, .invalidType, expects: "the element type of 'x' (\(given.name))")
@@ -104,9 +123,7 @@ enum QuantizationOperators {
     private static func checkParameters(_ site: CallSite, _ x: TensorType) throws {
         let block = try site.int("block")
         guard block >= 0 else { throw site.attributeError("block", expects: "0 or the length of a block") }
-        if let dtype = try site.tensor(1).dtype, !dtype.isFloatingPoint {
-            throw site.inputError(1, .invalidType, expects: "floating-point numbers")
-        }
+        try checkScale(site)
         for index in [1, 2] {
             guard let shape = try site.tensor(index).shape, !(shape.count <= 1 && isOne(shape)) else { continue }
             guard let rank = x.rank else { continue }

@@ -22,20 +22,35 @@ enum ExportQuantizationRules {
 
     private static func linear(_ call: ExportCall, _ op: String) throws -> GraphExport.Value {
         var attributes = Attributes()
+        var version = ONNXExporter.opset
         let isOne = try call.tensor(1).type.shape.map { $0.count <= 1 && $0.allSatisfy { $0.value == 1 } } ?? false
         if !isOne {
             attributes["axis"] = .int(try call.int("axis"))
             let block = try call.int("block")
-            if block > 0 { attributes["block_size"] = .int(block) }
+            if block > 0 { (attributes["block_size"], version) = (.int(block), 21) }
         }
+        if call.attributes.bool("saturate") == false { attributes["saturate"] = .int(0) }
         let (x, scale) = (try call.tensor(0), try call.tensor(1))
-        if op == "DequantizeLinear", let dtype = call.attributes.dtype("out_dtype"), dtype != scale.type.dtype {
-            let real = call.step(op, [x.name, scale.name, try call.input(2)], attributes)
-            return try call.result("Cast", [real], ["to": .dtype(dtype)])
+        let isQuantized = op == "QuantizeLinear"
+        let real = isQuantized ? x.type.dtype : call.attributes.dtype("out_dtype")
+        guard scale.type.dtype != .float64, real != .float64 else { throw call.unsupported("numbers of type f64") }
+        if let small = try call.tensor(2).type.dtype {
+            version = max(version, small == .uint16 || small == .int16 ? 21 : ONNXExporter.operatorSet(of: small))
         }
-        guard op == "DequantizeLinear" || x.type.dtype == scale.type.dtype else {
-            throw call.unsupported("a scale of another element type")
+        if scale.type.dtype == .float8e8m0 { version = max(version, 24) }
+        // Quotients are f32 where the call does not say otherwise, and rounded to the scale's type where the node does not.
+        let precision = call.attributes.dtype("precision") ?? .float32
+        if isQuantized, scale.type.dtype != .float32 || real != .float32 || precision != .float32 {
+            (attributes["precision"], version) = (.dtype(precision), max(version, 23))
         }
-        return try call.result(op, [x.name, scale.name, try call.input(2)], attributes)
+        var converts = false
+        if !isQuantized, let real, real != scale.type.dtype {
+            converts = scale.type.dtype != .float8e8m0
+            if !converts { attributes["output_dtype"] = .dtype(real) }
+        }
+        call.graph.need(operatorSet: version)
+        let inputs = [x.name, scale.name, try call.input(2)]
+        guard converts, let real else { return try call.result(op, inputs, attributes) }
+        return try call.result("Cast", [call.step(op, inputs, attributes)], ["to": .dtype(real)])
     }
 }

@@ -26,11 +26,16 @@ final class GraphExport {
     private var numbers: [String: Int] = [:]
     private var reserved: Set<String> = []
     private var bindingCount = 0
+    /// The first operator set that has the forms that were written.
+    private(set) var operatorSet = ONNXExporter.opset
 
     init(_ module: Module, nodeLimit: Int) {
         self.module = module
         self.nodeLimit = nodeLimit
     }
+
+    /// Something was written that operator sets before this one do not have.
+    func need(operatorSet version: Int64) { operatorSet = max(operatorSet, version) }
 
     func graph(_ main: Function) throws -> ONNXGraphProto {
         var graph = ONNXGraphProto()

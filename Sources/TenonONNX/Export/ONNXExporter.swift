@@ -90,7 +90,8 @@ package enum ONNXExporter {
         model.producerName = "tenon"
         model.graph = try export.graph(main)
         var version = ONNXOperatorSetIdProto()
-        version.version = operatorSet(model.graph, export.initializers.map(\.constant.dtype))
+        version.version = max(
+            export.operatorSet, operatorSet(model.graph, export.initializers.map(\.constant.dtype)))
         model.opsetImport = [version]
         // The first format version that has the operator set.
         model.irVersion = [20: 9, 21: 10, 23: 11, 24: 12][version.version] ?? 13
@@ -105,11 +106,19 @@ package enum ONNXExporter {
         for node in graph.node where node.opType == "Cast" {
             for attribute in node.attribute where attribute.name == "to" { types.insert(attribute.i) }
         }
-        let needed: [DataType: Int64] = [
-            .uint4: 21, .int4: 21, .float4e2m1: 23, .float8e8m0: 24, .uint2: 25, .int2: 25,
-        ]
         return types.reduce(opset) { least, type in
-            max(least, UInt8(exactly: type).flatMap { DataType(rawValue: $0) }.flatMap { needed[$0] } ?? opset)
+            max(least, UInt8(exactly: type).flatMap { DataType(rawValue: $0) }.map { operatorSet(of: $0) } ?? opset)
+        }
+    }
+
+    /// The first operator set, from ours on, that has an element type.
+    static func operatorSet(of dtype: DataType) -> Int64 {
+        switch dtype {
+        case .uint4, .int4: 21
+        case .float4e2m1: 23
+        case .float8e8m0: 24
+        case .uint2, .int2: 25
+        default: opset
         }
     }
 

@@ -42,30 +42,43 @@ enum QuantizationImporters {
         return ["axis": .int(axis), "block": .int(block)]
     }
 
+    /// An element type that an attribute gives; 0 is none.
+    private static func given(_ node: Node, _ name: String) throws -> DataType? {
+        try node.int(name, 0) == 0 ? nil : node.dtype(name)
+    }
+
     private static func quantizeLinear(_ node: Node) throws -> [ImportedValue] {
         try node.requireInputs(2...3)
-        node.ignore("saturate", "precision")
-        let given = try node.dtype("output_dtype")
+        let given = try given(node, "output_dtype")
         let dtype = try node.has(2) ? node.type(2).dtype : given ?? .uint8
         guard let dtype else { throw node.unsupported("an unknown element type") }
-        guard [.uint8, .int8, .uint16, .int16].contains(dtype) else {
-            throw node.unsupported("quantisation to \(dtype.name)")
+        if let given, given != dtype {
+            throw node.error(.invalidType, "output_dtype is \(given.name), the zero point has \(dtype.name)")
         }
+        guard let scale = try node.type(1).dtype else { throw node.unsupported("an unknown element type") }
+        // Since operator set 23 a scale can be an integer, which is divided by as a real number that holds it.
+        let isInteger = scale == .int32 && node.opset >= 23
+        let real: DataType = isInteger ? .float64 : scale.isFloatingPoint ? scale : .float32
         var x = try node.operand(0)
-        if let type = try node.type(0).dtype, !type.isFloatingPoint {
-            x = try converted(node, x, try node.type(1).dtype ?? .float32)
-        }
+        if let type = try node.type(0).dtype, !type.isFloatingPoint { x = try converted(node, x, real) }
         var attributes = try place(node, scale: 1)
         attributes["out_dtype"] = .dtype(dtype)
+        if try !node.bool("saturate", true), dtype.isStorageOnly { attributes["saturate"] = .bool(false) }
+        // Since operator set 23 the scale's type says how the quotient is rounded; before, nothing did.
+        let narrow = node.opset >= 23 && node.proto.domain.isEmpty && scale.isFloatingPoint && scale != .float32
+        if let precision = try Self.given(node, "precision") ?? (narrow ? scale : nil) {
+            attributes["precision"] = .dtype(precision)
+        }
+        let factor = try isInteger ? converted(node, node.operand(1), real) : node.operand(1)
         return try node.result(
-            "quantize", [x, try node.operand(1), try node.has(2) ? node.operand(2) : zero(dtype)], attributes)
+            "quantize", [x, factor, try node.has(2) ? node.operand(2) : zero(dtype)], attributes)
     }
 
     private static func dequantizeLinear(_ node: Node) throws -> [ImportedValue] {
         try node.requireInputs(2...3)
         guard let dtype = try node.type(0).dtype else { throw node.unsupported("an unknown element type") }
         var attributes = try place(node, scale: 1)
-        attributes["out_dtype"] = .dtype(try node.dtype("output_dtype") ?? node.type(1).dtype ?? .float32)
+        attributes["out_dtype"] = .dtype(try given(node, "output_dtype") ?? node.type(1).dtype ?? .float32)
         return try node.result(
             "dequantize",
             [try node.operand(0), try node.operand(1), try node.has(2) ? node.operand(2) : zero(dtype)], attributes)

@@ -2,7 +2,7 @@ import TenonIR
 
 /// Brings `quantize` and `dequantize` to where rules of a backend look for them.
 ///
-/// - A pair with the same parameters that cancels goes.
+/// - A pair with the same parameters that cancels goes: of integers, over real numbers that tell them all apart.
 /// - Both move over what only moves elements: `quantize(reshape(dequantize(q)))` with one scale is `reshape(q)`; and over a
 ///   concatenation, `quantize(concat(x, y))` is `concat(quantize(x), quantize(y))`.
 /// - `permute_dims(dequantize(w))` of known weights is `dequantize(permute_dims(w))`, so that weights stay small integers.
@@ -69,13 +69,26 @@ public struct CanonicalizeQuantization: BindingPass {
             current = next
         }
         guard let source = dequantized(current, transformer), Parameters(source, transformer) == outer,
-            let dtype = transformer.type(of: source.arguments[0]).asTensor?.dtype, dtype == type.asTensor?.dtype
+            let dtype = transformer.type(of: source.arguments[0]).asTensor?.dtype, dtype == type.asTensor?.dtype,
+            Self.isExact(dtype, over: source.attributes.dtype("out_dtype"), call.attributes.dtype("precision"))
         else { return nil }
         var result = source.arguments[0]
         for (op, inner) in movements.reversed() {
             result = try transformer.emit(op.name, [result] + inner.arguments.dropFirst(), inner.attributes)
         }
         return transformer.type(of: result) == type ? result : nil
+    }
+
+    /// Whether a dequantised number, rounded to `real`, is still the nearest of its own integer when it is divided in `precision`.
+    /// Floats that are infinite or NaN do not come back as they were.
+    private static func isExact(_ dtype: DataType, over real: DataType?, _ precision: DataType?) -> Bool {
+        let types = [real ?? .float32, precision ?? .float32]
+        switch dtype {
+        case .uint2, .int2, .uint4, .int4: return true
+        case .uint8, .int8: return !types.contains(.bfloat16)
+        case .uint16, .int16: return types.allSatisfy { $0 == .float32 || $0 == .float64 }
+        default: return false
+        }
     }
 
     /// A concatenation of what has been dequantised is quantised part by part.

@@ -8,7 +8,7 @@ enum QuantizationKernels {
     ]
 
     /// How elements meet scales: `lines` of `length` elements each. Within a line the parameters are one or one per element.
-    private struct Geometry {
+    struct Geometry {
         var lines = 1
         var length: Int
         /// The parameters of a line begin at line / every % axis.
@@ -101,11 +101,14 @@ enum QuantizationKernels {
     static func floatReader(_ call: KernelCall, _ dtype: DataType) throws -> @Sendable (UnsafeRawPointer, Int) -> Float
     {
         switch dtype {
-        case .float32: { $0.loadUnaligned(fromByteOffset: $1 * 4, as: Float.self) }
-        case .float64: { Float($0.loadUnaligned(fromByteOffset: $1 * 8, as: Double.self)) }
-        case .float16: { $0.loadUnaligned(fromByteOffset: $1 * 2, as: Half.self).value }
-        case .bfloat16: { $0.loadUnaligned(fromByteOffset: $1 * 2, as: BFloat16.self).value }
-        default: throw call.unsupported(dtype)
+        case .float32: return { $0.loadUnaligned(fromByteOffset: $1 * 4, as: Float.self) }
+        case .float64: return { Float($0.loadUnaligned(fromByteOffset: $1 * 8, as: Double.self)) }
+        case .float16: return { $0.loadUnaligned(fromByteOffset: $1 * 2, as: Half.self).value }
+        case .bfloat16: return { $0.loadUnaligned(fromByteOffset: $1 * 2, as: BFloat16.self).value }
+        default:
+            let values = SmallTypes.values(dtype)
+            guard values.count == 256 else { throw call.unsupported(dtype) }
+            return { values[Int($0.loadUnaligned(fromByteOffset: $1, as: UInt8.self))] }
         }
     }
 
@@ -159,9 +162,11 @@ enum QuantizationKernels {
     private static func quantize(_ call: KernelCall) throws -> PreparedKernel {
         try check(call)
         let geometry = try Geometry(call)
-        let parameters = try Parameters(call, geometry)
         let (from, to) = (call.inputs[0].dtype, call.outputs[0].dtype)
-        guard let kind = kind(to), to.byteCount <= 2 else { throw call.unsupported(to) }
+        guard let kind = kind(to), to.byteCount <= 2, ExactQuantization.precision(call) == .float32 else {
+            return try ExactQuantization.quantize(call, geometry)
+        }
+        let parameters = try Parameters(call, geometry)
         let size = to.byteCount
         let step: Int64 = geometry.isEach ? 1 : 0
         if from == .float32 {
@@ -197,9 +202,11 @@ enum QuantizationKernels {
     private static func dequantize(_ call: KernelCall) throws -> PreparedKernel {
         try check(call)
         let geometry = try Geometry(call)
-        let parameters = try Parameters(call, geometry)
         let (from, to) = (call.inputs[0].dtype, call.outputs[0].dtype)
-        guard let kind = kind(from), from.byteCount <= 2 || from == .int32 else { throw call.unsupported(from) }
+        guard let kind = kind(from), from.byteCount <= 2 || from == .int32, to != .float64 else {
+            return try ExactQuantization.dequantize(call, geometry)
+        }
+        let parameters = try Parameters(call, geometry)
         let size = from.byteCount
         let step: Int64 = geometry.isEach ? 1 : 0
         if to == .float32 {
@@ -238,7 +245,6 @@ enum QuantizationKernels {
         switch dtype {
         case .float16: { $0.storeBytes(of: Half(storing: $2), toByteOffset: $1 * 2, as: Half.self) }
         case .bfloat16: { $0.storeBytes(of: BFloat16(storing: $2), toByteOffset: $1 * 2, as: BFloat16.self) }
-        case .float64: { $0.storeBytes(of: Double($2), toByteOffset: $1 * 8, as: Double.self) }
         default: throw call.unsupported(dtype)
         }
     }

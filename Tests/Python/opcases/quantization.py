@@ -1,5 +1,6 @@
 """Small integers that stand for real numbers."""
 
+import ml_dtypes
 import numpy as np
 
 from .base import bf16, case, f16, f32, f64, rand
@@ -33,8 +34,67 @@ def quantized(x, scale, zero, dtype):
     return np.clip(q, low, high).astype(dtype)
 
 
+SMALL = {
+    "int4": (-8, 7), "uint4": (0, 15), "int2": (-2, 1), "uint2": (0, 3), "float8_e4m3fn": 448, "float8_e4m3fnuz": 240,
+    "float8_e5m2": 57344, "float8_e5m2fnuz": 57344, "float4_e2m1fn": 6}
+
+
+def small_cases():
+    """Types of less than 8 bits and floats of 8 bits: ml_dtypes' conversions, which do not saturate save where nothing else is there."""
+    for kind, bounds in SMALL.items():
+        dtype = np.dtype(getattr(ml_dtypes, kind))
+        for axis, block in [(None, 0), (1, 0), (-1, 4)]:
+            name = f"quantize_{kind}_{axis}_{block}"
+            x = rand(name, (3, 4, 9), f32, -20, 20)
+            form = () if axis is None else (4,) if not block else (3, 4, 3)
+            scale = rand(name + "s", form, f32, 0.1, 2)
+            attrs = {"axis": -1 if axis is None else axis, "block": block}
+            s = spread(scale, x.shape, axis or 0, block)
+            if isinstance(bounds, tuple):
+                low, high = bounds
+                zero = rand(name + "z", form, np.int32, low, high)
+                z = spread(zero, x.shape, axis or 0, block)
+                q = np.clip(np.rint(x / s) + z, low, high).astype(dtype)
+                y = (q.astype(np.int32) - z).astype(f32) * s
+                zero = zero.astype(dtype)
+                saturating = [(q, {})]
+            else:
+                x.flat[:6] = [np.inf, -np.inf, -0.0, np.nan, 1e9, 1e-6]
+                zero = np.zeros(form, dtype)
+                exact = (x / s).astype(dtype)
+                q = np.where(np.isnan(x), x, np.clip(x / s, -bounds, bounds)).astype(dtype)
+                y = exact.astype(f32) * s
+                saturating = [(q, {}), (exact, {"saturate": False})]
+                q = exact
+            for expected, more in saturating:
+                found = attrs | more | {"out_dtype": dtype}
+                yield case(name + ("_open" if more else ""), "quantize", [x, scale, zero], expected, found)
+            yield case("de" + name, "dequantize", [q, scale, zero], y, attrs)
+            if axis is None:
+                half = (y.astype(f64)).astype(f16)
+                yield case(f"de{name}_f16", "dequantize", [q, scale, zero], half, attrs | {"out_dtype": f16})
+    # Scales that are powers of two, one for each block.
+    x, scale = rand("mx", (3, 8), f32, -9, 9), np.array([[0.5, 2], [1, 0.25], [4, 8]], ml_dtypes.float8_e8m0fnu)
+    zero = np.zeros((3, 2), ml_dtypes.float4_e2m1fn)
+    wide = np.repeat(scale.astype(f32), 4, 1)
+    q = (x / wide).astype(ml_dtypes.float4_e2m1fn)
+    attrs = {"axis": 1, "block": 4}
+    yield case("quantize_mx", "quantize", [x, scale, zero], q, attrs | {"out_dtype": q.dtype})
+    yield case("dequantize_mx", "dequantize", [q, scale, zero], q.astype(f32) * wide, attrs)
+    # The quotient is rounded to the precision before it is rounded to an integer.
+    for real in [f16, bf16, f64]:
+        x, scale = rand("precision", (400,), f32, -120, 120), np.float32(1.07)
+        if real == f64:
+            quotient = x.astype(f64) / f64.type(scale)
+        else:
+            quotient = (x.astype(real).astype(f32) / scale.astype(real).astype(f32)).astype(real).astype(f32)
+        q = np.clip(np.rint(quotient), -128, 127).astype(np.int8)
+        attrs = {"out_dtype": np.dtype(np.int8), "precision": real}
+        yield case(f"quantize_precision_{real.name}", "quantize", [x, scale, np.int8(0)], q, attrs)
+
+
 def cases():
-    found = []
+    found = list(small_cases())
     places = [(None, 0), (0, 0), (1, 0), (-1, 0), (1, 2), (-1, 4)]
     for dtype in [np.uint8, np.int8, np.uint16, np.int16]:
         kind = np.dtype(dtype).name
