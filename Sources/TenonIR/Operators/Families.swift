@@ -8,6 +8,7 @@ extension Operators {
         QuantizationOperators.schemas,
         NormalizationOperators.schemas,
         AttentionOperators.schemas,
+        LinearAttentionOperators.schemas,
         LinearAlgebraOperators.schemas,
         PoolingOperators.schemas,
         ComparisonOperators.schemas,

@@ -1,8 +1,25 @@
 import TenonIR
 
-/// Attention in ONNX, spelled out: the operator set that is written has none.
+/// Attention in ONNX, spelled out: the operator set that is written has none. Linear attention has a later one.
 enum ExportAttentionRules {
-    static let table: [String: ExportRules.Rule] = ["nn.attention": attention]
+    static let table: [String: ExportRules.Rule] = [
+        "nn.attention": attention, "nn.linear_attention": linearAttention,
+    ]
+
+    @Sendable private static func linearAttention(_ call: ExportCall) throws -> GraphExport.Value {
+        guard let heads = try call.tensor(3).type.shape?[1].value else { throw call.unsupported("an unknown shape") }
+        let rule = ["linear", "gated", "gated_delta"][min(max(call.arguments.count - 4, 0), 2)]
+        var attributes: Attributes = [
+            "q_num_heads": .int(try call.int("query_heads")), "kv_num_heads": .int(heads), "update_rule": .string(rule),
+        ]
+        if let scale = call.attributes.float("scale") {
+            guard scale != 0 else { throw call.unsupported("a scale of 0") }
+            attributes["scale"] = .float(scale)
+        }
+        call.graph.need(operatorSet: 27)
+        return try call.results(
+            "LinearAttention", try call.arguments.indices.map { try call.input($0) }, attributes)
+    }
 
     @Sendable private static func attention(_ call: ExportCall) throws -> GraphExport.Value {
         let value = try byHeads(call, 2, "value_layout")

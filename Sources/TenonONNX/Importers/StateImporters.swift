@@ -4,6 +4,7 @@ import TenonIR
 enum StateImporters {
     static let table: [String: OperatorImporter] = [
         "CausalConvWithState": OperatorImporter(since: 27, causalConvolution),
+        "LinearAttention": OperatorImporter(since: 27, linearAttention),
         "TensorScatter": OperatorImporter(since: 24, tensorScatter),
     ]
 
@@ -40,6 +41,51 @@ enum StateImporters {
         }
         let state = try node.call("strided_slice", [padded, .tuple([.int(2)]), .shape([first]), .shape([length])])
         return [.operand(result), .operand(state)]
+    }
+
+    /// States are computed in f32; the one that comes out has the type of the one that came in, else that of the query.
+    private static func linearAttention(_ node: Node) throws -> [ImportedValue] {
+        try node.requireInputs(3...6)
+        node.ignore("chunk_size")
+        let (queryHeads, heads) = (try node.int("q_num_heads", 0), try node.int("kv_num_heads", 0))
+        guard heads > 0, queryHeads > 0, queryHeads % heads == 0 else {
+            throw node.error(.invalidArgument, "q_num_heads is \(queryHeads), kv_num_heads is \(heads)")
+        }
+        let rule = try node.string("update_rule", "gated_delta")
+        guard ["linear", "gated", "delta", "gated_delta"].contains(rule) else {
+            throw node.error(.invalidArgument, "update_rule is \(quoted(rule))")
+        }
+        for (index, name) in [(4, "gated"), (5, "delta")] where rule.contains(name) != node.has(index) {
+            throw node.error(
+                .invalidGraph, "update_rule \(quoted(rule)) expects \(node.has(index) ? "no" : "an") input \(index)")
+        }
+        let (query, value) = (try node.shape(0), try node.shape(2))
+        guard query.count == 3, value.count == 3, let keySize = Dim.floorDividing(query[2], by: queryHeads),
+            let valueSize = Dim.floorDividing(value[2], by: heads)
+        else { throw node.error(.invalidShape, "expected [batch, tokens, heads × size], found \(query) and \(value)") }
+        let dtype = try node.type(0).dtype ?? .float32
+        let wide: DataType = dtype == .float64 ? .float64 : .float32
+        let stateShape = [query[0], .fixed(heads), keySize, valueSize]
+        let given = try node.has(3) ? node.type(3).dtype ?? wide : dtype
+        let state =
+            try node.has(3)
+            ? node.cast(node.operand(3), wide)
+            : node.call("zeros", [.shape(stateShape)], ["dtype": .dtype(wide)])
+        var operands = try [node.operand(0), node.operand(1), node.operand(2), state]
+        if node.has(4) {
+            operands.append(try node.operand(4))
+        } else if node.has(5) {
+            // Nothing decays.
+            let shape: [Dim] = [query[0], query[1], .fixed(heads)]
+            operands.append(try node.call("zeros", [.shape(shape)], ["dtype": .dtype(dtype)]))
+        }
+        if node.has(5) { operands.append(try node.operand(5)) }
+        var attributes: Attributes = ["query_heads": .int(queryHeads)]
+        let scale = try node.float("scale", 0)
+        if scale != 0 { attributes["scale"] = .float(scale) }
+        let all = try node.call("nn.linear_attention", operands, attributes)
+        let last = try node.cast(try node.item(1, of: all), given)
+        return [.operand(try node.item(0, of: all)), .operand(last)]
     }
 
     /// The update put into the cache of each sample from its position on, around the end with mode 'circular'.

@@ -10,6 +10,7 @@ extension Kernels {
         MaxPoolIndicesKernels.table,
         SoftmaxKernels.table,
         AttentionKernels.table,
+        LinearAttentionKernels.table,
         ReductionKernels.table,
         NormalizationKernels.table,
         BatchNormKernels.table,

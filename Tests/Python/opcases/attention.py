@@ -38,6 +38,45 @@ def attention(q, k, v, mask=None, lengths=None, *, scale=None, causal=None, soft
     return np.einsum("bhst,bhtd->bhsd", p, v)
 
 
+def linear_attention(q, k, v, state, decay=None, beta=None, *, heads, scale=None):
+    """Token after token, of [batch, token, head * size]."""
+    (b, t, _), (_, g, d, e) = q.shape, state.shape
+    group = heads // g
+    q, k, v = wide(q).reshape(b, t, heads, d), wide(k).reshape(b, t, g, d), wide(v).reshape(b, t, g, e)
+    state, result = wide(state).copy(), np.zeros((b, t, heads, e))
+    for i in range(t):
+        written = v[:, i]
+        if decay is not None:
+            state = state * np.exp(wide(decay)[:, i].reshape(b, g, -1))[..., None]
+        if beta is not None:
+            written = wide(beta)[:, i].reshape(b, -1, 1) * (written - np.einsum("bgde,bgd->bge", state, k[:, i]))
+        state = state + k[:, i, :, :, None] * written[:, :, None]
+        result[:, i] = np.einsum("bhde,bhd->bhe", np.repeat(state, group, 1), q[:, i]) * (1 / np.sqrt(d) if scale is None else scale)
+    return result.reshape(b, t, heads * e), state
+
+
+def linear_cases():
+    for label, dtype, (b, t, heads, g, d, e), decays, betas, scale in [
+        ("plain", f32, (2, 5, 2, 2, 4, 3), None, None, None), ("scaled", f32, (1, 3, 2, 1, 4, 4), None, None, 0.3),
+        ("decay", f32, (2, 5, 4, 2, 4, 6), "heads", None, None), ("decay-wide", f32, (2, 5, 4, 2, 4, 6), "keys", None, None),
+        ("delta", f32, (2, 6, 4, 2, 5, 7), "keys", "heads", None), ("delta-one", f32, (1, 6, 3, 3, 8, 8), "heads", "one", 2.0),
+        ("token", f32, (3, 1, 2, 1, 4, 4), "heads", "heads", None), ("none", f32, (2, 0, 2, 1, 4, 4), "heads", "one", None),
+        ("long", f32, (2, 70, 4, 4, 32, 48), "keys", "heads", None), ("f64", f64, (2, 5, 4, 2, 4, 6), "keys", "heads", None),
+        ("f16", f16, (2, 5, 4, 2, 4, 6), "keys", "heads", None), ("bf16", bf16, (2, 5, 4, 2, 4, 6), "heads", "one", None),
+    ]:
+        name = "linear-" + label
+        kept = f64 if dtype == f64 else f32
+        args = [rand(name + n, (b, t, width), dtype, -1, 1) for n, width in [("q", heads * d), ("k", g * d), ("v", g * e)]]
+        args.append(rand(name + "s", (b, g, d, e), kept, -1, 1))
+        if decays:
+            args.append(rand(name + "d", (b, t, g if decays == "heads" else g * d), dtype, -1, 0))
+        if betas:
+            args.append(rand(name + "b", (b, t, g if betas == "heads" else 1), dtype, 0, 0.5))
+        result, state = linear_attention(*args, heads=heads, scale=scale)
+        attrs = {"query_heads": heads} | ({"scale": scale} if scale else {})
+        yield case("attention-" + name, "nn.linear_attention", args, [result.astype(dtype), state.astype(kept)], attrs, scale=4)
+
+
 def made(name, sizes, dtype=f32, layouts=("bhtd",) * 4, mask=None, lengths=None, **options):
     b, h, g, s, t, d, e = sizes
     q, k, v = (rand(name + n, shape, dtype, -1, 1) for n, shape in
@@ -95,4 +134,4 @@ def cases():
     for dtype in [f64, f16, bf16]:
         found.append(made(f"type-{dtype.name}", small, dtype, causal="TopLeft"))
         found.append(made(f"type-mask-{dtype.name}", small, dtype, mask=rand("m", (s, t), dtype), softcap=2.0))
-    return found
+    return found + list(linear_cases())
