@@ -54,6 +54,7 @@ enum OperatorImporters {
         SelectionImporters.table,
         SequenceImporters.table,
         SignalImporters.table,
+        FourierImporters.table,
         StateImporters.table,
         VisionImporters.table,
         ConstantImporters.table,

@@ -118,9 +118,12 @@ enum GeometryImporters {
     /// The sum of patches where they lie in the picture: a transposed convolution whose kernel has one 1 per place of a patch.
     private static func columnsToImage(_ node: Node) throws -> [ImportedValue] {
         try node.requireInputs(3...3)
-        guard let block = try node.host(2)?.ints, (1...3).contains(block.count),
-            block.allSatisfy({ $0 > 0 && $0 <= Int64(Int16.max) })
-        else { throw node.unsupported("a block_shape that only a run knows") }
+        guard let block = try node.host(2)?.ints, (1...3).contains(block.count) else {
+            return try PatchImporters.columnsToImage(node)
+        }
+        guard block.allSatisfy({ $0 > 0 && $0 <= Int64(Int16.max) }) else {
+            throw node.error(.invalidArgument, "block_shape is \(block)")
+        }
         let spatial = block.count
         let image = try sizes(node, 1, count: spatial)
         let shape = try node.shape(0)

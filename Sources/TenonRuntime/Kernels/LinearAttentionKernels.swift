@@ -70,7 +70,8 @@ enum LinearAttentionKernels {
             return PreparedKernel(scratchBytes: 2 * lineBytes * Pieces.most) { arguments in
                 let scratch = arguments.scratch
                 let (inputs, outputs) = (arguments.inputs, arguments.outputs)
-                Pieces.forEach(arguments.parallel, batch * heads, grain: max(1, 16_384 / max(work, 1))) { piece, range in
+                Pieces.forEach(arguments.parallel, batch * heads, grain: max(1, 16_384 / max(work, 1))) {
+                    piece, range in
                     let written = scratch + 2 * piece * lineBytes
                     for index in range {
                         head(
