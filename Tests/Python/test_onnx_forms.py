@@ -192,3 +192,11 @@ def test_optionals():
     proto = model(nodes, [info("x", T.FLOAT, [4])], ["y", info("has", T.BOOL, []), info("hasnot", T.BOOL, []), "z"], opset=18)
     x = r(4)
     check(proto, [{"x": x}], lambda f: [np.maximum(x, 0), np.array(True), np.array(False), np.abs(x)])
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_split_of_a_tensor_of_unknown_rank(axis):
+    nodes = [h.make_node("Reshape", ["x", "s"], ["a"]), h.make_node("Split", ["a"], ["b", "c"], axis=axis, num_outputs=2),
+             h.make_node("Concat", ["c", "b"], ["y"], axis=axis)]
+    proto = model(nodes, [info("x", T.FLOAT, [24]), info("s", T.INT64, ["k"])], ["y", "b"])
+    check(proto, [{"x": r(24), "s": np.array(s)} for s in ([4, 6], [2, 2, 6], [3, 8])], by_reference)

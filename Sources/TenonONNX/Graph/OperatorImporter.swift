@@ -56,6 +56,7 @@ enum OperatorImporters {
         SignalImporters.table,
         FourierImporters.table,
         StateImporters.table,
+        TrainingImporters.table,
         VisionImporters.table,
         ConstantImporters.table,
         LearningImporters.table,

@@ -60,6 +60,20 @@ enum RegroupingImporters {
 
     private static func split(_ node: Node) throws -> [ImportedValue] {
         try node.requireInputs(node.opset < 13 ? 1...1 : 1...2)
+        if try node.type(0).shape == nil, !node.has(1), try node.opset >= 13 || node.ints("split") == nil {
+            // Parts of one size need not know the rank.
+            let count = node.proto.output.count
+            let sections = try node.int("num_outputs", Int64(count))
+            guard sections == Int64(count) else {
+                throw node.error(.invalidArgument, "num_outputs is \(sections), the node has \(count) outputs")
+            }
+            let parts = try node.call(
+                "split", [try node.operand(0)],
+                ["axis": .int(try node.int("axis", 0)), "sections": .int(sections)])
+            return try node.proto.output.indices.map { index in
+                node.wants(index) ? .operand(try node.item(index, of: parts)) : .unsupported
+            }
+        }
         let shape = try node.shape(0)
         let axis = try node.axis(try node.int("axis", 0), rank: shape.count)
         var attributes: Attributes = ["axis": .int(Int64(axis))]
