@@ -75,17 +75,40 @@ def test_there_and_back(kind, axis, block, form, rng):
 def test_only_integers_cancel(kind):
     """Infinity and NaN would not come back as they were."""
     name = {"FLOAT8E5M2": "f8e5m2", "FLOAT8E4M3FN": "f8e4m3fn", "INT4": "i4"}[kind]
+    zero = f"const {name}[](0)"
     module = tenon.Module.parse(f"""
-        fn @main(%q: {name}[4], %z: {name}[]) {{
-          %x = dequantize(%q, const f32[](0.5), %z)
-          %y = quantize(%x, const f32[](0.5), %z) {{out_dtype={name}}}
-          return %y
+        fn @main(%q: {name}[4]) {{
+          dataflow {{
+            %x = dequantize(%q, const f32[](0.5), {zero})
+            %y = quantize(%x, const f32[](0.5), {zero}) {{out_dtype={name}}}
+            %a = dequantize(%q, const f32[](0.5), {zero})
+            %b = concat((%a, %a)) {{axis=0}}
+            %z = quantize(%b, const f32[](0.5), {zero}) {{out_dtype={name}}}
+            output %y, %z
+          }}
+          return (%y, %z)
         }}""")
     values = {"FLOAT8E5M2": [np.inf, -np.inf, 1, np.nan], "FLOAT8E4M3FN": [1, 2, -3, np.nan], "INT4": [-8, 7, 0, 1]}[kind]
-    q, zero = np.array(values, np.float32).astype(numpy_type(kind)), np.zeros((), numpy_type(kind))
-    plain = tenon.compile(module, optimize=False).run([q, zero])[0].astype(np.float32)
-    np.testing.assert_array_equal(tenon.compile(module).run([q, zero])[0].astype(np.float32), plain)
-    assert kind != "FLOAT8E5M2" or plain[0] == 57344
+    q = np.array(values, np.float32).astype(numpy_type(kind))
+    plain = [y.astype(np.float32) for y in tenon.compile(module, optimize=False).run([q])]
+    for a, b in zip(tenon.compile(module).run([q]), plain):
+        np.testing.assert_array_equal(a.astype(np.float32), b)
+    assert kind != "FLOAT8E5M2" or plain[0][0] == plain[1][4] == 57344
+    assert ("dequantize(" in str(module.optimize())) == (kind != "INT4")
+
+
+@pytest.mark.parametrize("real, expected", [("f32", True), ("bf16", False)])
+def test_integers_cancel_over_numbers_that_tell_them_apart(real, expected):
+    module = tenon.Module.parse(f"""
+        fn @main(%q: u8[256]) {{
+          %x = dequantize(%q, const f32[](0.3), const u8[](0)) {{out_dtype={real}}}
+          %y = quantize(%x, const f32[](0.3), const u8[](0)) {{out_dtype=u8}}
+          return %y
+        }}""")
+    q = np.arange(256, dtype=np.uint8)
+    plain = tenon.compile(module, optimize=False).run([q])[0]
+    np.testing.assert_array_equal(tenon.compile(module).run([q])[0], plain)
+    assert np.array_equal(plain, q) == expected
 
 
 def test_integers_as_scales():

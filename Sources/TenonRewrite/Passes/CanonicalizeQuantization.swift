@@ -105,7 +105,9 @@ public struct CanonicalizeQuantization: BindingPass {
         for field in fields {
             guard let inner = dequantized(field, transformer) else { return nil }
             if Parameters(inner, transformer) == Parameters(call, transformer),
-                transformer.type(of: inner.arguments[0]).asTensor?.dtype == info.type.asTensor?.dtype
+                let dtype = transformer.type(of: inner.arguments[0]).asTensor?.dtype,
+                dtype == info.type.asTensor?.dtype,
+                Self.isExact(dtype, over: inner.attributes.dtype("out_dtype"), call.attributes.dtype("precision"))
             {
                 parts.append(inner.arguments[0])
                 continue
