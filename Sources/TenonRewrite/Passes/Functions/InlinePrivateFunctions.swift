@@ -7,7 +7,12 @@ public struct InlinePrivateFunctions: ModulePass {
     public var name: String { "InlinePrivateFunctions" }
 
     public func run(on module: Module, _ context: PassContext) throws -> Module {
-        var inliner = Inliner(module)
+        try Self.inlining(module) { _ in true }
+    }
+
+    /// Only internal functions that `isWanted`.
+    static func inlining(_ module: Module, _ isWanted: @escaping (Function) -> Bool) throws -> Module {
+        var inliner = Inliner(module, isWanted)
         for name in module.functions.keys { try inliner.prepare(name) }
         guard !inliner.inlined.isEmpty else { return module }
         return inliner.module.removingUnreachable(besides: Array(inliner.inlined))
@@ -19,15 +24,18 @@ public struct InlinePrivateFunctions: ModulePass {
         private let effects: Effects
         private var isReady: Set<String> = []
         private let recursive: Set<String>
+        private let isWanted: (Function) -> Bool
 
-        init(_ module: Module) {
+        init(_ module: Module, _ isWanted: @escaping (Function) -> Bool) {
             self.module = module
+            self.isWanted = isWanted
             effects = Effects(module)
             recursive = module.recursiveFunctions()
         }
 
         private func mayInline(_ name: String) -> Bool {
-            !recursive.contains(name) && module[name]?.isInternal(named: name) == true
+            guard !recursive.contains(name), let function = module[name] else { return false }
+            return function.isInternal(named: name) && isWanted(function)
         }
 
         /// Inlines into a function what it calls, callees first. Not recursive: calls may be chained as deep as a file says.
