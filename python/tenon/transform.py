@@ -520,10 +520,10 @@ def dataflowblock_pass(
     ...     "fn @main(%x: f32[4]) { dataflow { %y = nn.relu(%x) %z = nn.relu(%y) output %z } return %z }")))
     fn @main(%x: f32[4]) -> f32[4] {
       dataflow {
-        %y: f32[4] = nn.relu(%x)
-        output %y
+        %z: f32[4] = nn.relu(%x)
+        output %z
       }
-      return %y
+      return %z
     }
     <BLANKLINE>
     """
@@ -671,10 +671,15 @@ def ConvertLayout(desired_layouts: Mapping[str, str | Sequence[str]]) -> Pass:  
     return _NamedPass(PassInfo("ConvertLayout", 0), layouts)
 
 
-def DecomposeOpsForInference(func_name: str | None = None) -> Pass:  # noqa: N802
-    """Writes normalisation as the arithmetic that it is at inference, in one function or in all."""
-    return _NamedPass(
-        PassInfo("DecomposeOpsForInference", 0), {} if func_name is None else {"func_name": func_name})
+def DecomposeOpsForInference(  # noqa: N802
+    func_name: str | None = None, *, ops: Sequence[str] = ("nn.batch_norm",),
+) -> Pass:
+    """Writes batch normalisation as the arithmetic that it is at inference, in one function or in all; and any of
+    ``nn.layer_norm``, ``nn.group_norm``, ``nn.instance_norm`` and ``nn.rms_norm`` that is among ``ops``."""
+    arguments: dict[str, Any] = {"ops": list(ops)}
+    if func_name is not None:
+        arguments["func_name"] = func_name
+    return _NamedPass(PassInfo("DecomposeOpsForInference", 0), arguments)
 
 
 def __getattr__(name: str) -> Callable[..., Pass]:

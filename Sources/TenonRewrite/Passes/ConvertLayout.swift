@@ -108,6 +108,8 @@ public struct ConvertLayout: ConfigurablePass {
             }
         } else if op.name == "nn.group_norm" || op.name == "nn.instance_norm" {
             moved = try mover.channelNormalisation(&transformer, state.images)
+        } else if op.name == "nn.layer_norm" || op.name == "nn.rms_norm" {
+            moved = try mover.layerNormalisation(&transformer, state.images)
         } else {
             moved = try mover.moved(&transformer, state.images)
         }

@@ -1,18 +1,38 @@
 import TenonIR
 
-/// Writes normalisation as the arithmetic that it is at inference: batch, layer, group, instance and RMS normalisation.
+/// Writes normalisation as the arithmetic that it is at inference: batch normalisation, and layer, group, instance and RMS
+/// normalisation where asked for.
 ///
 /// Batch normalisation becomes `(x − mean) / √(variance + ε) · γ + β` with the statistics given, its other results those
 /// statistics. With `training` it stays: its statistics are the batch's.
 public struct DecomposeOpsForInference: ConfigurablePass {
     /// The function to look at; nil for all.
     private let function: String?
+    private let operators: Set<String>
 
-    public init(function: String? = nil) { self.function = function }
+    /// Those that it knows; batch normalisation is what it takes when none is named.
+    public static let known = ["nn.batch_norm", "nn.group_norm", "nn.instance_norm", "nn.layer_norm", "nn.rms_norm"]
 
-    public static let arguments: [OperatorSchema.Attribute] = [.optional("func_name", .string)]
+    public init(function: String? = nil) {
+        self.function = function
+        operators = ["nn.batch_norm"]
+    }
 
-    public init(arguments: Attributes) throws { function = arguments.string("func_name") }
+    public static let arguments: [OperatorSchema.Attribute] = [
+        .optional("func_name", .string), .defaulted("ops", .strings(["nn.batch_norm"])),
+    ]
+
+    public init(arguments: Attributes) throws {
+        function = arguments.string("func_name")
+        var operators: Set<String> = []
+        if case .strings(let names)? = arguments["ops"] { operators = Set(names) }
+        if let unknown = operators.subtracting(Self.known).min() {
+            throw TenonError(
+                .invalidArgument,
+                "DecomposeOpsForInference: ops expects some of \(Self.known.joined(separator: ", ")), found '\(unknown)'")
+        }
+        self.operators = operators
+    }
 
     public var name: String { "DecomposeOpsForInference" }
 
@@ -45,7 +65,7 @@ public struct DecomposeOpsForInference: ConfigurablePass {
             return fields[index]
         }
         guard case .call(let call) = binding.expression, case .op(let op) = call.callee,
-            let data = call.arguments.first, let type = transformer.type(of: data).asTensor, let rank = type.rank,
+            operators.contains(op.name), let data = call.arguments.first, let type = transformer.type(of: data).asTensor, let rank = type.rank,
             let dtype = type.dtype, dtype.isFloatingPoint
         else { return nil }
         let writer = NormalizationWriter(call: call, rank: rank, dtype: dtype, name: info.name)

@@ -64,6 +64,24 @@ extension PermutationMover {
         return try permuted(result, axes, &transformer)
     }
 
+    /// Normalisation over axes of which scale and shift have the sizes: they must come in the same order.
+    mutating func layerNormalisation(
+        _ transformer: inout BindingTransformer, _ state: MoveTransposes.State
+    ) throws -> Operand? {
+        guard let axes = leading(Array(call.arguments.prefix(1)), transformer, state),
+            let found = permutation(call.arguments[0], transformer), let given = call.attributes.ints("axes")
+        else { return nil }
+        let rank = Int64(axes.count)
+        let resolved = given.map { $0 < 0 ? $0 + rank : $0 }
+        guard resolved.allSatisfy({ $0 >= 0 && $0 < rank }) else { return nil }
+        let inner = resolved.map { axes[Int($0)] }
+        guard resolved == resolved.sorted(), inner == inner.sorted() else { return nil }
+        var attributes = call.attributes
+        attributes["axes"] = .ints(inner)
+        let result = try transformer.emit(op, [found.source] + call.arguments.dropFirst(), attributes, name: name)
+        return try permuted(result, axes, &transformer)
+    }
+
     /// The pieces of an image that is cut, in front of the permutation; the axes bring each into its place.
     func split(
         _ transformer: inout BindingTransformer, _ state: MoveTransposes.State

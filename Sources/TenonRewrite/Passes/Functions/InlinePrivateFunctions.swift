@@ -58,6 +58,9 @@ public struct InlinePrivateFunctions: ModulePass {
         private mutating func expanded(_ function: Function) throws -> Function {
             var target = function
             var changed = false
+            let isTakenApart = function.valuesTakenApart()
+            // Results of calls that are only taken apart.
+            var fields: [ValueID: [Operand]] = [:]
 
             func expand(_ body: Body) throws -> Body {
                 var blocks: [Block] = []
@@ -75,6 +78,11 @@ public struct InlinePrivateFunctions: ModulePass {
                         if case .conditional(let condition, let then, let other) = binding.expression {
                             binding.expression = .conditional(
                                 condition, then: try expand(then), else: try expand(other))
+                        }
+                        if case .tupleGetItem(.value(let tuple), let index) = binding.expression,
+                            let known = fields[tuple], known.indices.contains(index)
+                        {
+                            binding.expression = .operand(known[index])
                         }
                         guard case .call(let call) = binding.expression, case .function(let name) = call.callee,
                             mayInline(name), let callee = module[name], callee.parameters.count == call.arguments.count
@@ -99,8 +107,14 @@ public struct InlinePrivateFunctions: ModulePass {
                                 inner.isDataflow || inner.bindings.allSatisfy { isPlain($0.expression, target) }
                             append(Block(isDataflow: block.isDataflow && isPure, bindings: inner.bindings))
                         }
-                        append(
-                            Block(isDataflow: block.isDataflow, bindings: [Binding(binding.id, .operand(copy.result))]))
+                        if case .tuple(let known) = copy.result, isTakenApart.contains(binding.id) {
+                            fields[binding.id] = known
+                        } else {
+                            append(
+                                Block(
+                                    isDataflow: block.isDataflow, bindings: [Binding(binding.id, .operand(copy.result))]
+                                ))
+                        }
                     }
                     blocks += pieces.filter { !$0.bindings.isEmpty }
                 }
@@ -126,6 +140,21 @@ public struct InlinePrivateFunctions: ModulePass {
 }
 
 extension Function {
+    /// Values of which nothing but projections are used.
+    fileprivate func valuesTakenApart() -> Set<ValueID> {
+        var projections = [Int](repeating: 0, count: values.count)
+        forEachBinding { binding in
+            if case .tupleGetItem(.value(let tuple), _) = binding.expression { projections[tuple.int] += 1 }
+        }
+        body.forEachValue { projections[$0.int] -= 1 }
+        forEachBinding { binding in
+            if case .tupleGetItem(.value(let tuple), _) = binding.expression, projections[tuple.int] == 0 {
+                projections[tuple.int] = .max
+            }
+        }
+        return Set(projections.indices.filter { projections[$0] == .max }.map { ValueID($0) })
+    }
+
     /// Values that no dataflow block binds are local to none.
     func withoutDataflowMarksOutside() -> Function {
         var result = self
