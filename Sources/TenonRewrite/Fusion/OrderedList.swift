@@ -62,12 +62,12 @@ struct OrderedList {
             if Double(count) * 2 < Double(width) / 4 * most || width >= Self.end {
                 let gap = width / (count + 1)
                 var (current, label) = (first, low)
-                for _ in 0..<count {
+                while true {
                     label += gap
                     labels[Int(current)] = label
+                    if current == final { return }
                     current = next[Int(current)]
                 }
-                return
             }
             width *= 2
         }

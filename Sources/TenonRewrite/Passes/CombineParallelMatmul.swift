@@ -172,9 +172,13 @@ struct ParallelProducts {
             groups.append(group)
         }
         guard !moved.isEmpty else { return }
-        self.block.bindings = block.bindings.indices.flatMap { position in
-            isMoved.contains(position) ? [] : (moved[position] ?? []).map { block.bindings[$0] } + [block.bindings[position]]
+        var bindings: [Binding] = []
+        bindings.reserveCapacity(block.bindings.count)
+        for (position, binding) in block.bindings.enumerated() where !isMoved.contains(position) {
+            for other in moved[position] ?? [] { bindings.append(block.bindings[other]) }
+            bindings.append(binding)
         }
+        self.block.bindings = bindings
     }
 
     /// Takes biases, and an activation, into a group where every branch has one; what moves for that.

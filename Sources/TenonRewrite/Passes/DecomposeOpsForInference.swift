@@ -29,7 +29,8 @@ public struct DecomposeOpsForInference: ConfigurablePass {
         if let unknown = operators.subtracting(Self.known).min() {
             throw TenonError(
                 .invalidArgument,
-                "DecomposeOpsForInference: ops expects some of \(Self.known.joined(separator: ", ")), found '\(unknown)'")
+                "DecomposeOpsForInference: ops expects some of \(Self.known.joined(separator: ", ")), found '\(unknown)'"
+            )
         }
         self.operators = operators
     }
@@ -65,7 +66,8 @@ public struct DecomposeOpsForInference: ConfigurablePass {
             return fields[index]
         }
         guard case .call(let call) = binding.expression, case .op(let op) = call.callee,
-            operators.contains(op.name), let data = call.arguments.first, let type = transformer.type(of: data).asTensor, let rank = type.rank,
+            operators.contains(op.name), let data = call.arguments.first,
+            let type = transformer.type(of: data).asTensor, let rank = type.rank,
             let dtype = type.dtype, dtype.isFloatingPoint
         else { return nil }
         let writer = NormalizationWriter(call: call, rank: rank, dtype: dtype, name: info.name)
@@ -189,7 +191,8 @@ private struct NormalizationWriter {
             channels % groups == 0
         else { return nil }
         var cut = shape
-        cut.replaceSubrange(channel...channel, with: [.fixed(groups), .fixed(channels / groups)])
+        cut[channel] = .fixed(groups)
+        cut.insert(.fixed(channels / groups), at: channel + 1)
         let pieces = try transformer.emit("reshape", [call.arguments[0], .shape(cut)], name: name)
         let over = (axes.map { $0 > channel ? $0 + 1 : $0 } + [channel + 1]).sorted()
         let normal = try normal(pieces, over, &transformer)
