@@ -31,7 +31,7 @@ help:
 	@echo 'make format, make lint         swift format with the committed configuration'
 	@echo 'make scenarios                 write docs/scenarios.md: which test holds which behaviour'
 	@echo 'make fuzz, make fuzz-short     importer, text form and runs under libFuzzer, ten minutes or twenty seconds each'
-	@echo 'make soak                      long forms of tests: forks, failing allocations, mutated models, fuzzers; hours'
+	@echo 'make soak                      long forms of tests: forks, failing allocations, mutated models, graphs against TVM, fuzzers; hours'
 	@echo 'make proto                     generate the Swift of the ONNX messages again'
 
 setup:

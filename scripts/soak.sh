@@ -1,13 +1,13 @@
 #!/bin/bash
 # The long forms of tests that the gate runs short. usage: soak.sh PREFIX [PART...]
-# Parts: forks memory models programs graphs fuzz.
+# Parts: forks memory models programs graphs tvm fuzz.
 set -uo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 prefix=$1
 shift
 parts=("$@")
-[ "${#parts[@]}" -gt 0 ] || parts=(forks memory models programs graphs fuzz)
+[ "${#parts[@]}" -gt 0 ] || parts=(forks memory models programs graphs tvm fuzz)
 cd "$root"
 work=build/soak
 mkdir -p "$work"
@@ -33,6 +33,16 @@ run_programs() {
 run_graphs() {
     TENON_LIBRARY="$prefix/lib/libtenon.so" PYTHONPATH=python TENON_RANDOM_PROGRAMS="${SOAK_GRAPHS:-20000}" \
         .venv/bin/python -m pytest -q Tests/Python/test_random_programs.py
+}
+# Random graphs that the gate does not see: its own are the first thousand.
+run_tvm() {
+    TENON_TVM_GRAPHS="${SOAK_TVM_GRAPHS:-5000}" TENON_TVM_SEED=1000 TENON_LIBRARY="$prefix/lib/libtenon.so" PYTHONPATH=python \
+        .venv/bin/python -m pytest -q -s -W ignore Tests/Python/test_against_tvm.py > "$work/tvm.log" 2>&1
+    local result=$?
+    grep -v 'Warning: There are dead codes' "$work/tvm.log" | tail -n 40
+    # Without TVM nothing was compared.
+    grep -q '1 passed' "$work/tvm.log" || result=1
+    return "$result"
 }
 run_fuzz() { scripts/fuzz.sh "${SOAK_SECONDS:-7200}"; }
 

@@ -56,11 +56,11 @@ extension CallSite {
 }
 
 /// What layouts of an operator on images mean: inputs and result are seen through permutations.
-struct LayoutView: Sendable {
+public struct LayoutView: Sendable {
     /// Attribute and canonical order of each input that has one.
-    var inputs: [(index: Int, attribute: String, canonical: String)]
+    public var inputs: [(index: Int, attribute: String, canonical: String)]
     /// The result's; without an attribute it has the order of the first input.
-    var output: (attribute: String?, canonical: String)
+    public var output: (attribute: String?, canonical: String)
     /// `out_dtype` is known.
     var hasDType = false
 
@@ -143,6 +143,7 @@ struct LayoutView: Sendable {
         let (view, name) = (self, schema.name)
         result.attributes += attributes
         result.viewAttributes = names
+        result.layoutView = self
         result.infer = { site in try view.infer(site, rule) }
         result.expansion = { expander, call in try view.expand(&expander, call, name) }
         return result

@@ -68,10 +68,10 @@ public struct OperatorExpander {
 
 extension Module {
     /// The module without operators that are written in terms of others: layouts become permutations, and so on. Itself when it
-    /// has none.
-    public func expandingOperators() throws -> Module {
+    /// has none. Regions are left to their backends unless asked for.
+    public func expandingOperators(inRegions: Bool = false) throws -> Module {
         var result: Module?
-        for (name, function) in functions where function.codegen == nil {
+        for (name, function) in functions where inRegions || function.codegen == nil {
             do {
                 guard let expanded = try function.expandingOperators() else { continue }
                 var changed = result ?? self

@@ -88,6 +88,8 @@ public struct OperatorSchema: Sendable {
     public var expansion: Expansion?
     /// Attributes that say how the operator sees its operands. Passes and kernels know the operator without them.
     public var viewAttributes: [String] = []
+    /// The layouts that the operator can be told.
+    public var layoutView: LayoutView?
     /// Other names for attributes, by which they are given too.
     public var aliases: [String: [String]] = [:]
 

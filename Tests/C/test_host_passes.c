@@ -101,6 +101,58 @@ static void options_say_which_passes_run(void **state)
     tenon_module_release(module);
 }
 
+static size_t count(tenon_module *module, const char *part)
+{
+    char *text;
+    size_t found = 0;
+    assert_ok(tenon_module_print(module, NULL, &text));
+    for (const char *at = strstr(text, part); at != NULL; at = strstr(at + 1, part))
+        found++;
+    tenon_string_release(text);
+    return found;
+}
+
+static void passes_take_arguments(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "fn @main(%x: f32[1,3,8,8], %w: f32[4,3,3,3], %v: f32[5,4,3,3]) { dataflow { "
+        "%a = nn.conv2d(%x, %w) %b = nn.relu(%a) %c = nn.conv2d(%b, %v) output %c } return %c }";
+    const char *layouts[] = {"NHWC", "OHWI"}, *wrong[] = {"NHWC", "OHWX"};
+    tenon_module *module = support_parse(text);
+    tenon_attributes *arguments;
+    tenon_pass_options options = TENON_PASS_OPTIONS_INIT;
+    assert_ok(tenon_attributes_create(&arguments));
+    options.arguments = arguments;
+    assert_ok(tenon_attributes_set_strings(arguments, "nn.conv2d", wrong, 2));
+    assert_fails(
+        tenon_module_apply(module, "ConvertLayout", &options), TENON_ERROR_INVALID_ARGUMENT,
+        "expected an order of the letters OIHW, found 'OHWX'");
+    assert_true(equal(module, text));
+    assert_ok(tenon_attributes_set_strings(arguments, "nn.conv2d", layouts, 2));
+    assert_ok(tenon_module_apply(module, "ConvertLayout", &options));
+    assert_int_equal(count(module, "data_layout=\"NHWC\""), 2);
+    assert_int_equal(count(module, "= permute_dims("), 4);
+    assert_fails(
+        tenon_module_apply(module, "CombineParallelMatmul", &options), TENON_ERROR_INVALID_ARGUMENT,
+        "'CombineParallelMatmul' takes no arguments");
+    tenon_attributes_release(arguments);
+    tenon_module_release(module);
+}
+
+/* A pass that looks at one dataflow block at a time, in C: blocks as functions, and back. */
+static void blocks_are_functions_for_a_while(void **state)
+{
+    (void)state;
+    tenon_module *module = support_parse(chain);
+    assert_ok(tenon_module_apply(module, "OutlineDataflowBlocks", NULL));
+    assert_int_equal(count(module, "DataflowBlock=true"), 1);
+    assert_int_equal(tenon_module_function_count(module), 2);
+    assert_ok(tenon_module_apply(module, "InlineDataflowBlocks", NULL));
+    assert_true(equal(module, chain));
+    tenon_module_release(module);
+}
+
 /* ------------------------------------------------------------------------------------------------ instruments -- */
 
 struct heard {
@@ -267,7 +319,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(host_passes_run_among_others),    cmocka_unit_test(failing_passes_change_nothing),
-        cmocka_unit_test(options_say_which_passes_run),    cmocka_unit_test(instruments_hear_of_passes),
+        cmocka_unit_test(options_say_which_passes_run),    cmocka_unit_test(passes_take_arguments),
+        cmocka_unit_test(blocks_are_functions_for_a_while), cmocka_unit_test(instruments_hear_of_passes),
         cmocka_unit_test(instruments_leave_passes_out),    cmocka_unit_test(failing_instruments_change_nothing),
         cmocka_unit_test(shorter_options_still_work),      cmocka_unit_test(functions_are_put_into_modules),
     };

@@ -172,6 +172,7 @@ def test_private_functions_that_nothing_calls_any_more_go():
 
 
 def test_from_module_and_composition():
+    # W-08 A rule is a pass
     rule = tenon.Module.parse(
         "fn @pattern(%A: f32[4]) { %B = add(%A, %A) return %B } "
         "fn @replacement(%A: f32[4]) { %B = multiply(%A, const f32[](2)) return %B }")

@@ -158,3 +158,24 @@ def test_branches_and_loops(tmp_path):
     for go in (True, False):
         feeds = {"n": np.array(3), "go": np.array(go), "x": np.array([1, 2], np.float32)}
         check_round_trip(module, feeds, tmp_path)
+
+
+def test_layouts_and_composed_operators(tmp_path, rng):
+    b = tenon.Builder()
+    x = b.parameter("x", (2, 12, 12, 3))
+    # Square in every dimension that could be taken for another: nothing but the layout tells.
+    w = b.constant(rng.standard_normal((3, 3, 3, 3), np.float32))
+    y = b.call("nn.conv2d", x, w, padding=1, data_layout="NHWC", kernel_layout="OHWI")
+    y = b.call("nn.max_pool2d", y, pool_size=2, strides=2, layout="NHWC")
+    y = b.call("image.resize2d", y, (12, 9), layout="NHWC", coordinate_transformation_mode="asymmetric")
+    y = b.call("einsum", b.tuple([y, b.constant(rng.standard_normal((3, 4), np.float32))]), subscripts="nhwc,cd->nhwd")
+    y = b.call("nn.pixel_shuffle", b.call("permute_dims", y, axes=[0, 3, 1, 2]), upscale_factor=2)
+    module = b.finish(y)
+    feeds = {"x": rng.standard_normal((2, 12, 12, 3), np.float32)}
+    check_round_trip(module, feeds, tmp_path)
+    # Regions are written out, and their layouts with them.
+    region = module.fuse("mine.conv = nn.conv2d(*, *);").apply("MergeCompositeFunctions")
+    path = tmp_path / "region.onnx"
+    region.save_onnx(path)
+    same_as = tenon.compile(module).run([feeds["x"]])[0]
+    np.testing.assert_allclose(tenon.compile(tenon.load(path)).run([feeds["x"]])[0], same_as, rtol=1e-4, atol=1e-4)

@@ -504,6 +504,33 @@ def function_pass(
     return _decorator("function_pass", FunctionPass, "transform_function", pass_func, opt_level, name, required)
 
 
+def dataflowblock_pass(
+    pass_func: Any = None, opt_level: int | None = None, name: str | None = None, required: Sequence[str] = (),
+) -> Any:
+    """Makes a pass of a function ``f(block, mod, ctx)``, or of a class with ``transform_dataflowblock(self, block, mod, ctx)``.
+    It is called for every dataflow block; blocks that are equal are one. A block comes as a function of what it takes, that
+    returns what it shows, and so is what ``f`` returns: a function of any module, or None to leave the block.
+
+    >>> @dataflowblock_pass(opt_level=0)
+    ... def fold(block, mod, ctx):
+    ...     return mod.rewrite(
+    ...         "fn @before(%x: object) { %y = nn.relu(%x) %z = nn.relu(%y) return %z }"
+    ...         "fn @after(%x: object) { %y = nn.relu(%x) return %y }").functions[block.name]
+    >>> print(fold(Module.parse(
+    ...     "fn @main(%x: f32[4]) { dataflow { %y = nn.relu(%x) %z = nn.relu(%y) output %z } return %z }")))
+    fn @main(%x: f32[4]) -> f32[4] {
+      dataflow {
+        %z: f32[4] = nn.relu(%x)
+        output %z
+      }
+      return %z
+    }
+    <BLANKLINE>
+    """
+    return _decorator(
+        "dataflowblock_pass", DataflowBlockPass, "transform_dataflowblock", pass_func, opt_level, name, required)
+
+
 def _decorator(
     what: str, kind: type[Pass], method: str, pass_func: Any, opt_level: int | None, name: str | None,
     required: Sequence[str],
@@ -539,13 +566,42 @@ class FunctionPass(Pass):
             given = Function(mod, name)
             if not {"Composite", "Codegen", "Primitive"}.isdisjoint(given.attributes):
                 continue
-            made = self._function(given, mod, ctx)
-            if made is None or made is given:
-                continue
-            if not isinstance(made, Function):
-                raise InvalidTypeError(f"pass {self.name} returned {type(made).__name__} instead of a tenon.Function")
-            result[name] = made
+            made = self._made(given, mod, ctx)
+            if made is not None:
+                result[name] = made
         return result
+
+    def _made(self, given: Function, mod: Module, ctx: PassContext) -> Function | None:
+        """What the function gives; None where that is nothing new."""
+        made = self._function(given, mod, ctx)
+        if made is None or made is given:
+            return None
+        if not isinstance(made, Function):
+            raise InvalidTypeError(f"pass {self.name} returned {type(made).__name__} instead of a tenon.Function")
+        return made
+
+
+class DataflowBlockPass(FunctionPass):
+    """A pass written in Python, that looks at one dataflow block at a time: see ``dataflowblock_pass``."""
+
+    def _transform(self, mod: Module, ctx: PassContext) -> Module:
+        outlined = mod.apply("OutlineDataflowBlocks")
+        result = outlined.copy()
+        for name in list(outlined.functions):
+            given = Function(outlined, name)
+            if "DataflowBlock" not in given.attributes:
+                continue
+            made = self._made(given, outlined, ctx)
+            if made is None:
+                continue
+            before, after = given.graph, made.graph
+            if [len(before.parameters), len(before.results)] != [len(after.parameters), len(after.results)]:
+                raise InvalidTypeError(
+                    f"pass {self.name} returned a block of {len(after.parameters)} parameters and {len(after.results)} "
+                    f"results in the place of {len(before.parameters)} and {len(before.results)}")
+            result[name] = made
+            result.set_attributes({"DataflowBlock": True}, function=name)
+        return result.apply("InlineDataflowBlocks")
 
 
 class Sequential(Pass):
@@ -592,6 +648,38 @@ def ConvertToDataflow(min_size: int = 2) -> Pass:  # noqa: N802
     """Puts pure bindings that stand in a row into a dataflow block, at least ``min_size`` of them, and unites blocks that
     touch."""
     return _NamedPass(PassInfo("ConvertToDataflow", 0), {"min_size": min_size})
+
+
+def ConvertLayout(desired_layouts: Mapping[str, str | Sequence[str]]) -> Pass:  # noqa: N802
+    """Writes operators on images in the layouts asked for, by their names: those of data and weights, and of the result where
+    that is another than the data's. What follows takes the layout too; permutations that meet go.
+
+    >>> module = Module.parse("fn @main(%x: f32[1,3,8,8], %w: f32[4,3,3,3]) { %y = nn.conv2d(%x, %w) return %y }")
+    >>> print(ConvertLayout({"nn.conv2d": ["NHWC", "OHWI"]})(module))
+    fn @main(%x: f32[1,3,8,8], %w: f32[4,3,3,3]) -> f32[1,4,6,6] {
+      %y: f32[1,8,8,3] = permute_dims(%x) {axes=[0, 2, 3, 1]}
+      %y_1: f32[4,3,3,3] = permute_dims(%w) {axes=[0, 2, 3, 1]}
+      %y_2: f32[1,6,6,4] = nn.conv2d(%y, %y_1) {data_layout="NHWC", kernel_layout="OHWI"}
+      %y_3: f32[1,4,6,6] = permute_dims(%y_2) {axes=[0, 3, 1, 2]}
+      return %y_3
+    }
+    <BLANKLINE>
+    """
+    layouts = {
+        name.removeprefix("relax."): [given] if isinstance(given, str) else list(given)
+        for name, given in desired_layouts.items()}
+    return _NamedPass(PassInfo("ConvertLayout", 0), layouts)
+
+
+def DecomposeOpsForInference(  # noqa: N802
+    func_name: str | None = None, *, ops: Sequence[str] = ("nn.batch_norm",),
+) -> Pass:
+    """Writes batch normalisation as the arithmetic that it is at inference, in one function or in all; and any of
+    ``nn.layer_norm``, ``nn.group_norm``, ``nn.instance_norm`` and ``nn.rms_norm`` that is among ``ops``."""
+    arguments: dict[str, Any] = {"ops": list(ops)}
+    if func_name is not None:
+        arguments["func_name"] = func_name
+    return _NamedPass(PassInfo("DecomposeOpsForInference", 0), arguments)
 
 
 def __getattr__(name: str) -> Callable[..., Pass]:

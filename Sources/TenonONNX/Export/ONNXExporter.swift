@@ -4,7 +4,7 @@ import TenonIR
 /// Writes modules as ONNX models.
 ///
 /// Calls of functions are written out in place, composites and regions too, so that an optimised module comes back as what it
-/// computes. Types come from `main`; dimensions that are symbols are named. Operators without a form in ONNX are errors of
+/// computes. Layouts become transposes, operators that are written in terms of others those others. Types come from `main`; dimensions that are symbols are named. Operators without a form in ONNX are errors of
 /// status `unsupported` that name the operator.
 package enum ONNXExporter {
     /// The version of ONNX's operators that is written.
@@ -84,6 +84,8 @@ package enum ONNXExporter {
     private static func message(_ module: Module, _ nodeLimit: Int) throws -> (
         ONNXModelProto, [(name: String, constant: Constant)]
     ) {
+        // ONNX has one layout, and operators that others are written in: in regions too, which are written out.
+        let module = try module.expandingOperators(inRegions: true)
         guard let main = module.main else { throw TenonError(.notFound, "the module has no function 'main'") }
         let export = GraphExport(module, nodeLimit: nodeLimit)
         var model = ONNXModelProto()

@@ -5,6 +5,9 @@ import TenonIR
 /// Every binding is a node in a union–find forest; edges go from a group to the groups whose values it takes. A composite
 /// joins the first operand's group of its backend that no other operand depends on, and unites with it all others of which
 /// the same holds.
+///
+/// Groups are kept in an order in which each stands behind what it needs: whether one depends on another is then looked for
+/// between the two only. What was looked at in vain moves in front of the group joined, so that it is not looked at again.
 struct RegionGroups {
     private let function: Function
     private let compilerOf: (String) -> String?
@@ -14,15 +17,16 @@ struct RegionGroups {
     /// By group root: the backend, as an index into `compilers`; -1 for plain bindings.
     private var compiler: [Int32] = []
     private(set) var compilers: [String] = []
-    /// By group root: positions of the first and the last member.
-    private var first: [Int32] = []
-    private var last: [Int32] = []
     /// By group root: groups whose values its members take, not resolved.
     private var needs: [[Int32]] = []
-    private var visited: [Int32] = []
-    private var visit: Int32 = 0
-    /// Runs of positions that groups span together, ascending: no group has members in two of them.
-    private var spans: [(first: Int32, last: Int32)] = []
+    /// By group root: a group that it was found to depend on; what was found stays true.
+    private var known: [Int32] = []
+    private var order = OrderedList()
+    private var visited: [Int64] = []
+    private var visit: Int64 = 0
+    /// As `visited`, for what one group needs.
+    private var mentioned: [Int64] = []
+    private var mention: Int64 = 0
 
     init(_ block: Block, _ function: Function, compilerOf: @escaping (_ function: String) -> String?) {
         self.function = function
@@ -47,34 +51,16 @@ struct RegionGroups {
         return root
     }
 
-    private mutating func newGroup(_ position: Int, compiler: Int32) -> Int32 {
+    private mutating func newGroup(compiler: Int32) -> Int32 {
         let group = Int32(parent.count)
         parent.append(group)
         self.compiler.append(compiler)
-        first.append(Int32(position))
-        last.append(Int32(position))
         needs.append([])
+        known.append(-1)
         visited.append(0)
-        spans.append((Int32(position), Int32(position)))
+        mentioned.append(0)
+        order.append()
         return group
-    }
-
-    /// Records a member at `position`, the last one so far.
-    private mutating func extend(_ group: Int32, to position: Int) {
-        last[Int(group)] = Int32(position)
-        while let end = spans.last, end.first > first[Int(group)] { spans.removeLast() }
-        if !spans.isEmpty { spans[spans.count - 1].last = Int32(position) }
-    }
-
-    /// The last position that belongs to the same span as `position`.
-    private func spanEnd(_ position: Int32) -> Int32 {
-        var low = 0
-        var high = spans.count
-        while low < high {
-            let middle = (low + high) / 2
-            if spans[middle].first <= position { low = middle + 1 } else { high = middle }
-        }
-        return low > 0 ? spans[low - 1].last : position
     }
 
     private mutating func compilerIndex(_ name: String) -> Int32 {
@@ -85,18 +71,17 @@ struct RegionGroups {
 
     private mutating func build(_ block: Block) {
         let tuples = AbsorbedTuples(block, function)
-        for (position, binding) in block.bindings.enumerated() {
+        for binding in block.bindings {
             let operands = groups(of: binding.expression)
             let group: Int32
             switch binding.expression {
             case .operand(.value(let source)) where node[source.int] >= 0:
                 group = find(node[source.int])
-                extend(group, to: position)
             case .call(let call):
                 if case .function(let name) = call.callee, let backend = compilerOf(name) {
-                    group = join(operands, position, compiler: compilerIndex(backend))
+                    group = join(operands, compiler: compilerIndex(backend))
                 } else {
-                    group = newGroup(position, compiler: -1)
+                    group = newGroup(compiler: -1)
                 }
             case .tuple(let fields):
                 // All fields from one region: the tuple is made there.
@@ -104,18 +89,16 @@ struct RegionGroups {
                     fields.allSatisfy({ $0.valueID.map { node[$0.int] >= 0 } ?? false })
                 {
                     group = operands[0]
-                    extend(group, to: position)
                 } else {
-                    group = newGroup(position, compiler: -1)
+                    group = newGroup(compiler: -1)
                 }
             case .tupleGetItem(.value(let tuple), _):
                 if tuples.isAbsorbed(tuple), operands.count == 1, compiler[Int(operands[0])] >= 0 {
                     group = operands[0]
-                    extend(group, to: position)
                 } else {
-                    group = newGroup(position, compiler: -1)
+                    group = newGroup(compiler: -1)
                 }
-            default: group = newGroup(position, compiler: -1)
+            default: group = newGroup(compiler: -1)
             }
             node[binding.id.int] = group
             for operand in operands where operand != group { needs[Int(group)].append(operand) }
@@ -127,9 +110,9 @@ struct RegionGroups {
         var result: [Int32] = []
         visit += 1
         let stamp = visit
-        var mentioned: [Int32] = []
-        expression.forEachValue { if node[$0.int] >= 0 { mentioned.append(node[$0.int]) } }
-        for group in mentioned {
+        var used: [Int32] = []
+        expression.forEachValue { if node[$0.int] >= 0 { used.append(node[$0.int]) } }
+        for group in used {
             let root = find(group)
             if visited[Int(root)] != stamp {
                 visited[Int(root)] = stamp
@@ -139,46 +122,91 @@ struct RegionGroups {
         return result
     }
 
-    private mutating func join(_ operands: [Int32], _ position: Int, compiler index: Int32) -> Int32 {
+    private mutating func join(_ operands: [Int32], compiler index: Int32) -> Int32 {
         var joinable: [Int32] = []
         for group in operands where compiler[Int(group)] == index {
             if operands.count == 1 || !anyDepends(operands, on: group) { joinable.append(group) }
         }
-        guard let target = joinable.first else { return newGroup(position, compiler: index) }
-        for other in joinable.dropFirst() { unite(target, other) }
-        extend(target, to: position)
+        guard let target = joinable.first else { return newGroup(compiler: index) }
+        guard operands.count > 1 else { return target }
+        // All operands come to stand in front of the group: so does what they need of that which stands behind it.
+        let place = joinable.min { order[$0] < order[$1] } ?? target
+        let before = needed(operands, behind: place)
+        for other in joinable where other != target { unite(target, other) }
+        for group in before where find(group) != target { order.move(group, before: place) }
+        if place != target { order.move(target, before: place) }
         return target
     }
 
     private mutating func unite(_ target: Int32, _ other: Int32) {
         parent[Int(other)] = target
-        first[Int(target)] = min(first[Int(target)], first[Int(other)])
-        last[Int(target)] = max(last[Int(target)], last[Int(other)])
         needs[Int(target)].append(contentsOf: needs[Int(other)])
         needs[Int(other)] = []
+    }
+
+    /// The groups that stand behind `place` among the given ones and all that they need, in order.
+    private mutating func needed(_ groups: [Int32], behind place: Int32) -> [Int32] {
+        visit += 1
+        let stamp = visit
+        var result: [Int32] = []
+        var next = 0
+        let limit = order[place]
+        func add(_ group: Int32) {
+            guard visited[Int(group)] != stamp, order[group] > limit else { return }
+            visited[Int(group)] = stamp
+            result.append(group)
+        }
+        for group in groups { add(group) }
+        while next < result.count {
+            for need in resolved(result[next]) { add(need) }
+            next += 1
+        }
+        return result.sorted { order[$0] < order[$1] }
+    }
+
+    /// What a group needs, each once.
+    private mutating func resolved(_ group: Int32) -> [Int32] {
+        var roots: [Int32] = []
+        mention += 1
+        mentioned[Int(group)] = mention
+        for need in needs[Int(group)] {
+            let root = find(need)
+            guard mentioned[Int(root)] != mention else { continue }
+            mentioned[Int(root)] = mention
+            roots.append(root)
+        }
+        needs[Int(group)] = roots
+        return roots
     }
 
     /// Whether one of the groups, `group` itself left out, takes values from `group`, directly or through others.
     private mutating func anyDepends(_ groups: [Int32], on group: Int32) -> Bool {
         visit += 1
         let stamp = visit
-        var stack: [Int32] = []
-        for other in groups where other != group {
-            visited[Int(other)] = stamp
-            stack.append(other)
+        let limit = order[group]
+        // What was found, and the index there of what it was found from.
+        var found: [(group: Int32, from: Int)] = []
+        func add(_ next: Int32, from: Int) {
+            guard visited[Int(next)] != stamp, order[next] > limit else { return }
+            visited[Int(next)] = stamp
+            found.append((next, from))
         }
-        let earliest = first[Int(group)]
-        while let current = stack.popLast() {
-            // Needs lie in the same span or before it: what ends before the group begins cannot reach it.
-            if spanEnd(last[Int(current)]) < earliest { continue }
-            for need in needs[Int(current)] {
-                let root = find(need)
-                if root == group { return true }
-                if visited[Int(root)] != stamp {
-                    visited[Int(root)] = stamp
-                    stack.append(root)
+        for other in groups where other != group { add(other, from: -1) }
+        var next = 0
+        while next < found.count {
+            let current = found[next].group
+            let isKnown = known[Int(current)] >= 0 && find(known[Int(current)]) == group
+            let needed = isKnown ? [group] : resolved(current)
+            if needed.contains(group) {
+                var step = next
+                while step >= 0 {
+                    known[Int(found[step].group)] = group
+                    step = found[step].from
                 }
+                return true
             }
+            for need in needed { add(need, from: next) }
+            next += 1
         }
         return false
     }

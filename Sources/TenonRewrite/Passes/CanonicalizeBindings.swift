@@ -1,8 +1,9 @@
 import TenonIR
 
 /// Removes bindings that only give a value another name, and resolves projections of tuples whose fields are known. A tuple
-/// made of all projections of another one, in order, is that one. A cast to the type that a value has is the value, and what a
-/// dataflow block shows though nothing outside uses it becomes local to it.
+/// made of all projections of another one, in order, is that one. A cast to the type that a value has is the value, sizes that a
+/// cast names are those of what is cast where they are known, and what a dataflow block shows though nothing outside uses it
+/// becomes local to it.
 public struct CanonicalizeBindings: SubstitutingPass {
     typealias Walk = Canonicalization
 
@@ -13,12 +14,49 @@ public struct CanonicalizeBindings: SubstitutingPass {
     public func run(on module: Module, _ context: PassContext) throws -> Module {
         var result = module
         for (name, function) in module.functions {
-            let simpler = Walk.rewritten(function)
-            if let changed = (simpler ?? function).withScopedValues(showing: false) ?? simpler {
-                result[name] = changed
+            do {
+                if let changed = try Self.canonical(function) { result[name] = changed }
+            } catch let error as TenonError {
+                throw TenonError(
+                    error.status, "\(self.name): @\(name): \(error)", operatorName: error.operatorName)
             }
         }
         return result
+    }
+
+    /// Nil when there is nothing to change.
+    private static func canonical(_ given: Function) throws -> Function? {
+        var function = given
+        let sizes = try CastSymbols(given, told: Canonicalization.told(given)).sizes
+        if !sizes.isEmpty, let sized = given.substituting(sizes) { function = sized }
+        var hasChanged = !sizes.isEmpty
+        if let simpler = Walk.rewritten(function) {
+            function = simpler
+            hasChanged = true
+        }
+        // What operands are now may say what results are.
+        if hasChanged, function.values.contains(where: { !$0.type.isKnown }) {
+            function = try function.withInferredTypes()
+        }
+        function.body = try function.body.mapExpressions { expression in
+            guard case .function(let local) = expression, let inner = try canonical(local) else { return expression }
+            hasChanged = true
+            return .function(inner)
+        }
+        if let scoped = function.withScopedValues(showing: false) { return scoped }
+        return hasChanged ? function : nil
+    }
+}
+
+extension ValueType {
+    /// Whether element types and numbers of dimensions are told throughout.
+    fileprivate var isKnown: Bool {
+        switch self {
+        case .tensor(let type): type.dtype != nil && type.shape != nil
+        case .tuple(let fields): fields.allSatisfy(\.isKnown)
+        case .shape(let dims): dims != nil
+        case .scalar, .function, .object: true
+        }
     }
 }
 
@@ -34,9 +72,13 @@ struct Canonicalization: SubstitutingWalk {
 
     init(_ substitution: Substitution) {
         self.substitution = substitution
+        told = Self.told(substitution.function)
+    }
+
+    static func told(_ function: Function) -> Set<String> {
         var told: Set<String> = []
-        for type in substitution.function.parameterTypes { Canonicalization.collect(type, &told) }
-        self.told = told
+        for type in function.parameterTypes { collect(type, &told) }
+        return told
     }
 
     private static func collect(_ type: ValueType, _ names: inout Set<String>) {

@@ -13,14 +13,14 @@ public struct MoveTransposes: BindingPass {
 
     struct State {
         /// By value: what a layer on images computes, and what is computed element by element of that. Grows with the values.
-        fileprivate var isImage: [Bool]
+        private(set) var isImage: [Bool]
 
-        fileprivate func follows(_ operand: Operand) -> Bool {
+        func follows(_ operand: Operand) -> Bool {
             guard case .value(let id) = operand, isImage.indices.contains(id.int) else { return false }
             return isImage[id.int]
         }
 
-        fileprivate mutating func mark(_ operand: Operand) {
+        mutating func mark(_ operand: Operand) {
             guard case .value(let id) = operand else { return }
             while isImage.count <= id.int { isImage.append(false) }
             isImage[id.int] = true
@@ -38,7 +38,8 @@ public struct MoveTransposes: BindingPass {
         guard let (_, op, call) = transformer.call(tuple), op.name == "nn.batch_norm",
             call.attributes.bool("training") != true
         else { return nil }
-        var mover = Mover(call: call, op: op.name, name: transformer.function.values[binding.id.int].name)
+        var mover = PermutationMover(
+            call: call, op: op.name, name: transformer.function.values[binding.id.int].name)
         guard let moved = try mover.normalisation(&transformer, state),
             transformer.type(of: moved) == transformer.type(of: .value(binding.id))
         else { return nil }
@@ -65,27 +66,13 @@ public struct MoveTransposes: BindingPass {
     }
 
     /// Where images come from.
-    private static let layers: Set<String> = [
+    static let layers: Set<String> = [
         "nn.conv1d", "nn.conv2d", "nn.conv3d", "nn.conv1d_transpose", "nn.conv2d_transpose", "nn.conv3d_transpose",
         "nn.max_pool1d", "nn.max_pool2d", "nn.max_pool3d", "nn.avg_pool1d", "nn.avg_pool2d", "nn.avg_pool3d",
         "nn.adaptive_avg_pool1d", "nn.adaptive_avg_pool2d", "nn.adaptive_avg_pool3d", "nn.adaptive_max_pool1d",
         "nn.adaptive_max_pool2d", "nn.adaptive_max_pool3d", "image.resize1d", "image.resize2d", "image.resize3d",
         "nn.batch_norm", "nn.instance_norm", "nn.group_norm", "nn.lrn", "nn.depth_to_space", "nn.space_to_depth",
     ]
-
-    private static let unary = SinkDataMovement.unary.union([
-        "astype", "ceil", "floor", "sign", "sin", "cos", "rsqrt", "erf", "nn.selu", "nn.celu", "nn.gelu_tanh",
-        "nn.thresholded_relu",
-        "nn.softsign",
-    ])
-
-    private static let binary = SinkDataMovement.binary.union([
-        "power", "equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "where",
-    ])
-
-    private static let reductions: Set<String> = ["mean", "sum", "max", "min", "prod"]
-
-    private static let withAxis: Set<String> = ["nn.softmax", "nn.log_softmax"]
 
     func visit(
         _ binding: Binding, _ transformer: inout BindingTransformer, _ state: inout State, _ context: PassContext
@@ -94,20 +81,11 @@ public struct MoveTransposes: BindingPass {
             return try normalised(tuple, binding, &transformer, &state)
         }
         guard case .call(let call) = binding.expression, case .op(let op) = call.callee else { return nil }
-        var mover = Mover(call: call, op: op.name, name: transformer.function.values[binding.id.int].name)
-        let moved: Operand?
-        switch op.name {
-        case "permute_dims": moved = try mover.joined(&transformer)
-        case let name where Self.unary.contains(name) || Self.binary.contains(name):
-            moved = try mover.elementwise(&transformer, state)
-        case "concat": moved = try mover.concatenation(&transformer, state)
-        case let name where Self.reductions.contains(name): moved = try mover.reduction(&transformer, state)
-        case let name where Self.withAxis.contains(name): moved = try mover.alongAxis(&transformer, state)
-        case "nn.pad": moved = try mover.padding(&transformer, state)
-        case "strided_slice": moved = try mover.slice(&transformer, state)
-        default: moved = nil
-        }
-        if let moved, transformer.type(of: moved) == transformer.type(of: .value(binding.id)) {
+        var mover = PermutationMover(
+            call: call, op: op.name, name: transformer.function.values[binding.id.int].name)
+        if let moved = try mover.moved(&transformer, state),
+            transformer.type(of: moved) == transformer.type(of: .value(binding.id))
+        {
             state.mark(moved)
             for part in mover.images { state.mark(part) }
             return moved
@@ -116,229 +94,5 @@ public struct MoveTransposes: BindingPass {
             state.mark(.value(binding.id))
         }
         return nil
-    }
-}
-
-/// One call in front of which permutations stand.
-private struct Mover {
-    let call: Call
-    let op: String
-    let name: String
-    /// Values made on the way that are images.
-    var images: [Operand] = []
-
-    init(call: Call, op: String, name: String) {
-        self.call = call
-        self.op = op
-        self.name = name
-    }
-
-    /// The source of a permutation and its axes.
-    private func permutation(
-        _ operand: Operand, _ transformer: BindingTransformer
-    ) -> (source: Operand, axes: [Int64], type: TensorType)? {
-        guard let (_, id, inner) = transformer.call(operand), id.name == "permute_dims",
-            let source = inner.arguments.first,
-            let type = transformer.type(of: source).asTensor, let rank = type.rank, type.shape != nil, rank > 0
-        else { return nil }
-        return (source, Self.axes(inner.attributes, rank), type)
-    }
-
-    private static func axes(_ attributes: Attributes, _ rank: Int) -> [Int64] {
-        guard let given = attributes.ints("axes") else { return (0..<Int64(rank)).reversed() }
-        return given.map { $0 < 0 ? $0 + Int64(rank) : $0 }
-    }
-
-    private func isIdentity(_ axes: [Int64]) -> Bool { axes.enumerated().allSatisfy { Int64($0) == $1 } }
-
-    private mutating func permuted(
-        _ operand: Operand, _ axes: [Int64], _ transformer: inout BindingTransformer
-    ) throws -> Operand {
-        images.append(operand)
-        if isIdentity(axes) { return operand }
-        return try transformer.emit("permute_dims", [operand], ["axes": .ints(axes)], name: name)
-    }
-
-    /// Two permutations are one; one that moves sizes of 1 only is a reshape.
-    mutating func joined(_ transformer: inout BindingTransformer) throws -> Operand? {
-        guard let source = call.arguments.first, let type = transformer.type(of: source).asTensor,
-            let shape = type.shape
-        else { return nil }
-        let axes = Self.axes(call.attributes, shape.count)
-        guard axes.allSatisfy({ $0 >= 0 && $0 < Int64(shape.count) }) else { return nil }
-        if isIdentity(axes) { return source }
-        if let inner = permutation(source, transformer) {
-            let both = axes.map { inner.axes[Int($0)] }
-            if isIdentity(both) { return inner.source }
-            return try transformer.emit("permute_dims", [inner.source], ["axes": .ints(both)], name: name)
-        }
-        let moving = axes.filter { shape[Int($0)] != 1 }
-        guard moving == moving.sorted(), moving.count < axes.count else { return nil }
-        return try transformer.emit("reshape", [source, .shape(axes.map { shape[Int($0)] })], name: name)
-    }
-
-    /// The one permutation of images that stands in front of operands.
-    private func leading(
-        _ operands: [Operand], _ transformer: BindingTransformer, _ state: MoveTransposes.State
-    ) -> [Int64]? {
-        for operand in operands {
-            if let found = permutation(operand, transformer), state.follows(found.source) || state.follows(operand) {
-                return found.axes
-            }
-        }
-        return nil
-    }
-
-    mutating func elementwise(
-        _ transformer: inout BindingTransformer, _ state: MoveTransposes.State
-    ) throws -> Operand? {
-        guard let axes = leading(call.arguments, transformer, state) else { return nil }
-        var arguments = call.arguments
-        for (index, operand) in call.arguments.enumerated() {
-            guard let moved = try undone(operand, axes, &transformer) else { return nil }
-            arguments[index] = moved
-        }
-        let result = try transformer.emit(op, arguments, call.attributes, name: name)
-        return try permuted(result, axes, &transformer)
-    }
-
-    /// An operand as it is in front of the permutation; nil when that takes a movement.
-    private func undone(
-        _ operand: Operand, _ axes: [Int64], _ transformer: inout BindingTransformer
-    ) throws -> Operand? {
-        if let found = permutation(operand, transformer) { return found.axes == axes ? found.source : nil }
-        guard let type = transformer.type(of: operand).asTensor else {
-            // Numbers and element types are the same from all sides.
-            switch operand {
-            case .int, .float, .dtype: return operand
-            default: return nil
-            }
-        }
-        guard let shape = type.shape else { return nil }
-        if shape.allSatisfy({ $0 == 1 }), shape.count <= axes.count { return operand }
-        // What is known, and what has few values, is permuted where it is.
-        let extent = shape.filter { $0 != 1 }.count
-        guard transformer.constant(operand) != nil || extent <= 1, shape.count <= axes.count else { return nil }
-        var aligned = operand
-        if shape.count < axes.count {
-            let full = [Dim](repeating: 1, count: axes.count - shape.count) + shape
-            aligned = try transformer.emit("reshape", [operand, .shape(full)])
-        }
-        return try transformer.emit("permute_dims", [aligned], ["axes": .ints(DimensionOrder.inverse(axes))])
-    }
-
-    mutating func concatenation(
-        _ transformer: inout BindingTransformer, _ state: MoveTransposes.State
-    ) throws -> Operand? {
-        var fields: [Operand]
-        switch call.arguments.first {
-        case .tuple(let inline)?: fields = inline
-        case let operand?:
-            guard case .tuple(let bound)? = transformer.definition(operand) else { return nil }
-            fields = bound
-        default: return nil
-        }
-        guard let axes = leading(fields, transformer, state), let axis = axis(call.attributes, axes.count) else {
-            return nil
-        }
-        for index in fields.indices {
-            guard let found = permutation(fields[index], transformer), found.axes == axes else { return nil }
-            fields[index] = found.source
-        }
-        var attributes = call.attributes
-        attributes["axis"] = .int(axes[axis])
-        let result = try transformer.emit(op, [.tuple(fields)], attributes, name: name)
-        return try permuted(result, axes, &transformer)
-    }
-
-    private func axis(_ attributes: Attributes, _ rank: Int) -> Int? {
-        guard let axis = attributes.int("axis") else { return nil }
-        let resolved = axis < 0 ? axis + Int64(rank) : axis
-        return resolved >= 0 && resolved < Int64(rank) ? Int(resolved) : nil
-    }
-
-    mutating func alongAxis(
-        _ transformer: inout BindingTransformer, _ state: MoveTransposes.State
-    ) throws -> Operand? {
-        guard let axes = leading(Array(call.arguments.prefix(1)), transformer, state),
-            let found = permutation(call.arguments[0], transformer), let axis = axis(call.attributes, axes.count)
-        else { return nil }
-        var attributes = call.attributes
-        attributes["axis"] = .int(axes[axis])
-        let result = try transformer.emit(op, [found.source] + call.arguments.dropFirst(), attributes, name: name)
-        return try permuted(result, axes, &transformer)
-    }
-
-    mutating func normalisation(
-        _ transformer: inout BindingTransformer, _ state: MoveTransposes.State
-    ) throws -> Operand? {
-        guard let axes = leading(Array(call.arguments.prefix(1)), transformer, state),
-            let found = permutation(call.arguments[0], transformer), let axis = axis(call.attributes, axes.count)
-        else { return nil }
-        var attributes = call.attributes
-        attributes["axis"] = .int(axes[axis])
-        let tuple = try transformer.emit(op, [found.source] + call.arguments.dropFirst(), attributes, name: name)
-        guard case .tuple(let fields) = transformer.type(of: tuple), let first = fields.first else { return nil }
-        let result = transformer.emit(.tupleGetItem(tuple, 0), first, name: name)
-        return try permuted(result, axes, &transformer)
-    }
-
-    mutating func reduction(
-        _ transformer: inout BindingTransformer, _ state: MoveTransposes.State
-    ) throws -> Operand? {
-        guard let axes = leading(Array(call.arguments.prefix(1)), transformer, state), call.arguments.count == 1,
-            let found = permutation(call.arguments[0], transformer)
-        else { return nil }
-        let rank = Int64(axes.count)
-        var attributes = call.attributes
-        let given = call.attributes.ints("axis").map { $0.isEmpty ? nil : $0 } ?? nil
-        let reduced = (given ?? Array(0..<rank)).map { $0 < 0 ? $0 + rank : $0 }
-        guard reduced.allSatisfy({ $0 >= 0 && $0 < rank }) else { return nil }
-        let inner = reduced.map { axes[Int($0)] }.sorted()
-        if given != nil { attributes["axis"] = .ints(inner) }
-        let result = try transformer.emit(op, [found.source], attributes, name: name)
-        if call.attributes.bool("keepdims") == true { return try permuted(result, axes, &transformer) }
-        // What is left, in the order in which it was permuted.
-        let left = (0..<rank).filter { !inner.contains($0) }
-        let order = axes.filter { !inner.contains($0) }.compactMap { axis in left.firstIndex(of: axis).map { Int64($0) }
-        }
-        guard order.count == left.count else { return nil }
-        return try permuted(result, order, &transformer)
-    }
-
-    mutating func padding(
-        _ transformer: inout BindingTransformer, _ state: MoveTransposes.State
-    ) throws -> Operand? {
-        guard let axes = leading(Array(call.arguments.prefix(1)), transformer, state),
-            let found = permutation(call.arguments[0], transformer), let widths = call.attributes.ints("pad_width"),
-            widths.count == axes.count * 2
-        else { return nil }
-        var inner = widths
-        for (index, axis) in axes.enumerated() {
-            inner[Int(axis) * 2] = widths[index * 2]
-            inner[Int(axis) * 2 + 1] = widths[index * 2 + 1]
-        }
-        var attributes = call.attributes
-        attributes["pad_width"] = .ints(inner)
-        let result = try transformer.emit(op, [found.source] + call.arguments.dropFirst(), attributes, name: name)
-        return try permuted(result, axes, &transformer)
-    }
-
-    mutating func slice(
-        _ transformer: inout BindingTransformer, _ state: MoveTransposes.State
-    ) throws -> Operand? {
-        guard let axes = leading(Array(call.arguments.prefix(1)), transformer, state),
-            let found = permutation(call.arguments[0], transformer), call.arguments.count > 1,
-            case .shape(let given) = call.arguments[1]
-        else { return nil }
-        let rank = Int64(axes.count)
-        var inner: [Dim] = []
-        for axis in given {
-            guard let value = axis.value, value >= -rank, value < rank else { return nil }
-            inner.append(.fixed(axes[Int(value < 0 ? value + rank : value)]))
-        }
-        let result = try transformer.emit(
-            op, [found.source, .shape(inner)] + call.arguments.dropFirst(2), call.attributes, name: name)
-        return try permuted(result, axes, &transformer)
     }
 }

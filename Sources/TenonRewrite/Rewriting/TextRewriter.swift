@@ -30,7 +30,7 @@ public struct TextRewriter: ModulePass {
         do {
             self.name = name
             pattern = try FunctionPattern(before)
-            self.after = after
+            self.after = Self.itemised(after, pattern.results.count)
             try checkAfter(before)
         } catch let error as TenonError {
             throw TenonError(error.status, "rule '\(name)': \(error)", operatorName: error.operatorName)
@@ -108,6 +108,22 @@ public struct TextRewriter: ModulePass {
             }
             return replacements
         }
+    }
+
+    /// A function that returns a tuple of `count` that it does not make itself, as one that returns the items.
+    private static func itemised(_ function: Function, _ count: Int) -> Function {
+        let results = FunctionPattern.resultOperands(function)
+        guard count > 1, results.count == 1, let tuple = results.first,
+            case .tuple(let fields) = function.type(of: tuple), fields.count == count
+        else { return function }
+        var result = function
+        var block = Block(isDataflow: false)
+        for (index, type) in fields.enumerated() {
+            block.bindings.append(Binding(result.addValue("", type), .tupleGetItem(tuple, index)))
+        }
+        result.body.blocks.append(block)
+        result.body.result = .tuple(block.bindings.map { .value($0.id) })
+        return result
     }
 
     private func checkAfter(_ before: Function) throws {

@@ -7,7 +7,12 @@ public struct InlinePrivateFunctions: ModulePass {
     public var name: String { "InlinePrivateFunctions" }
 
     public func run(on module: Module, _ context: PassContext) throws -> Module {
-        var inliner = Inliner(module)
+        try Self.inlining(module) { _ in true }
+    }
+
+    /// Only internal functions that `isWanted`.
+    static func inlining(_ module: Module, _ isWanted: @escaping (Function) -> Bool) throws -> Module {
+        var inliner = Inliner(module, isWanted)
         for name in module.functions.keys { try inliner.prepare(name) }
         guard !inliner.inlined.isEmpty else { return module }
         return inliner.module.removingUnreachable(besides: Array(inliner.inlined))
@@ -19,15 +24,18 @@ public struct InlinePrivateFunctions: ModulePass {
         private let effects: Effects
         private var isReady: Set<String> = []
         private let recursive: Set<String>
+        private let isWanted: (Function) -> Bool
 
-        init(_ module: Module) {
+        init(_ module: Module, _ isWanted: @escaping (Function) -> Bool) {
             self.module = module
+            self.isWanted = isWanted
             effects = Effects(module)
             recursive = module.recursiveFunctions()
         }
 
         private func mayInline(_ name: String) -> Bool {
-            !recursive.contains(name) && module[name]?.isInternal(named: name) == true
+            guard !recursive.contains(name), let function = module[name] else { return false }
+            return function.isInternal(named: name) && isWanted(function)
         }
 
         /// Inlines into a function what it calls, callees first. Not recursive: calls may be chained as deep as a file says.
@@ -50,6 +58,9 @@ public struct InlinePrivateFunctions: ModulePass {
         private mutating func expanded(_ function: Function) throws -> Function {
             var target = function
             var changed = false
+            let isTakenApart = function.valuesTakenApart()
+            // Results of calls that are only taken apart.
+            var fields: [ValueID: [Operand]] = [:]
 
             func expand(_ body: Body) throws -> Body {
                 var blocks: [Block] = []
@@ -67,6 +78,11 @@ public struct InlinePrivateFunctions: ModulePass {
                         if case .conditional(let condition, let then, let other) = binding.expression {
                             binding.expression = .conditional(
                                 condition, then: try expand(then), else: try expand(other))
+                        }
+                        if case .tupleGetItem(.value(let tuple), let index) = binding.expression,
+                            let known = fields[tuple], known.indices.contains(index)
+                        {
+                            binding.expression = .operand(known[index])
                         }
                         guard case .call(let call) = binding.expression, case .function(let name) = call.callee,
                             mayInline(name), let callee = module[name], callee.parameters.count == call.arguments.count
@@ -91,8 +107,14 @@ public struct InlinePrivateFunctions: ModulePass {
                                 inner.isDataflow || inner.bindings.allSatisfy { isPlain($0.expression, target) }
                             append(Block(isDataflow: block.isDataflow && isPure, bindings: inner.bindings))
                         }
-                        append(
-                            Block(isDataflow: block.isDataflow, bindings: [Binding(binding.id, .operand(copy.result))]))
+                        if case .tuple(let known) = copy.result, isTakenApart.contains(binding.id) {
+                            fields[binding.id] = known
+                        } else {
+                            append(
+                                Block(
+                                    isDataflow: block.isDataflow, bindings: [Binding(binding.id, .operand(copy.result))]
+                                ))
+                        }
                     }
                     blocks += pieces.filter { !$0.bindings.isEmpty }
                 }
@@ -118,6 +140,21 @@ public struct InlinePrivateFunctions: ModulePass {
 }
 
 extension Function {
+    /// Values of which nothing but projections are used.
+    fileprivate func valuesTakenApart() -> Set<ValueID> {
+        var projections = [Int](repeating: 0, count: values.count)
+        forEachBinding { binding in
+            if case .tupleGetItem(.value(let tuple), _) = binding.expression { projections[tuple.int] += 1 }
+        }
+        body.forEachValue { projections[$0.int] -= 1 }
+        forEachBinding { binding in
+            if case .tupleGetItem(.value(let tuple), _) = binding.expression, projections[tuple.int] == 0 {
+                projections[tuple.int] = .max
+            }
+        }
+        return Set(projections.indices.filter { projections[$0] == .max }.map { ValueID($0) })
+    }
+
     /// Values that no dataflow block binds are local to none.
     func withoutDataflowMarksOutside() -> Function {
         var result = self
