@@ -1,5 +1,7 @@
 """Passes that TVM has under the same names: what they make, what they leave, and that no number changes."""
 
+import random
+
 import numpy as np
 import pytest
 
@@ -289,3 +291,98 @@ def test_equal_blocks_are_one_and_branches_have_blocks(rng):
     count = []
     look = transform.dataflowblock_pass(lambda block, mod, ctx: count.append(block.name), opt_level=0, name="look")
     assert look(module) == module and len(count) == 1
+
+
+# ------------------------------------------------------------------------------------------------ random blocks
+
+def random_products(seed):
+    source = random.Random(seed)
+    values, body = ["x", "y"], []
+
+    def add(text):
+        values.append(f"v{len(values)}")
+        body.append(f"%{values[-1]} = {text}")
+
+    def pick(last=6):
+        return "%" + source.choice(values[-last:] if source.random() < 0.5 else values)
+
+    for _ in range(source.randint(4, 24)):
+        kind = source.random()
+        if kind < 0.5:
+            add(f"matmul({source.choice(['%x', '%y', pick(3)])}, {source.choice(['%w', '%u', pick(), pick()])})")
+        elif kind < 0.7:
+            add(f"add({pick(2)}, {source.choice(['%b', '%c', pick()])})")
+        elif kind < 0.85:
+            add(f"{source.choice(['nn.relu', 'tanh'])}({pick(2)})")
+        else:
+            add(f"permute_dims({source.choice(['%w', '%u', pick()])})")
+    shown = source.sample(values[2:], min(3, len(values) - 2))
+    outputs = ", ".join("%" + name for name in shown)
+    return tenon.Module.parse(
+        "fn @main(%x: f32[4,4], %y: f32[4,4], %w: f32[4,4], %u: f32[4,4], %b: f32[4], %c: f32[1,4]) { dataflow { "
+        + " ".join(body) + f" output {outputs} }} return ({outputs}) }}")
+
+
+def test_random_products(rng):
+    combined = 0
+    for seed in range(24):
+        module = random_products(seed)
+        made = transform.CombineParallelMatmul()(module)
+        combined += made != module
+        arrays = [rng.standard_normal(shape, np.float32) * np.float32(0.3) for shape in [(4, 4)] * 4 + [(4,), (1, 4)]]
+        for a, b in zip(tenon.compile(module, threads=1, optimize=False)(*arrays), tenon.compile(made, threads=1, optimize=False)(*arrays)):
+            np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3 * max(1, np.abs(a).max()), err_msg=f"seed {seed}")
+    assert combined > 8
+
+
+def random_images(seed):
+    """Convolutions of one size, in the two layouts, with what may stand around them."""
+    source = random.Random(seed)
+    values, body = [("x", "NCHW")], []
+
+    def add(text, layout):
+        values.append((f"v{len(values)}", layout))
+        body.append(f"%{values[-1][0]} = {text}")
+
+    def pick(layout=None):
+        found = [name for name, order in values if (order == layout if layout else order)]
+        return source.choice(found[-3:]) if found else "x"
+
+    def order(name):
+        return dict(values)[name]
+
+    for _ in range(source.randint(3, 14)):
+        name = pick()
+        here, last = order(name), order(name) == "NHWC"
+        kind = source.random()
+        if kind < 0.3:
+            layouts = ' {padding=1, data_layout="NHWC"}' if last else " {padding=1}"
+            add(f"nn.conv2d(%{name}, %w){layouts}", here)
+        elif kind < 0.45:
+            axes, other = ("[0,3,1,2]", "NCHW") if last else ("[0,2,3,1]", "NHWC")
+            add(f"permute_dims(%{name}) {{axes={axes}}}", other)
+        elif kind < 0.6:
+            add(f"{source.choice(['add', 'maximum'])}(%{name}, %{pick(here)})", here)
+        elif kind < 0.7:
+            add(f"{source.choice(['nn.relu', 'tanh', 'sigmoid'])}(%{name})", here)
+        elif kind < 0.8:
+            add(f'nn.max_pool2d(%{name}) {{pool_size=3, padding=1, strides=1, layout="{here}"}}', here)
+        elif kind < 0.9:
+            add(f"nn.softmax(%{name}) {{axis={source.randint(-4, 3)}}}", here)
+        else:
+            axis = source.randint(0, 3)
+            add(f"sum(%{name}) {{axis=[{axis}], keepdims=true}}", None)
+            add(f"multiply(%{name}, %{values[-1][0]})", here)
+    name = values[-1][0]
+    return tenon.Module.parse(
+        f"fn @main(%x: f32[2,4,6,5], %w: f32[4,4,3,3]) {{ dataflow {{ {' '.join(body)} output %{name} }} return %{name} }}")
+
+
+def test_random_images(rng):
+    for seed in range(24):
+        module = random_images(seed)
+        layouts = [{"nn.conv2d": ["NHWC", "OHWI"]}, {"nn.conv2d": ["NCHW", "HWIO"]}, {"nn.conv2d": ["NHWC", "OIHW", "NCHW"]}][seed % 3]
+        made = transform.ConvertLayout(layouts)(module)
+        arrays = [rng.standard_normal((2, 4, 6, 5), np.float32), rng.standard_normal((4, 4, 3, 3), np.float32) * np.float32(0.2)]
+        a, b = (tenon.compile(stage, threads=1, optimize=False)(*arrays) for stage in (module, made))
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3 * max(1, np.abs(a).max()), err_msg=f"seed {seed}")

@@ -68,7 +68,8 @@ struct BindingTransformer {
         body.result = redirected(body.result)
     }
 
-    private func redirected(_ operand: Operand) -> Operand {
+    /// What stands now for an operand of the given function.
+    func redirected(_ operand: Operand) -> Operand {
         operand.mapValues { id in replacement.indices.contains(id.int) ? replacement[id.int] ?? .value(id) : .value(id)
         }
     }

@@ -66,9 +66,10 @@ public struct CombineParallelMatmul: ModulePass {
             return try transformer.emit(
                 "concat", [.tuple(operands)], ["axis": .int(Int64(rank) - 1)], name: name)
         }
-        let weights = try joined(group.branches.map(\.weight), "weights")
+        // A weight may be the product of an earlier group.
+        let weights = try joined(group.branches.map { transformer.redirected($0.weight) }, "weights")
         var result = try transformer.emit("matmul", [first.arguments[0], weights], first.attributes, name: "products")
-        let biases = group.branches.compactMap(\.bias)
+        let biases = group.branches.compactMap { $0.bias.map { transformer.redirected($0) } }
         if biases.count == group.branches.count {
             result = try transformer.emit("add", [result, try joined(biases, "biases")], name: "sums")
         }
