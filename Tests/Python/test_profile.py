@@ -29,7 +29,7 @@ def test_steps(run):
     profile = run.profile([IMAGE])
     assert [step[:5] for step in profile] == [step[:5] for step in before]
     assert 0 < sum(step.nanoseconds for step in profile) <= profile.nanoseconds
-    convolutions = [step for step in profile if step.composite == "dnnl.conv2d_post_ops"]
+    convolutions = [step for step in profile if step.composite == "dnnl.conv2d_reshape_add_relu"]
     # 16 filters of 3 x 3 on 8 x 8, then 32 of 3 x 3 x 16 on 4 x 4.
     assert [step.flops for step in convolutions] == [2 * 16 * 64 * 9, 2 * 32 * 16 * 9 * 16]
     assert all(step.region and step.implementation and step.bytes > 0 and step.gflops > 0 for step in convolutions)
@@ -50,7 +50,7 @@ def test_steps_as_data(run):
     assert sum(count for _, count, _ in groups) == len(profile)
     assert [time for _, _, time in groups] == sorted((time for _, _, time in groups), reverse=True)
     assert str(profile) == run.report()
-    assert "dnnl.conv2d_post_ops" in repr(profile) and "%" in repr(profile)
+    assert "dnnl.conv2d_reshape_add_relu" in repr(profile) and "%" in repr(profile)
 
 
 def test_trace(run, tmp_path):

@@ -179,6 +179,48 @@ import Testing
         #expect(composites == ["dnnl.conv2d_post_ops"])
     }
 
+    /// The default rules know a bias whose reshape has been folded, and leave longer chains to the rule that takes all of them.
+    @Test(arguments: [
+        ("%y = nn.relu(%b)", ["dnnl.conv2d_reshape_add_relu"]),
+        ("%r = nn.relu(%b)\n%y = add(%r, %res)", ["dnnl.conv2d_post_ops"]),
+        (
+            "%r = nn.relu(%b)\n%t = tanh(%r)\n%y = add(%r, %t)",
+            ["dnnl.conv2d_reshape_add_relu", "dnnl.eltwise_post_ops"]
+        ),
+    ])
+    func aFoldedBias(rest: String, expected: [String]) throws {
+        let composites = try fused(
+            """
+            fn @main(%x: f32[1,4,8,8], %w: f32[4,4,1,1], %res: f32[1,4,8,8]) {
+              dataflow {
+                %c = nn.conv2d(%x, %w)
+                %b = add(%c, const f32[1,4,1,1](1.0, 2.0, 3.0, 4.0))
+                \(rest)
+                output %y
+              }
+              return %y
+            }
+            """)
+        #expect(composites.sorted() == expected)
+    }
+
+    @Test(arguments: ["const f32[1,1,8,1](1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0)", "const f32[](1.0)"])
+    func aFoldedAddendThatIsNoBias(addend: String) throws {
+        let composites = try fused(
+            """
+            fn @main(%x: f32[1,4,8,8], %w: f32[4,4,1,1]) {
+              dataflow {
+                %c = nn.conv2d(%x, %w)
+                %b = add(%c, \(addend))
+                %y = nn.relu(%b)
+                output %y
+              }
+              return %y
+            }
+            """)
+        #expect(composites == ["dnnl.conv2d_post_ops"])
+    }
+
     @Test func aSharedConvolutionEndsItsChain() throws {
         let composites = try fused(
             """

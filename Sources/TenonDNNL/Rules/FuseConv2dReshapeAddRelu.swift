@@ -36,6 +36,34 @@ public struct FuseConv2dReshapeAddRelu: ModulePass {
                 ConvolutionBias.refusal(candidate, convolution: convolution, bias: bias, reshaped: reshaped)
             }, allowsLeak: false)
     }
+
+    /// The same where the reshape of a constant bias has been folded. What more a primitive can do behind the ReLU is left to
+    /// the rule that takes all of it.
+    static func foldedRule() throws -> FusionPattern {
+        let data = wildcard().named("data")
+        let weight = wildcard().named("weight")
+        let bias = isConst().named("bias")
+        let convolution = try isOp("nn.conv2d")(data, weight)
+        let sum = try isOp("add")(convolution, bias)
+        let root = try isOp("nn.relu")(sum)
+        let further = Set(try PostOperations.steps().map(\.op))
+        return FusionPattern(
+            compositeName, root,
+            annotations: [
+                ("data", data), ("weight", weight), ("bias", bias), ("conv2d", convolution), ("add", sum),
+                ("root", root),
+            ],
+            check: { candidate in
+                let users = candidate.users(of: candidate.root)
+                if users.count == 1, case .call(let call)? = candidate.table.definition(users[0]),
+                    case .op(let op) = call.callee, further.contains(op)
+                {
+                    return Refusal(
+                        .checkRefused, found: "\(op.name) behind it", expected: "the last operator of the primitive")
+                }
+                return ConvolutionBias.refusal(candidate, convolution: convolution, bias: bias, reshaped: bias)
+            }, allowsLeak: false)
+    }
 }
 
 /// What makes an addend a bias.

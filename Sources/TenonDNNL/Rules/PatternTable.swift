@@ -2,10 +2,11 @@ import TenonIR
 import TenonRewrite
 
 /// The rules of the oneDNN backend, first rule first. Each makes composites that one primitive computes; oneDNN itself is
-/// asked for all but the first.
+/// asked for all but the first two.
 public enum DNNLPatternTable {
     public static func rules() throws -> [FusionPattern] {
-        try [FuseConv2dReshapeAddRelu.rule()] + rules(longestChain: PostOperations.longest)
+        try [FuseConv2dReshapeAddRelu.rule(), FuseConv2dReshapeAddRelu.foldedRule()]
+            + rules(longestChain: PostOperations.longest)
     }
 
     /// The rules with at most so many post-operations per primitive; with 0, each operator is a primitive of its own.

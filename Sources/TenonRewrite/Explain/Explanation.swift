@@ -131,15 +131,19 @@ extension Explanation {
             var function: String
             var binding: String
         }
-        var rules: [Place: String] = [:]
+        var found: [Place: (rule: String, members: Int)] = [:]
         for fusion in fusions {
             for member in fusion.members {
-                rules[Place(function: fusion.function, binding: member.binding)] = fusion.rule
+                found[Place(function: fusion.function, binding: member.binding)] = (fusion.rule, fusion.members.count)
             }
         }
-        for index in nearMisses.indices {
-            let miss = nearMisses[index]
-            nearMisses[index].fusedBy = rules[Place(function: miss.function, binding: miss.root)] ?? ""
+        // What another rule has taken as well or better is no miss.
+        nearMisses = nearMisses.compactMap { miss in
+            guard let fusion = found[Place(function: miss.function, binding: miss.root)] else { return miss }
+            if fusion.members >= miss.matchedOperators, miss.kind != .backendRefused { return nil }
+            var miss = miss
+            miss.fusedBy = fusion.rule
+            return miss
         }
     }
 }
