@@ -1,11 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Products of small integers with exact sums: four neighbouring bytes of a row at a time, times the same of 32 outputs.
-#include "levels.h"
-
-#pragma STDC FP_CONTRACT OFF
-
-#include <string.h>
+#include "rounding.h"
 
 enum { COLUMNS = TKERNEL_INTEGER_COLUMNS, MOST_ROWS = 14, WIDE_ROWS = 6, WIDE_GROUP = 30 };
 
@@ -196,19 +192,6 @@ LEVELS(widen, widen_loop, (int64_t count, int flip, const uint8_t *restrict from
 int tkernel_integer_is_fast(void) { return tkernel_cpu_level() >= LEVEL_VNNI; }
 
 // MARK: - Results
-
-LOOP float bounded(float f, float low, float high) {
-    f = f < low ? low : f;
-    return f > high ? high : f;
-}
-
-// The nearest integer of a number between -2^22 and 2^22, halves to even.
-LOOP int32_t whole(float f) {
-    f += 12582912.0f;
-    int32_t bits;
-    memcpy(&bits, &f, 4);
-    return bits - 0x4B400000;
-}
 
 // One row of a tile: at most 32 results.
 LOOP void finish_row(

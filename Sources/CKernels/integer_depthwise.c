@@ -2,11 +2,7 @@
 //
 // Depthwise convolutions of small integers, 64 channels at a time. Four rows of a column are woven into groups of four bytes, which
 // one instruction multiplies and adds; a column serves all results that it is part of.
-#include "levels.h"
-
-#pragma STDC FP_CONTRACT OFF
-
-#include <string.h>
+#include "rounding.h"
 
 enum { CHANNELS = 64, RESULTS = 4 };
 
@@ -69,18 +65,6 @@ void tkernel_integer_depthwise_pack(
 }
 
 // MARK: - Any machine and shape
-
-LOOP float bounded(float f, float low, float high) {
-    f = f < low ? low : f;
-    return f > high ? high : f;
-}
-
-LOOP int32_t whole(float f) {
-    f += 12582912.0f;
-    int32_t bits;
-    memcpy(&bits, &f, 4);
-    return bits - 0x4B400000;
-}
 
 LOOP void pixel_loop(
     const tkernel_epilogue *e, const block_header *header, int64_t taps, const uint8_t *const *sources,

@@ -2,29 +2,13 @@
 //
 // What stands between products of small integers: tables of 256 values, sums and products of two tensors, pooling on channels
 // that lie inside.
-#include "levels.h"
-
-#pragma STDC FP_CONTRACT OFF
-
-#include <string.h>
+#include "rounding.h"
 
 void tkernel_table(int64_t count, const uint8_t *table, const uint8_t *source, uint8_t *target) {
     int64_t i = 0;
     for (; i + 8 <= count; i += 8)
         for (int k = 0; k < 8; k++) target[i + k] = table[source[i + k]];
     for (; i < count; i++) target[i] = table[source[i]];
-}
-
-LOOP float bounded(float f, float low, float high) {
-    f = f < low ? low : f;
-    return f > high ? high : f;
-}
-
-LOOP int32_t whole(float f) {
-    f += 12582912.0f;
-    int32_t bits;
-    memcpy(&bits, &f, 4);
-    return bits - 0x4B400000;
 }
 
 // Signed bytes have their highest bit changed, which adds 128; the zero points allow for that.

@@ -96,7 +96,7 @@ struct PermutationMover {
         if isIdentity(axes) || permutation(source, transformer) != nil {
             return try composed(source, axes, &transformer)
         }
-        // Whoever wants a layout looks for permutations, not for reshapes.
+        // ConvertLayout cancels permutations against each other; written as a reshape this one would stay.
         if permutesOthers { return nil }
         let moving = axes.filter { shape[Int($0)] != 1 }
         guard moving == moving.sorted(), moving.count < axes.count else { return nil }
@@ -188,27 +188,30 @@ struct PermutationMover {
     mutating func alongAxis(
         _ transformer: inout BindingTransformer, _ state: MoveTransposes.State
     ) throws -> Operand? {
-        guard let axes = leading(Array(call.arguments.prefix(1)), transformer, state),
-            let found = permutation(call.arguments[0], transformer), let axis = axis(call.attributes, axes.count)
-        else { return nil }
-        var attributes = call.attributes
-        attributes["axis"] = .int(axes[axis])
-        let result = try transformer.emit(op, [found.source] + call.arguments.dropFirst(), attributes, name: name)
+        guard let (result, axes) = try behindPermutation(&transformer, state) else { return nil }
         return try permuted(result, axes, &transformer)
     }
 
     mutating func normalisation(
         _ transformer: inout BindingTransformer, _ state: MoveTransposes.State
     ) throws -> Operand? {
+        guard let (tuple, axes) = try behindPermutation(&transformer, state),
+            case .tuple(let fields) = transformer.type(of: tuple), let first = fields.first
+        else { return nil }
+        let result = transformer.emit(.tupleGetItem(tuple, 0), first, name: name)
+        return try permuted(result, axes, &transformer)
+    }
+
+    /// The call on what its first operand permutes, with its axis there; and the permutation.
+    private mutating func behindPermutation(
+        _ transformer: inout BindingTransformer, _ state: MoveTransposes.State
+    ) throws -> (result: Operand, axes: [Int64])? {
         guard let axes = leading(Array(call.arguments.prefix(1)), transformer, state),
             let found = permutation(call.arguments[0], transformer), let axis = axis(call.attributes, axes.count)
         else { return nil }
         var attributes = call.attributes
         attributes["axis"] = .int(axes[axis])
-        let tuple = try transformer.emit(op, [found.source] + call.arguments.dropFirst(), attributes, name: name)
-        guard case .tuple(let fields) = transformer.type(of: tuple), let first = fields.first else { return nil }
-        let result = transformer.emit(.tupleGetItem(tuple, 0), first, name: name)
-        return try permuted(result, axes, &transformer)
+        return (try transformer.emit(op, [found.source] + call.arguments.dropFirst(), attributes, name: name), axes)
     }
 
     mutating func reduction(
