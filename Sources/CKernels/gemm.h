@@ -5,9 +5,10 @@
 #include "tile.h"
 
 // Depth of a block, so that a panel's part stays in the first cache; all have nearly the same size.
+enum { MOST_DEPTH = W > 8 ? 256 : 384 };
 TINLINE int64_t depth_block(int64_t depth) {
-    if (depth <= 320) return depth > 0 ? depth : 1;
-    const int64_t blocks = (depth + 255) / 256;
+    if (depth <= MOST_DEPTH * 5 / 4) return depth > 0 ? depth : 1;
+    const int64_t blocks = (depth + MOST_DEPTH - 1) / MOST_DEPTH;
     return (depth + blocks - 1) / blocks;
 }
 
@@ -127,11 +128,18 @@ static int NAME(gemm_run)(
             for (int64_t p = p0; p < p1; p++) {
                 if (cancel && *cancel) return 1;
                 const float *b = weights + p * K * PANEL + k * PANEL;
+                // The panel behind this one is fetched in equal pieces by this one's tiles.
+                const float *next = b + K * PANEL;
+                const int64_t steps = (end - begin) * (part / AT_ONCE), pieces = p + 1 < p1 ? part * PANEL / 16 : 0;
+                const int64_t lines = steps ? (pieces + steps - 1) / steps : 0;
                 const int64_t at = p * PANEL, rest = g->columns - at, columns = rest < PANEL ? rest : PANEL;
                 for (int64_t t = begin; t < end; t++) {
                     const int64_t m0 = g->rows * t / count, m1 = g->rows * (t + 1) / count;
                     float *to = c + m0 * g->ldc + at;
-                    packed_tiles[m1 - m0](scratch + (m0 - r0) * part, b, to, g->ldc, part, k > 0, columns);
+                    const int64_t left = next < b + (K + part) * PANEL ? lines : 0;
+                    packed_tiles[m1 - m0](
+                        scratch + (m0 - r0) * part, b, to, g->ldc, part, k > 0, columns, next, left);
+                    next += left * (part / AT_ONCE) * 16;
                     if (is_last) run_steps(g, operands, m0, m1 - m0, at, columns, to);
                 }
             }

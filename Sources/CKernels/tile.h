@@ -45,10 +45,14 @@ TINLINE void tile(
     put(mr, nv, sums, c, ldc, adds, columns);
 }
 
-// As above for a panel and rows that are packed: a[k · mr + m], b[k · 2W + n].
+// Elements of depth in a step of the loop below.
+enum { AT_ONCE = 4 };
+
+// As above for a panel and rows that are packed: a[k · mr + m], b[k · 2W + n]. `lines` cache lines from `next` on are fetched at each
+// step: weights that come from memory for the first time are here when their panel's turn comes.
 TINLINE void packed_tile(
-    const int mr, const float *a, const float *b, float *c, int64_t ldc, int64_t depth, const int adds, int64_t columns) {
-    enum { AT_ONCE = 4 };
+    const int mr, const float *a, const float *b, float *c, int64_t ldc, int64_t depth, const int adds, int64_t columns,
+    const float *next, int64_t lines) {
     vf sums[MOST_ROWS][8];
     TUNROLL for (int m = 0; m < mr; m++) {
         __builtin_prefetch(c + m * ldc, 1);
@@ -57,6 +61,7 @@ TINLINE void packed_tile(
     for (; depth >= AT_ONCE; depth -= AT_ONCE) {
         // What the next rows have here.
         TUNROLL for (int i = 0; i < AT_ONCE * mr; i += 16) __builtin_prefetch(a + 16 * mr + i);
+        for (int64_t i = 0; i < lines; i++, next += 16) __builtin_prefetch(next, 0, 2);
         TUNROLL for (int i = 0; i < AT_ONCE; i++) {
             const vf left = load(b + i * 2 * W), right = load(b + i * 2 * W + W);
             TUNROLL for (int m = 0; m < mr; m++) {
@@ -110,15 +115,17 @@ static tile_function *const tiles[MOST_ROWS + 1] = {
 };
 
 typedef void packed_tile_function(
-    const float *a, const float *b, float *c, int64_t ldc, int64_t depth, int adds, int64_t columns);
+    const float *a, const float *b, float *c, int64_t ldc, int64_t depth, int adds, int64_t columns, const float *next,
+    int64_t lines);
 
 #define PACKED_TILE(mr)                                                                                                \
     static void packed_tile_##mr(                                                                                      \
-        const float *a, const float *b, float *c, int64_t ldc, int64_t depth, int adds, int64_t columns) {             \
+        const float *a, const float *b, float *c, int64_t ldc, int64_t depth, int adds, int64_t columns,               \
+        const float *next, int64_t lines) {                                                                            \
         if (adds)                                                                                                      \
-            packed_tile(mr, a, b, c, ldc, depth, 1, columns);                                                          \
+            packed_tile(mr, a, b, c, ldc, depth, 1, columns, next, lines);                                             \
         else                                                                                                           \
-            packed_tile(mr, a, b, c, ldc, depth, 0, columns);                                                          \
+            packed_tile(mr, a, b, c, ldc, depth, 0, columns, next, lines);                                             \
     }
 
 PACKED_TILE(1) PACKED_TILE(2) PACKED_TILE(3) PACKED_TILE(4) PACKED_TILE(5) PACKED_TILE(6)
