@@ -3,7 +3,10 @@
 // Products of small integers with exact sums: four neighbouring bytes of a row at a time, times the same of 32 outputs.
 #include "rounding.h"
 
-enum { COLUMNS = TKERNEL_INTEGER_COLUMNS, MOST_ROWS = 14, WIDE_ROWS = 6, WIDE_GROUP = 30 };
+enum { COLUMNS = TKERNEL_INTEGER_COLUMNS, MOST_ROWS = 14 };
+
+// With 16-bit numbers: rows of a tile, outputs of a panel, and pairs of the depth whose weights stay in the first cache.
+enum { WIDE_ROWS = 6, PANEL = 16, MOST_PAIRS = 384 };
 
 // Whether weights are packed, and rows read, as 16-bit numbers.
 static int is_wide(void) { return tkernel_cpu_level() < LEVEL_VNNI; }
@@ -37,9 +40,10 @@ void tkernel_integer_pack(
                     if (output < p->outputs && k < p->inputs)
                         w = (int8_t)(bytes[output * output_stride + k * input_stride + tap * tap_stride] ^ flip);
                     const int64_t quad = (block * p->taps + tap) * deep + k / 4;
-                    if (wide)
-                        ((int16_t *)into)[((quad * 2 + k % 4 / 2) * COLUMNS + column) * 2 + k % 2] = w;
-                    else
+                    if (wide) {
+                        const int64_t panel = block * (COLUMNS / PANEL) + column / PANEL, pair = tap * deep * 2 + k / 2;
+                        ((int16_t *)into)[((panel * p->taps * deep * 2 + pair) * PANEL + column % PANEL) * 2 + k % 2] = w;
+                    } else
                         into[(quad * COLUMNS + column) * 4 + k % 4] = w;
                     sum += w;
                 }
@@ -47,9 +51,15 @@ void tkernel_integer_pack(
         }
 }
 
-// Rows of a group as 16-bit numbers.
+// Rows that are widened together: they stay in the second cache while all outputs are computed.
+static int64_t wide_group(const tkernel_integer *p) {
+    const int64_t rows = (128 << 10) / (p->taps * quads(p) * 4) / WIDE_ROWS * WIDE_ROWS;
+    return rows < WIDE_ROWS ? WIDE_ROWS : rows < TKERNEL_INTEGER_ROWS ? rows : TKERNEL_INTEGER_ROWS;
+}
+
+// Rows of a group as 16-bit numbers, and what is written behind the last of them.
 int64_t tkernel_integer_scratch(const tkernel_integer *p) {
-    return is_wide() ? WIDE_GROUP * p->taps * quads(p) * 4 * (int64_t)sizeof(int16_t) : 0;
+    return is_wide() ? wide_group(p) * p->taps * quads(p) * 4 * (int64_t)sizeof(int16_t) + 64 : 0;
 }
 
 // MARK: - Sums
@@ -126,68 +136,123 @@ TILE(1) TILE(2) TILE(3) TILE(4) TILE(5) TILE(6) TILE(7) TILE(8) TILE(9) TILE(10)
      name##13, name##14}
 static tile_function *const tiles_vnni[2][MOST_ROWS] = {TILES(tile_), TILES(tile_flip_)};
 
-// Without instructions for bytes both sides are widened to 16 bits, where no sum of two products overflows.
+// Without instructions for bytes both sides are widened to 16 bits, where no sum of two products overflows:
+// sums[r][c] = Σ rows[pair][r] · weights[pair][c], added to what is there with `adds`. `lines` cache lines from `next` on are fetched
+// with every four pairs.
 static inline __attribute__((always_inline, target("avx2"))) void tile_avx2(
-    const int count, int64_t pairs, const int16_t *rows, int64_t stride, const int16_t *weights, int32_t *sums) {
-    for (int half = 0; half < 2; half++, weights += COLUMNS) {
-        __m256i sum[WIDE_ROWS][2];
-        UNROLL for (int r = 0; r < count; r++) sum[r][0] = sum[r][1] = _mm256_setzero_si256();
-        const int16_t *w = weights;
-        for (int64_t k = 0; k < pairs; k++, w += 2 * COLUMNS) {
-            const __m256i left = _mm256_loadu_si256((const __m256i *)w);
-            const __m256i right = _mm256_loadu_si256((const __m256i *)(w + 16));
+    const int count, int64_t pairs, const int16_t *rows, const int16_t *weights, int32_t *sums, int adds,
+    const int16_t *next, int64_t lines) {
+    __m256i sum[WIDE_ROWS][2];
+    UNROLL for (int r = 0; r < count; r++) UNROLL for (int n = 0; n < 2; n++)
+        sum[r][n] = adds ? _mm256_loadu_si256((const __m256i *)(sums + r * COLUMNS + 8 * n)) : _mm256_setzero_si256();
+    int64_t k = 0;
+    for (; k < pairs; k += 4) {
+        for (int64_t i = 0; i < lines; i++, next += 32) __builtin_prefetch(next, 0, 2);
+        __builtin_prefetch(rows + 32 * count);
+        if (count > 4) __builtin_prefetch(rows + 36 * count);
+        UNROLL for (int i = 0; i < 4; i++) {
+            if (i > 1 && k + i >= pairs) break;
+            const __m256i left = _mm256_loadu_si256((const __m256i *)(weights + i * 2 * PANEL));
+            const __m256i right = _mm256_loadu_si256((const __m256i *)(weights + i * 2 * PANEL + PANEL));
             UNROLL for (int r = 0; r < count; r++) {
-                const __m256i a = _mm256_set1_epi32(four_bytes((const uint8_t *)(rows + r * stride + 2 * k)));
+                const __m256i a = _mm256_set1_epi32(four_bytes((const uint8_t *)(rows + 2 * (i * count + r))));
                 sum[r][0] = _mm256_add_epi32(sum[r][0], _mm256_madd_epi16(a, left));
                 sum[r][1] = _mm256_add_epi32(sum[r][1], _mm256_madd_epi16(a, right));
             }
         }
-        UNROLL for (int r = 0; r < count; r++) {
-            _mm256_storeu_si256((__m256i *)(sums + r * COLUMNS + 16 * half), sum[r][0]);
-            _mm256_storeu_si256((__m256i *)(sums + r * COLUMNS + 16 * half + 8), sum[r][1]);
-        }
+        rows += 8 * count;
+        weights += 8 * PANEL;
     }
+    UNROLL for (int r = 0; r < count; r++) UNROLL for (int n = 0; n < 2; n++)
+        _mm256_storeu_si256((__m256i *)(sums + r * COLUMNS + 8 * n), sum[r][n]);
 }
 
 #define TILE2(count) \
     static __attribute__((noinline, target("avx2"))) void tile2_##count( \
-        int64_t pairs, const int16_t *rows, int64_t stride, const int16_t *weights, int32_t *sums) { \
-        tile_avx2(count, pairs, rows, stride, weights, sums); \
+        int64_t pairs, const int16_t *rows, const int16_t *weights, int32_t *sums, int adds, const int16_t *next, \
+        int64_t lines) { \
+        tile_avx2(count, pairs, rows, weights, sums, adds, next, lines); \
     }
 TILE2(1) TILE2(2) TILE2(3) TILE2(4) TILE2(5) TILE2(6)
 
-typedef void wide_function(int64_t, const int16_t *, int64_t, const int16_t *, int32_t *);
+typedef void wide_function(
+    int64_t, const int16_t *, const int16_t *, int32_t *, int, const int16_t *, int64_t);
 static wide_function *const tiles_wide[WIDE_ROWS] = {tile2_1, tile2_2, tile2_3, tile2_4, tile2_5, tile2_6};
+
+// Eight rows of eight 32-bit numbers become their columns.
+static inline __attribute__((always_inline, target("avx2"))) void transpose_pairs(__m256i x[8]) {
+    __m256i y[8];
+    UNROLL for (int i = 0; i < 8; i += 2) {
+        y[i] = _mm256_unpacklo_epi32(x[i], x[i + 1]);
+        y[i + 1] = _mm256_unpackhi_epi32(x[i], x[i + 1]);
+    }
+    UNROLL for (int i = 0; i < 8; i += 4) UNROLL for (int j = 0; j < 2; j++) {
+        x[i + 2 * j] = _mm256_unpacklo_epi64(y[i + j], y[i + j + 2]);
+        x[i + 2 * j + 1] = _mm256_unpackhi_epi64(y[i + j], y[i + j + 2]);
+    }
+    UNROLL for (int i = 0; i < 4; i++) {
+        y[i] = _mm256_permute2x128_si256(x[i], x[i + 4], 0x20);
+        y[i + 4] = _mm256_permute2x128_si256(x[i], x[i + 4], 0x31);
+    }
+    UNROLL for (int i = 0; i < 8; i++) x[i] = y[i];
+}
+
+// Whole vectors of a piece of a tile's rows as [pair][row]; up to 32 bytes more are written. Returns how far it came.
+static __attribute__((noinline, target("avx2"))) int64_t widen_tile(
+    int count, int64_t piece, int flip, const uint8_t *const *rows, int16_t *to) {
+    const __m128i mask = _mm_set1_epi8(flip ? (char)0x80 : 0);
+    int64_t k = 0;
+    for (; k + 16 <= piece; k += 16) {
+        __m256i x[8];
+        for (int r = 0; r < count; r++)
+            x[r] = _mm256_cvtepu8_epi16(_mm_xor_si128(_mm_loadu_si128((const __m128i *)(rows[r] + k)), mask));
+        for (int r = count; r < 8; r++) x[r] = _mm256_setzero_si256();
+        transpose_pairs(x);
+        UNROLL for (int i = 0; i < 8; i++) _mm256_storeu_si256((__m256i *)(to + (k / 2 + i) * count * 2), x[i]);
+    }
+    return k;
+}
 #endif
 
 static void tile_plain(
-    int count, int64_t pairs, const int16_t *rows, int64_t stride, const int16_t *weights, int32_t *sums) {
-    memset(sums, 0, sizeof(int32_t) * COLUMNS * (size_t)count);
-    for (int64_t k = 0; k < pairs; k++, weights += 2 * COLUMNS)
-        for (int r = 0; r < count; r++) {
-            const int32_t a = rows[r * stride + 2 * k], b = rows[r * stride + 2 * k + 1];
-            for (int c = 0; c < COLUMNS; c++) sums[r * COLUMNS + c] += a * weights[2 * c] + b * weights[2 * c + 1];
+    int count, int64_t pairs, const int16_t *rows, const int16_t *weights, int32_t *sums, int adds) {
+    for (int r = 0; r < count; r++)
+        for (int c = 0; c < PANEL; c++) {
+            int32_t sum = adds ? sums[r * COLUMNS + c] : 0;
+            for (int64_t k = 0; k < pairs; k++)
+                for (int i = 0; i < 2; i++) sum += rows[(k * count + r) * 2 + i] * weights[(k * PANEL + c) * 2 + i];
+            sums[r * COLUMNS + c] = sum;
         }
 }
 
 static void tile_wide(
-    int count, int64_t pairs, const int16_t *rows, int64_t stride, const int16_t *weights, int32_t *sums) {
+    int count, int64_t pairs, const int16_t *rows, const int16_t *weights, int32_t *sums, int adds,
+    const int16_t *next, int64_t lines) {
 #if defined(__x86_64__)
     if (tkernel_cpu_level() >= LEVEL_AVX2) {
-        tiles_wide[count - 1](pairs, rows, stride, weights, sums);
+        tiles_wide[count - 1](pairs, rows, weights, sums, adds, next, lines);
         return;
     }
 #endif
-    tile_plain(count, pairs, rows, stride, weights, sums);
+    (void)next, (void)lines;
+    tile_plain(count, pairs, rows, weights, sums, adds);
 }
 
-LOOP void widen_loop(int64_t count, int flip, const uint8_t *restrict from, int16_t *restrict to) {
+// A tile's rows, each in pieces of whole quads, as [pair][row].
+static void widen(const tkernel_integer *p, int flip, const uint8_t *const *rows, int64_t stride, int count, int16_t *to) {
+    const int64_t piece = quads(p) * 4;
     const uint8_t mask = flip ? 0x80 : 0;
-    for (int64_t i = 0; i < count; i++) to[i] = (int16_t)(from[i] ^ mask);
+    for (int64_t tap = 0; tap < p->taps; tap++, rows += stride, to += piece * count) {
+        int64_t k = 0;
+#if defined(__x86_64__)
+        if (piece >= 16 && tkernel_cpu_level() >= LEVEL_AVX2) k = widen_tile(count, piece, flip, rows, to);
+#endif
+        for (; k < piece; k += 4)
+            for (int r = 0; r < count; r++)
+                for (int i = 0; i < 4; i++)
+                    to[((k + i) / 2 * count + r) * 2 + i % 2] = (int16_t)(uint8_t)(rows[r][k + i] ^ mask);
+    }
 }
-
-LEVELS(widen, widen_loop, (int64_t count, int flip, const uint8_t *restrict from, int16_t *restrict to),
-       (count, flip, from, to))
 
 int tkernel_integer_is_fast(void) { return tkernel_cpu_level() >= LEVEL_VNNI; }
 
@@ -313,33 +378,45 @@ static void run_bytes(const run *a, int64_t begin, int64_t end) {
 }
 #endif
 
+// A panel of one group of rows: the depth in parts, so that its weights are in the first cache for all tiles.
+static void run_panel(int64_t count, int64_t pairs, const int16_t *wide, const int16_t *weights, int32_t *sums) {
+    const int64_t tiles = (count + WIDE_ROWS - 1) / WIDE_ROWS, parts = (pairs + MOST_PAIRS - 1) / MOST_PAIRS;
+    int64_t k = 0;
+    for (int64_t i = 0; i < parts; i++) {
+        // Pairs come in twos, as quads do.
+        const int64_t end = pairs * (i + 1) / parts / 2 * 2, part = end - k, steps = (part + 3) / 4;
+        const int64_t lines = (part + tiles * steps - 1) / (tiles * steps);
+        const int16_t *next = weights + end * 2 * PANEL;
+        for (int64_t t = 0; t < tiles; t++, next += steps * lines * 2 * PANEL) {
+            const int64_t from = count * t / tiles, size = count * (t + 1) / tiles - from;
+            tile_wide(
+                (int)size, part, wide + (from * pairs + k * size) * 2, weights + k * 2 * PANEL, sums + from * COLUMNS, i > 0,
+                next, lines);
+        }
+        k = end;
+    }
+}
+
 static void run_wide(const run *a, int64_t begin, int64_t end, int16_t *wide) {
-    const int64_t taps = a->product->taps, piece = quads(a->product) * 4, stride = taps * piece;
-    const int64_t groups = (a->count + WIDE_GROUP - 1) / WIDE_GROUP;
-    int32_t sums[WIDE_ROWS * COLUMNS];
+    const int64_t pairs = a->product->taps * quads(a->product) * 2, most = wide_group(a->product);
+    const int64_t groups = (a->count + most - 1) / most;
+    int32_t sums[TKERNEL_INTEGER_ROWS * COLUMNS];
     for (int64_t g = 0; g < groups; g++) {
         const int64_t first = a->count * g / groups, count = a->count * (g + 1) / groups - first;
-        for (int64_t r = 0; r < count; r++)
-            if (piece == 4) {
-                // A picture's few channels: a call for each would take longer than the piece itself.
-                for (int64_t tap = 0; tap < taps; tap++) {
-                    const uint8_t *from = a->rows[tap * a->count + first + r];
-                    for (int i = 0; i < 4; i++)
-                        wide[r * stride + tap * 4 + i] = (int16_t)(uint8_t)(from[i] ^ (a->flip ? 0x80 : 0));
-                }
-            } else
-                for (int64_t tap = 0; tap < taps; tap++)
-                    widen(
-                        piece, a->flip, a->rows[tap * a->count + first + r], wide + r * stride + tap * piece);
         const int64_t tiles = (count + WIDE_ROWS - 1) / WIDE_ROWS;
-        for (int64_t block = begin; block < end; block++)
-            for (int64_t t = 0; t < tiles; t++) {
-                const int64_t from = count * t / tiles, size = count * (t + 1) / tiles - from;
-                tile_wide(
-                    (int)size, stride / 2, wide + from * stride, stride,
-                    (const int16_t *)a->weights + block * stride * COLUMNS, sums);
-                finish_tile(a, block, first + from, size, sums);
+        for (int64_t t = 0; t < tiles; t++) {
+            const int64_t from = count * t / tiles, size = count * (t + 1) / tiles - from;
+            widen(a->product, a->flip, a->rows + first + from, a->count, (int)size, wide + from * pairs * 2);
+        }
+        for (int64_t block = begin; block < end; block++) {
+            for (int64_t half = 0; half < COLUMNS / PANEL; half++) {
+                if (block * COLUMNS + half * PANEL >= a->product->outputs) break;
+                run_panel(
+                    count, pairs, wide,
+                    (const int16_t *)a->weights + (block * (COLUMNS / PANEL) + half) * pairs * 2 * PANEL, sums + half * PANEL);
             }
+            finish_tile(a, block, first, count, sums);
+        }
     }
 }
 
