@@ -26,7 +26,8 @@ _numpy = {
     1: np.float32, 2: np.uint8, 3: np.int8, 4: np.uint16, 5: np.int16, 6: np.int32, 7: np.int64, 9: np.bool_,
     10: np.float16, 11: np.float64, 12: np.uint32, 13: np.uint64,
 }
-_numbers = {np.dtype(kind): number for number, kind in _numpy.items()}
+_dtypes = {number: np.dtype(kind) for number, kind in _numpy.items()}
+_numbers = {dtype: number for number, dtype in _dtypes.items()}
 
 
 #: Names in the package ml_dtypes, which brings NumPy the types that it lacks.
@@ -39,9 +40,9 @@ _ML_NUMBERS = {name: number for number, name in _ML_DTYPES.items()}
 
 def to_numpy(number: int) -> np.dtype[Any]:
     """NumPy's type of an element type. bf16 and the types below 8 bits need the package ml_dtypes."""
-    kind = _numpy.get(number)
-    if kind is not None:
-        return np.dtype(kind)
+    known = _dtypes.get(number)
+    if known is not None:
+        return known
     if number in _ML_DTYPES:
         try:
             import ml_dtypes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from typing import Any, Sequence
 
 import numpy as np
@@ -11,7 +12,6 @@ from . import _dtypes
 from ._lib import Tensor
 from .errors import InvalidTypeError
 
-_pointer = ctypes.POINTER(ctypes.c_int64)
 _size = ctypes.sizeof(Tensor)
 
 
@@ -37,20 +37,31 @@ def fill(tensor: Tensor, array: np.ndarray[Any, Any]) -> Any:
     tensor.struct_size = _size
     tensor.dtype = _dtypes.from_numpy(array.dtype)
     tensor.rank = rank
-    tensor.shape = ctypes.cast(shape, _pointer)
-    tensor.strides = ctypes.cast(strides, _pointer) if strides is not None else None
-    tensor.data = array.ctypes.data
+    tensor.shape = shape
+    tensor.strides = strides
+    tensor.data = array.__array_interface__["data"][0]
     # Strided views may begin in the middle of their memory and go backwards, so only dense ones state their size.
     tensor.byte_count = array.nbytes if strides is None else 0
     return shape, strides
 
 
-def memory_array(address: int, dtype: np.dtype[Any], shape: Sequence[int], owner: Any) -> np.ndarray[Any, Any]:
+class _Memory:
+    """Memory as NumPy takes it; arrays keep this object, and with it the owner."""
+
+    __slots__ = ("__array_interface__", "owner")
+
+
+def memory_array(address: int, dtype: np.dtype[Any], shape: tuple[int, ...], owner: Any) -> np.ndarray[Any, Any]:
     """The memory at an address as an array that keeps ``owner`` alive."""
-    size = int(np.prod(list(shape), dtype=np.int64)) * dtype.itemsize
+    size = math.prod(shape)
     if size == 0:
         return np.empty(shape, dtype)
-    memory: Any = (ctypes.c_uint8 * size).from_address(address)
-    memory._owner = owner
-    array: np.ndarray[Any, Any] = np.frombuffer(memory, dtype).reshape(shape)
-    return array
+    is_known = dtype.isbuiltin == 1
+    memory = _Memory()
+    memory.owner = owner
+    memory.__array_interface__ = {
+        "version": 3, "data": (address, False), "shape": shape if is_known else (size * dtype.itemsize,),
+        "typestr": dtype.str if is_known else "|u1",
+    }
+    array: np.ndarray[Any, Any] = np.asarray(memory)
+    return array if is_known else array.view(dtype).reshape(shape)

@@ -63,6 +63,9 @@ class MemoryUse(NamedTuple):
     peak: int
 
 
+_tensor_size = ctypes.sizeof(Tensor)
+
+
 class CancelToken(Handle):
     """Ends runs early, from any thread: runs that use it raise CancelledError at their next step until ``reset``.
 
@@ -109,6 +112,35 @@ class _Frame:
                 self.keep.append(fill(tensor, model))
                 tensor.strides = None
                 tensor.byte_count = model.size * model.itemsize
+
+
+class _OpenFrame:
+    """The C arrays of the dense inputs of one call, kept for the next: addresses change, and sizes where they differ."""
+
+    __slots__ = ("tensors", "shapes", "types")
+
+    def __init__(self, arrays: Sequence[np.ndarray[Any, Any]]):
+        self.tensors = (Tensor * max(len(arrays), 1))()
+        self.shapes = [fill(tensor, array)[0] for tensor, array in zip(self.tensors, arrays)]
+        self.types = [(array.dtype, array.shape) for array in arrays]
+
+    def take(self, arrays: Sequence[np.ndarray[Any, Any]]) -> bool:
+        """Points to other arrays, if they have the same element types and ranks."""
+        if len(arrays) != len(self.types):
+            return False
+        for index, array in enumerate(arrays):
+            dtype, shape = self.types[index]
+            tensor = self.tensors[index]
+            if array.shape != shape:
+                if len(array.shape) != len(shape):
+                    return False
+                self.shapes[index][:len(shape)] = array.shape
+                self.types[index] = dtype, array.shape
+                tensor.byte_count = array.nbytes
+            if array.dtype != dtype:
+                return False
+            tensor.data = array.__array_interface__["data"][0]
+        return True
 
 
 class Executable(Handle):
@@ -165,6 +197,7 @@ class Executable(Handle):
         self._expected = _fixed(self.inputs)
         self._made = _fixed(self.outputs)
         self._frames: list[_Frame] = []
+        self._open_frames: list[_OpenFrame] = []
         # One entry per run under way: closing waits for them.
         self._running: list[None] = []
         logger.info("compiled %r with %d threads", self, self.threads)
@@ -311,12 +344,20 @@ class Executable(Handle):
     def _run_any(
         self, arrays: list[np.ndarray[Any, Any]], outputs: Sequence[np.ndarray[Any, Any]] | None, options: Any
     ) -> list[np.ndarray[Any, Any]]:
+        if outputs is None and all([array.flags.c_contiguous for array in arrays]):
+            try:
+                frame = self._open_frames.pop()
+            except IndexError:
+                frame = _OpenFrame(arrays)
+            if not frame.take(arrays):
+                frame = _OpenFrame(arrays)
+            made = self._run_new(frame.tensors, len(arrays), options)
+            self._open_frames.append(frame)
+            return made
         tensors = (Tensor * max(len(arrays), 1))()
         keep = [fill(tensor, array) for tensor, array in zip(tensors, arrays)]
         if outputs is None:
-            results = ctypes.c_void_p()
-            check(lib.tenon_run_new(self._handle, tensors, len(arrays), options, ctypes.byref(results)))
-            return _Results(results.value).arrays()
+            return self._run_new(tensors, len(arrays), options)
         for array in outputs:
             if not array.flags.writeable:
                 raise InvalidArgumentError("an output array is read-only")
@@ -325,6 +366,13 @@ class Executable(Handle):
         check(lib.tenon_run(self._handle, tensors, len(arrays), targets, len(outputs), options))
         del keep
         return list(outputs)
+
+    def _run_new(self, tensors: Any, count: int, options: Any) -> list[np.ndarray[Any, Any]]:
+        results = ctypes.c_void_p()
+        status = lib.tenon_run_new(self._handle, tensors, count, options, ctypes.byref(results))
+        if status:
+            check(status)
+        return _Results(results.value).arrays()
 
     def prepare(self, *shapes: Sequence[int]) -> None:
         """Compiles for inputs of these shapes now, so that their first run is not slow."""
@@ -453,11 +501,14 @@ class _Results:
 
     def arrays(self) -> list[np.ndarray[Any, Any]]:
         arrays = []
+        tensor = Tensor(struct_size=_tensor_size)
+        place = ctypes.byref(tensor)
         for index in range(lib.tenon_results_count(self._address)):
-            tensor = Tensor(struct_size=ctypes.sizeof(Tensor))
-            check(lib.tenon_results_get(self._address, index, ctypes.byref(tensor)))
-            arrays.append(memory_array(
-                tensor.data, _dtypes.to_numpy(tensor.dtype), [tensor.shape[axis] for axis in range(tensor.rank)], self))
+            status = lib.tenon_results_get(self._address, index, place)
+            if status:
+                check(status)
+            shape = tuple(tensor.shape[:tensor.rank]) if tensor.rank else ()
+            arrays.append(memory_array(tensor.data, _dtypes.to_numpy(tensor.dtype), shape, self))
         return arrays
 
 
