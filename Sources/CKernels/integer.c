@@ -212,6 +212,19 @@ static __attribute__((noinline, target("avx2"))) int64_t widen_tile(
     }
     return k;
 }
+
+// Quads from `k` on, one at a time.
+static __attribute__((noinline, target("avx2"))) void widen_quads(
+    int count, int64_t k, int64_t piece, int flip, const uint8_t *const *rows, int16_t *to) {
+    const __m128i mask = _mm_set1_epi8(flip ? (char)0x80 : 0);
+    for (; k < piece; k += 4)
+        for (int r = 0; r < count; r++) {
+            const __m128i x = _mm_cvtepu8_epi16(_mm_xor_si128(_mm_cvtsi32_si128(four_bytes(rows[r] + k)), mask));
+            const int32_t left = _mm_cvtsi128_si32(x), right = _mm_extract_epi32(x, 1);
+            memcpy(to + (k / 2 * count + r) * 2, &left, 4);
+            memcpy(to + ((k / 2 + 1) * count + r) * 2, &right, 4);
+        }
+}
 #endif
 
 static void tile_plain(
@@ -242,12 +255,18 @@ static void tile_wide(
 static void widen(const tkernel_integer *p, int flip, const uint8_t *const *rows, int64_t stride, int count, int16_t *to) {
     const int64_t piece = quads(p) * 4;
     const uint8_t mask = flip ? 0x80 : 0;
-    for (int64_t tap = 0; tap < p->taps; tap++, rows += stride, to += piece * count) {
-        int64_t k = 0;
 #if defined(__x86_64__)
-        if (piece >= 16 && tkernel_cpu_level() >= LEVEL_AVX2) k = widen_tile(count, piece, flip, rows, to);
+    const int is_quick = tkernel_cpu_level() >= LEVEL_AVX2;
 #endif
-        for (; k < piece; k += 4)
+    for (int64_t tap = 0; tap < p->taps; tap++, rows += stride, to += piece * count) {
+#if defined(__x86_64__)
+        if (is_quick) {
+            const int64_t done = piece >= 16 ? widen_tile(count, piece, flip, rows, to) : 0;
+            if (done < piece) widen_quads(count, done, piece, flip, rows, to);
+            continue;
+        }
+#endif
+        for (int64_t k = 0; k < piece; k += 4)
             for (int r = 0; r < count; r++)
                 for (int i = 0; i < 4; i++)
                     to[((k + i) / 2 * count + r) * 2 + i % 2] = (int16_t)(uint8_t)(rows[r][k + i] ^ mask);

@@ -41,28 +41,34 @@ static void find_rows(
     const uint8_t *final = source + (pixels - 1) * channels + group * c->inputs;
     const int is_cut = c->inputs % 4 != 0 && group == c->groups - 1;
     if (is_cut) memcpy(last, final, (size_t)c->inputs);
+    int64_t at = begin, w = at % c->target[2];
+    at /= c->target[2];
+    int64_t h = at % c->target[1];
+    at /= c->target[1];
+    int64_t d = at % c->target[0], image = at / c->target[0];
     for (int64_t r = 0; r < count; r++) {
-        int64_t at = begin + r;
-        const int64_t w = at % c->target[2];
-        at /= c->target[2];
-        const int64_t h = at % c->target[1];
-        at /= c->target[1];
-        const int64_t d = at % c->target[0], image = at / c->target[0];
         const int64_t z0 = d * c->stride[0] - c->pad[0], y0 = h * c->stride[1] - c->pad[1];
         const int64_t x0 = w * c->stride[2] - c->pad[2];
-        int64_t tap = 0;
+        const uint8_t **to = rows + r;
         for (int64_t i = 0; i < c->kernel[0]; i++)
             for (int64_t j = 0; j < c->kernel[1]; j++) {
                 const int64_t z = z0 + i * c->dilation[0], y = y0 + j * c->dilation[1];
                 const int inside = z >= 0 && z < c->source[0] && y >= 0 && y < c->source[1];
                 const uint8_t *line = source
                     + (((image * c->source[0] + z) * c->source[1] + y) * c->source[2]) * channels + group * c->inputs;
-                for (int64_t k = 0; k < c->kernel[2]; k++, tap++) {
+                for (int64_t k = 0; k < c->kernel[2]; k++, to += count) {
                     const int64_t x = x0 + k * c->dilation[2];
                     const uint8_t *p = inside && x >= 0 && x < c->source[2] ? line + x * channels : padding;
-                    rows[tap * count + r] = is_cut && p == final ? last : p;
+                    *to = is_cut && p == final ? last : p;
                 }
             }
+        if (++w < c->target[2]) continue;
+        w = 0;
+        if (++h < c->target[1]) continue;
+        h = 0;
+        if (++d < c->target[0]) continue;
+        d = 0;
+        image++;
     }
 }
 

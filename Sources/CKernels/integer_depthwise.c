@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Depthwise convolutions of small integers, 64 channels at a time. Four rows of a column are woven into groups of four bytes, which
-// one instruction multiplies and adds; a column serves all results that it is part of.
+// one instruction multiplies and adds; a column serves all results that it is part of. Without instructions for bytes, two taps at a
+// time are woven as 16-bit numbers.
 #include "rounding.h"
 
 enum { CHANNELS = 64, RESULTS = 4 };
@@ -18,11 +19,16 @@ static int is_woven(const tkernel_integer_convolution *c) {
         && c->stride[1] == stride && (stride == 1 || stride == 2) && c->dilation[1] == 1 && c->dilation[2] == 1;
 }
 
+static int is_paired(const tkernel_integer_convolution *c) {
+    return tkernel_cpu_level() >= LEVEL_AVX2 && !is_woven(c);
+}
+
 static int64_t blocks(const tkernel_integer_convolution *c) { return (c->groups + CHANNELS - 1) / CHANNELS; }
 
 static int64_t block_bytes(const tkernel_integer_convolution *c) {
     const int64_t taps = is_woven(c) ? c->kernel[2] * ((c->kernel[1] + 3) / 4) * 4 : c->kernel[1] * c->kernel[2];
-    return (int64_t)sizeof(block_header) + taps * CHANNELS;
+    const int64_t bytes = is_paired(c) ? (taps + 1) / 2 * 4 : taps;
+    return (int64_t)sizeof(block_header) + bytes * CHANNELS;
 }
 
 int tkernel_integer_depthwise_is_supported(const tkernel_integer_convolution *c) {
@@ -39,18 +45,23 @@ static int64_t woven_place(int64_t channel) {
     return rest / 4 * 16 + lane * 4 + rest % 4;
 }
 
+// The same for two taps as 16-bit numbers: by fours within each eight.
+static int64_t paired_place(int64_t channel) {
+    return channel / 16 * 16 + channel % 8 / 4 * 8 + channel % 16 / 8 * 4 + channel % 4;
+}
+
 void tkernel_integer_depthwise_pack(
     const tkernel_integer_convolution *c, const void *weights, int32_t is_unsigned, const int32_t *offset,
     const float *scale, void *into) {
     const uint8_t *bytes = weights, flip = is_unsigned ? 0x80 : 0;
-    const int woven = is_woven(c);
+    const int woven = is_woven(c), paired = is_paired(c);
     const int64_t kh = c->kernel[1], kw = c->kernel[2], fours = (kh + 3) / 4;
     memset(into, 0, (size_t)tkernel_integer_depthwise_weights(c));
     for (int64_t channel = 0; channel < c->groups; channel++) {
         uint8_t *block = (uint8_t *)into + channel / CHANNELS * block_bytes(c);
         block_header *header = (block_header *)block;
         int8_t *w = (int8_t *)(block + sizeof(block_header));
-        const int64_t place = woven ? woven_place(channel % CHANNELS) : channel % CHANNELS;
+        const int64_t at = channel % CHANNELS, place = woven ? woven_place(at) : paired ? paired_place(at) : at;
         header->offset[place] = offset[channel];
         header->scale[place] = scale[channel];
         for (int64_t y = 0; y < kh; y++)
@@ -58,6 +69,8 @@ void tkernel_integer_depthwise_pack(
                 const int8_t value = (int8_t)(bytes[(channel * kh + y) * kw + x] ^ flip);
                 if (woven)
                     w[((x * fours + y / 4) * CHANNELS + place) * 4 + y % 4] = value;
+                else if (paired)
+                    ((int16_t *)w)[((y * kw + x) / 2 * CHANNELS + place) * 2 + (y * kw + x) % 2] = value;
                 else
                     w[(y * kw + x) * CHANNELS + place] = value;
             }
@@ -66,13 +79,13 @@ void tkernel_integer_depthwise_pack(
 
 // MARK: - Any machine and shape
 
-LOOP void pixel_loop(
-    const tkernel_epilogue *e, const block_header *header, int64_t taps, const uint8_t *const *sources,
+static void pixel_loop(
+    const tkernel_epilogue *e, const block_header *header, int64_t taps, const uint8_t *const *sources, int64_t at,
     const int8_t *weights, int flip, int channels, uint8_t *restrict target) {
     int32_t sum[CHANNELS];
     for (int c = 0; c < CHANNELS; c++) sum[c] = header->offset[c];
     for (int64_t t = 0; t < taps; t++) {
-        const uint8_t *a = sources[t];
+        const uint8_t *a = sources[t] + at;
         const int8_t *w = weights + t * CHANNELS;
         if (channels == CHANNELS)
             for (int c = 0; c < CHANNELS; c++) sum[c] += (a[c] ^ flip) * w[c];
@@ -89,31 +102,109 @@ LOOP void pixel_loop(
             target[c] = (uint8_t)(whole(bounded((float)sum[c] * header->scale[c], low, high)) + zero);
 }
 
-LEVELS(pixel, pixel_loop,
-       (const tkernel_epilogue *e, const block_header *header, int64_t taps, const uint8_t *const *sources,
-        const int8_t *weights, int flip, int channels, uint8_t *restrict target),
-       (e, header, taps, sources, weights, flip, channels, target))
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+// Up to 16 channels, and no byte behind them.
+static inline __attribute__((always_inline, target("avx2"))) __m128i some_bytes(const uint8_t *p, const int count) {
+    if (count >= 16) return _mm_loadu_si128((const __m128i *)p);
+    if (count == 8) return _mm_loadl_epi64((const __m128i *)p);
+    uint8_t bytes[16] = {0};
+    memcpy(bytes, p, (size_t)count);
+    return _mm_loadu_si128((const __m128i *)bytes);
+}
+
+// 16 channels of one result.
+static inline __attribute__((always_inline, target("avx2"))) void paired_channels(
+    const tkernel_epilogue *e, const block_header *header, int64_t taps, const uint8_t *const *sources, int64_t at,
+    const int16_t *weights, __m128i flip, int64_t first, const int count, uint8_t *target) {
+    __m256i left = _mm256_loadu_si256((const __m256i *)(header->offset + first));
+    __m256i right = _mm256_loadu_si256((const __m256i *)(header->offset + first + 8));
+    const int16_t *w = weights + 2 * first;
+    for (int64_t t = 0; t < taps; t += 2, w += 2 * CHANNELS) {
+        const __m256i a = _mm256_cvtepu8_epi16(_mm_xor_si128(some_bytes(sources[t] + at + first, count), flip));
+        const __m256i b = t + 1 < taps
+            ? _mm256_cvtepu8_epi16(_mm_xor_si128(some_bytes(sources[t + 1] + at + first, count), flip)) : _mm256_setzero_si256();
+        left = _mm256_add_epi32(
+            left, _mm256_madd_epi16(_mm256_unpacklo_epi16(a, b), _mm256_loadu_si256((const __m256i *)w)));
+        right = _mm256_add_epi32(
+            right, _mm256_madd_epi16(_mm256_unpackhi_epi16(a, b), _mm256_loadu_si256((const __m256i *)(w + 16))));
+    }
+    const __m256 low = _mm256_set1_ps(e->low), high = _mm256_set1_ps(e->high);
+    const __m256i zero = _mm256_set1_epi32(e->zero);
+    __m256 f = _mm256_mul_ps(_mm256_cvtepi32_ps(left), _mm256_loadu_ps(header->scale + first));
+    left = _mm256_add_epi32(_mm256_cvtps_epi32(_mm256_min_ps(high, _mm256_max_ps(low, f))), zero);
+    f = _mm256_mul_ps(_mm256_cvtepi32_ps(right), _mm256_loadu_ps(header->scale + first + 8));
+    right = _mm256_add_epi32(_mm256_cvtps_epi32(_mm256_min_ps(high, _mm256_max_ps(low, f))), zero);
+    const __m256i both = _mm256_packs_epi32(left, right);
+    const __m256i bytes = e->kind == TKERNEL_S8 ? _mm256_packs_epi16(both, both) : _mm256_packus_epi16(both, both);
+    const __m128i result = _mm256_castsi256_si128(_mm256_permute4x64_epi64(bytes, 0x08));
+    if (count >= 16) {
+        _mm_storeu_si128((__m128i *)(target + first), result);
+    } else {
+        uint8_t some[16];
+        _mm_storeu_si128((__m128i *)some, result);
+        memcpy(target + first, some, (size_t)count);
+    }
+}
+
+static __attribute__((noinline, target("avx2"))) void pixel_paired(
+    const tkernel_epilogue *e, const block_header *header, int64_t taps, const uint8_t *const *sources, int64_t at,
+    const int8_t *weights, int flip, int channels, uint8_t *target) {
+    const __m128i flips = _mm_set1_epi8((char)flip);
+    const int16_t *w = (const int16_t *)weights;
+    int64_t c = 0;
+    for (; c + 16 <= channels; c += 16) paired_channels(e, header, taps, sources, at, w, flips, c, 16, target);
+    if (channels - c == 8)
+        paired_channels(e, header, taps, sources, at, w, flips, c, 8, target);
+    else if (c < channels)
+        paired_channels(e, header, taps, sources, at, w, flips, c, channels - (int)c, target);
+}
+#endif
+
+static void pixel(
+    const tkernel_epilogue *e, const block_header *header, int64_t taps, const uint8_t *const *sources, int64_t at,
+    const int8_t *weights, int flip, int channels, int paired, uint8_t *target) {
+#if defined(__x86_64__)
+    if (paired) {
+        pixel_paired(e, header, taps, sources, at, weights, flip, channels, target);
+        return;
+    }
+#endif
+    pixel_loop(e, header, taps, sources, at, weights, flip, channels, target);
+}
 
 static void plain_row(
     const tkernel_integer_convolution *c, const tkernel_epilogue *e, const uint8_t *image, int64_t y, const uint8_t *weights,
     uint8_t *target, const uint8_t *padding, const uint8_t **sources) {
-    const int64_t channels = c->groups, kh = c->kernel[1], kw = c->kernel[2];
-    for (int64_t x = 0; x < c->target[2]; x++)
-        for (int64_t block = 0; block < blocks(c); block++) {
-            const int64_t first = block * CHANNELS;
-            for (int64_t i = 0; i < kh; i++)
-                for (int64_t j = 0; j < kw; j++) {
-                    const int64_t sy = y * c->stride[1] - c->pad[1] + i * c->dilation[1];
-                    const int64_t sx = x * c->stride[2] - c->pad[2] + j * c->dilation[2];
-                    const int inside = sy >= 0 && sy < c->source[1] && sx >= 0 && sx < c->source[2];
-                    sources[i * kw + j] = (inside ? image + (sy * c->source[2] + sx) * channels : padding) + first;
-                }
-            const uint8_t *packed = weights + block * block_bytes(c);
-            pixel(
-                e, (const block_header *)packed, kh * kw, sources, (const int8_t *)packed + sizeof(block_header),
-                c->is_signed ? 0x80 : 0, (int)(channels - first < CHANNELS ? channels - first : CHANNELS),
-                target + x * channels + first);
+    const int64_t channels = c->groups, kh = c->kernel[1], kw = c->kernel[2], width = c->source[2];
+    const int64_t reach = (kw - 1) * c->dilation[2], bytes = block_bytes(c);
+    const int paired = is_paired(c), flip = c->is_signed ? 0x80 : 0;
+    int was_inside = 0;
+    for (int64_t x = 0; x < c->target[2]; x++) {
+        const int64_t x0 = x * c->stride[2] - c->pad[2];
+        const int is_inside = x0 >= 0 && x0 + reach < width;
+        for (int64_t i = 0; i < kh; i++) {
+            const int64_t sy = y * c->stride[1] - c->pad[1] + i * c->dilation[1];
+            const int has_row = sy >= 0 && sy < c->source[1];
+            const uint8_t **to = sources + i * kw;
+            if (is_inside && was_inside) {
+                const int64_t step = has_row ? c->stride[2] * channels : 0;
+                for (int64_t j = 0; j < kw; j++) to[j] += step;
+                continue;
+            }
+            for (int64_t j = 0; j < kw; j++) {
+                const int64_t sx = x0 + j * c->dilation[2];
+                to[j] = has_row && sx >= 0 && sx < width ? image + (sy * width + sx) * channels : padding;
+            }
         }
+        was_inside = is_inside;
+        const uint8_t *packed = weights;
+        for (int64_t first = 0; first < channels; first += CHANNELS, packed += bytes)
+            pixel(
+                e, (const block_header *)packed, kh * kw, sources, first, (const int8_t *)packed + sizeof(block_header), flip,
+                (int)(channels - first < CHANNELS ? channels - first : CHANNELS), paired, target + x * channels + first);
+    }
 }
 
 // MARK: - Woven
