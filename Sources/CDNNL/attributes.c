@@ -47,6 +47,11 @@ static int one(tdnnl_step *steps, dnnl_alg_kind_t algorithm, float alpha, float 
     return 1;
 }
 
+/* Adding -0 keeps the sign of a zero, adding 0 does not. */
+static int linear(tdnnl_step *steps, float alpha, float beta) {
+    return one(steps, dnnl_eltwise_linear, alpha, beta == 0.0f ? -0.0f : beta);
+}
+
 static int soft_relu(tdnnl_step *steps, float alpha) {
     if (alpha == 0.0f) alpha = 1.0f;
 #if TDNNL_V3
@@ -70,7 +75,7 @@ static int expand(int32_t algorithm, float alpha, float beta, tdnnl_step *steps)
     case TDNNL_ELTWISE_SQUARE: return one(steps, dnnl_eltwise_square, 0, 0);
     case TDNNL_ELTWISE_ABS: return one(steps, dnnl_eltwise_abs, 0, 0);
     case TDNNL_ELTWISE_SQRT: return one(steps, dnnl_eltwise_sqrt, 0, 0);
-    case TDNNL_ELTWISE_LINEAR: return one(steps, dnnl_eltwise_linear, alpha, beta);
+    case TDNNL_ELTWISE_LINEAR: return linear(steps, alpha, beta);
     case TDNNL_ELTWISE_SOFT_RELU: return soft_relu(steps, alpha);
     case TDNNL_ELTWISE_LOGISTIC: return one(steps, dnnl_eltwise_logistic, 0, 0);
     case TDNNL_ELTWISE_EXP: return one(steps, dnnl_eltwise_exp, 0, 0);
@@ -103,7 +108,7 @@ int tdnnl_expand_eltwise(int32_t algorithm, float alpha, float beta, float scale
     if (count == 0) return 0;
     if (scale == 0.0f) scale = 1.0f;
 #if TDNNL_V3
-    if (scale != 1.0f) count += one(steps + count, dnnl_eltwise_linear, scale, 0);
+    if (scale != 1.0f) count += linear(steps + count, scale, 0);
 #else
     steps[count - 1].scale *= scale;
 #endif

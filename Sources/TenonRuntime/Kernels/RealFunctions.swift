@@ -127,17 +127,17 @@ struct Elu: RealFunction {
     var alpha: Double
     var gamma: Double
     @inline(__always) func apply(_ x: Vector) -> Vector {
-        M.select(x .> 0, x, M.expMinusOne(x) * Float(alpha)) * Float(gamma)
+        M.select(x .< 0, M.expMinusOne(x) * Float(alpha), x) * Float(gamma)
     }
-    func apply(_ x: Double) -> Double { gamma * (x > 0 ? x : alpha * expm1(x)) }
+    func apply(_ x: Double) -> Double { gamma * (x < 0 ? alpha * expm1(x) : x) }
 }
 
 struct Celu: RealFunction {
     var alpha: Double
     @inline(__always) func apply(_ x: Vector) -> Vector {
-        M.select(x .> 0, x, M.expMinusOne(x / Float(alpha)) * Float(alpha))
+        M.select(x .< 0, M.expMinusOne(x / Float(alpha)) * Float(alpha), x)
     }
-    func apply(_ x: Double) -> Double { x > 0 ? x : alpha * expm1(x / alpha) }
+    func apply(_ x: Double) -> Double { x < 0 ? alpha * expm1(x / alpha) : x }
 }
 
 struct Softplus: RealFunction {
