@@ -266,9 +266,9 @@ def difference(got: np.ndarray, expected: np.ndarray, scale: float, allowed: np.
     if nan.any():
         return f"NaN: {got[nan][:3]} for {expected[nan][:3]}"
     with np.errstate(all="ignore"):
-        # Within rounding of the largest number infinity is as near.
+        # Within rounding of the largest number infinity is as near, and what is as uncertain as it is large may be divided by.
         near = np.abs(np.where(np.isinf(got), expected, got)) > 1e38
-        infinite = (np.isinf(got) | np.isinf(expected)) & (got != expected) & ~near & np.isfinite(allowed)
+        infinite = (np.isinf(got) | np.isinf(expected)) & (got != expected) & ~near & ~((allowed > 0) & (allowed >= np.abs(expected)))
         if infinite.any():
             return f"infinities: {got[infinite][:3]} for {expected[infinite][:3]}"
         finite = np.isfinite(got) & np.isfinite(expected)
