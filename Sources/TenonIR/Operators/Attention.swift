@@ -1,13 +1,13 @@
 /// Attention as one operator.
 enum AttentionOperators {
-    static let layouts = ["bthd", "bhtd"]
+    static let layouts = AttentionLayout.allCases.map(\.rawValue)
 
     static let schemas: [OperatorSchema] = [
         OperatorSchema(
             "nn.attention",
             """
             softmax(scale * query * transposed key + mask) * value per head, each given as [batch, token, head, size] (layout \
-            'bthd') or [batch, head, token, size] ('bhtd'); several query heads may share a head of keys and values. With softcap c \
+            'bthd'), [batch, head, token, size] ('bhtd') or [token, batch, head, size] ('tbhd'); several query heads may share a head of keys and values. With softcap c \
             the scaled products are c * tanh(x / c). The mask, which broadcasts to [batch, head, query, key], is added, or, as bool, \
             says which keys count; so do lengths, one int64 per sample. Query i sees key j with causal_mask 'TopLeft' if j <= i, with \
             'BottomRight' if j <= i + keys - queries, with 'Lengths' if j <= i + length - queries, and with windows if it is no \
@@ -34,7 +34,7 @@ enum AttentionOperators {
     /// [batch, head, token, size] of an operand.
     private static func sizes(_ site: CallSite, _ index: Int, _ layout: String) throws -> [Dim]? {
         guard let shape = try site.tensor(index, rank: 4).shape else { return nil }
-        return site.attributes.string(layout) == "bthd" ? [shape[0], shape[2], shape[1], shape[3]] : shape
+        return AttentionLayout(site.attributes.string(layout)).byHead(shape)
     }
 
     /// Whether two dimensions can be equal.
@@ -73,8 +73,7 @@ enum AttentionOperators {
         try checkMask(site, dtype, q, k)
         guard let q, let v else { return .tensor(TensorType(dtype: dtype, rank: 4)) }
         let shape = [q[0], q[1], q[2], v[3]]
-        let isByToken = site.attributes.string("out_layout") == "bthd"
-        return .tensor(TensorType(dtype, isByToken ? [shape[0], shape[2], shape[1], shape[3]] : shape))
+        return .tensor(TensorType(dtype, AttentionLayout(site.attributes.string("out_layout")).placed(shape)))
     }
 
     private static func checkMask(_ site: CallSite, _ dtype: DataType?, _ q: [Dim]?, _ k: [Dim]?) throws {
@@ -102,4 +101,36 @@ enum AttentionOperators {
             }
         }
     }
+}
+
+/// The order in which an operand of attention has its batch, heads, tokens and the values of a head.
+public enum AttentionLayout: String, CaseIterable, Sendable {
+    case bthd, bhtd, tbhd
+
+    /// Of an attribute, whose default is by token.
+    public init(_ name: String?) { self = name.flatMap(AttentionLayout.init(rawValue:)) ?? .bthd }
+
+    /// The layout whose batch, heads, tokens and values are at these axes.
+    public init?(axes: [Int64]) {
+        guard let found = Self.allCases.first(where: { $0.axes.map(Int64.init) == axes }) else { return nil }
+        self = found
+    }
+
+    /// Where the batch, the heads, the tokens and the values of a head are.
+    public var axes: [Int] {
+        switch self {
+        case .bthd: [0, 2, 1, 3]
+        case .bhtd: [0, 1, 2, 3]
+        case .tbhd: [1, 2, 0, 3]
+        }
+    }
+
+    /// Four sizes of this layout as [batch, head, token, size].
+    public func byHead<Size>(_ shape: [Size]) -> [Size] { axes.map { shape[$0] } }
+
+    /// [batch, head, token, size] in this layout.
+    public func placed<Size>(_ sizes: [Size]) -> [Size] { inverse.map { sizes[$0] } }
+
+    /// What is at each axis: 0 for the batch, 1 for heads, 2 for tokens, 3 for values.
+    public var inverse: [Int] { (0..<4).map { axis in axes.firstIndex(of: axis) ?? axis } }
 }

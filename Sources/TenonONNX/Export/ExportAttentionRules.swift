@@ -25,11 +25,10 @@ enum ExportAttentionRules {
         let value = try byHeads(call, 2, "value_layout")
         let probabilities = try weights(call)
         let grouped = try shared(call, value.name, heads: value.shape[1], value.shape[3])
-        guard call.attributes.string("out_layout") == "bthd" else {
-            return try call.result("MatMul", [probabilities, grouped])
-        }
+        let layout = AttentionLayout(call.attributes.string("out_layout"))
+        if layout == .bhtd { return try call.result("MatMul", [probabilities, grouped]) }
         let product = call.step("MatMul", [probabilities, grouped])
-        return try call.result("Transpose", [product], ["perm": .ints([0, 2, 1, 3])])
+        return try call.result("Transpose", [product], ["perm": .ints(layout.inverse.map(Int64.init))])
     }
 
     /// An operand as [batch, head, token, size].
@@ -38,9 +37,10 @@ enum ExportAttentionRules {
     ) throws -> (name: String, shape: [Dim]) {
         let (name, type) = try call.tensor(index)
         guard let shape = type.shape, shape.count == 4 else { throw call.unsupported("operands of unknown rank") }
-        guard call.attributes.string(layout) == "bthd" else { return (name, shape) }
+        let layout = AttentionLayout(call.attributes.string(layout))
+        if layout == .bhtd { return (name, shape) }
         return (
-            call.step("Transpose", [name], ["perm": .ints([0, 2, 1, 3])]), [shape[0], shape[2], shape[1], shape[3]]
+            call.step("Transpose", [name], ["perm": .ints(layout.axes.map(Int64.init))]), layout.byHead(shape)
         )
     }
 

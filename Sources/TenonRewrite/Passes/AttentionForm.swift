@@ -6,11 +6,13 @@ struct AttentionForm {
     struct Side {
         var operand: Operand
         var axes: [Int64]
+        /// What the operand is to be reshaped to first.
+        var shape: [Dim]?
         /// How many query heads share each head of the operand.
         var group: Int64 = 1
 
         /// The layout that says the same as the permutation, where one does.
-        var layout: String? { axes == [0, 1, 2, 3] ? "bhtd" : axes == [0, 2, 1, 3] ? "bthd" : nil }
+        var layout: String? { AttentionLayout(axes: axes)?.rawValue }
     }
 
     var query = Side(operand: .tuple([]), axes: [])
@@ -134,7 +136,7 @@ struct AttentionForm {
         return true
     }
 
-    /// Goes through permutations, and with `scales` through factors.
+    /// Goes through permutations, also where a reshape splits their dimensions, and with `scales` through factors.
     mutating func peel(_ side: Side, _ reader: Reader, scales: Bool) -> Side {
         var side = side
         for _ in 0..<8 {
@@ -142,6 +144,9 @@ struct AttentionForm {
             if name == "permute_dims", let axes = AttentionForm.axes(call, side.axes.count) {
                 side.axes = side.axes.map { axes[Int($0)] }
                 side.operand = call.arguments[0]
+            } else if name == "reshape", let inner = splitting(side, call, reader) {
+                side = inner
+                if side.shape != nil { break }
             } else if scales, name == "multiply" || name == "divide", let factor = factor(name, call, reader),
                 reader.transformer.type(of: factor.operand) == reader.transformer.type(of: side.operand)
             {
@@ -152,6 +157,51 @@ struct AttentionForm {
             }
         }
         return side
+    }
+
+    /// What a reshape behind a permutation splits is split in front of it: PyTorch's layers keep the batch and the heads in one
+    /// dimension. The operand is what has the split shape already, where there is such a value.
+    private func splitting(_ side: Side, _ reshape: Call, _ reader: Reader) -> Side? {
+        let types = reader.transformer
+        guard let (name, inner) = reader.call(reshape.arguments[0]), name == "permute_dims",
+            let joined = types.type(of: reshape.arguments[0]).asTensor?.shape,
+            let axes = AttentionForm.axes(inner, joined.count), let split = types.type(of: side.operand).asTensor?.shape,
+            split.count == side.axes.count, let groups = AttentionForm.groups(joined, split)
+        else { return nil }
+        // In the order of the permutation's operand: where each dimension goes, and how large it is.
+        var (places, shape) = ([Int64](repeating: 0, count: split.count), [Dim]())
+        for axis in axes.indices {
+            guard let position = axes.firstIndex(of: Int64(axis)) else { return nil }
+            for index in groups[position] {
+                places[index] = Int64(shape.count)
+                shape.append(split[index])
+            }
+        }
+        var result = side
+        result.axes = side.axes.map { places[Int($0)] }
+        result.operand = inner.arguments[0]
+        while types.type(of: result.operand).asTensor?.shape != shape, let (name, call) = reader.call(result.operand),
+            name == "reshape"
+        {
+            result.operand = call.arguments[0]
+        }
+        result.shape = types.type(of: result.operand).asTensor?.shape == shape ? nil : shape
+        return result
+    }
+
+    /// Which dimensions of `split` each of `joined` consists of; nil where that is not all.
+    private static func groups(_ joined: [Dim], _ split: [Dim]) -> [Range<Int>]? {
+        var (groups, next) = ([Range<Int>](), 0)
+        for size in joined {
+            let begin = next
+            var product: Dim = 1
+            repeat {
+                guard next < split.count, let larger = Dim.multiplying(product, split[next]) else { return nil }
+                (product, next) = (larger, next + 1)
+            } while product != size
+            groups.append(begin..<next)
+        }
+        return next == split.count ? groups : nil
     }
 
     /// The axes of a permutation, from 0; nil where they are none.

@@ -35,11 +35,12 @@ public struct RecomposeAttention: BindingPass {
     private func permuted(
         _ call: Call, _ name: String, _ reader: Reader, _ transformer: inout BindingTransformer
     ) throws -> Operand? {
-        guard let attention = reader.inner(call.arguments[0], "nn.attention"),
-            AttentionForm.axes(call, 4) == [0, 2, 1, 3]
+        guard let attention = reader.inner(call.arguments[0], "nn.attention"), let axes = AttentionForm.axes(call, 4)
         else { return nil }
         var attributes = attention.attributes
-        attributes["out_layout"] = .string(attributes.string("out_layout") == "bthd" ? "bhtd" : "bthd")
+        let places = AttentionLayout(attributes.string("out_layout")).axes.compactMap { axes.firstIndex(of: Int64($0)) }
+        guard let layout = AttentionLayout(axes: places.map(Int64.init)) else { return nil }
+        attributes["out_layout"] = .string(layout.rawValue)
         return try transformer.emit("nn.attention", attention.arguments, attributes, name: name)
     }
 
@@ -50,7 +51,7 @@ public struct RecomposeAttention: BindingPass {
         var form = AttentionForm()
         var sides: [AttentionForm.Side] = []
         for (index, layout) in ["query_layout", "key_layout", "value_layout"].enumerated() {
-            let axes: [Int64] = call.attributes.string(layout) == "bthd" ? [0, 2, 1, 3] : [0, 1, 2, 3]
+            let axes = AttentionLayout(call.attributes.string(layout)).axes.map(Int64.init)
             let side = AttentionForm.Side(operand: call.arguments[index], axes: axes)
             let peeled = form.peel(side, reader, scales: false)
             sides.append(peeled.layout == nil ? side : peeled)
@@ -167,8 +168,11 @@ public struct RecomposeAttention: BindingPass {
     private func placed(
         _ side: AttentionForm.Side, _ rank: Int, _ name: String, _ transformer: inout BindingTransformer
     ) throws -> (Operand, String) {
-        if rank == 4, let layout = side.layout { return (side.operand, layout) }
         var operand = side.operand
+        if let shape = side.shape {
+            operand = try transformer.emit("reshape", [operand, .shape(shape)], name: name)
+        }
+        if rank == 4, let layout = side.layout { return (operand, layout) }
         if side.axes != (0..<Int64(rank)).map({ $0 }) {
             operand = try transformer.emit("permute_dims", [operand], ["axes": .ints(side.axes)], name: name)
         }

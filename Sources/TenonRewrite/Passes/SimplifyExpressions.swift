@@ -6,7 +6,8 @@ import TenonIR
 ///   already has is its operand.
 /// - `flatten`, `squeeze`, `expand_dims` to a known shape, and a `permute_dims` that moves only sizes of 1, are a `reshape`;
 ///   a reshape of a reshape is one.
-/// - Two `permute_dims` in a row are one, also with a reshape between them that only adds sizes of 1.
+/// - Two `permute_dims` in a row are one, also with a reshape between them that only adds sizes of 1, or that splits or joins
+///   leading dimensions which the first leaves in order.
 /// - A slice of everything, a pad of nothing, one tile and a `concat` of one tensor are the operand; two constant pads of one
 ///   value in a row are one.
 /// - `x · 1`, `x / 1`, `x + 0`, `x - 0`, `x ^ 1` are x; `x ^ 2` is `square(x)`; `relu(relu(x))` is `relu(x)`.
@@ -123,6 +124,7 @@ public struct SimplifyExpressions: BindingPass {
                 "permute_dims", [source], ["axes": .ints(both.map { Int64($0) })], name: name(binding, transformer))
         }
         if let both = try throughReshape(outer, x, type, &transformer, binding) { return both }
+        if let both = try besideReshape(outer, x, type, &transformer, binding) { return both }
         // Sizes above 1 keep their order: nothing moves in memory.
         guard let before = transformer.type(of: x).asTensor?.shape else { return nil }
         let moved = outer.filter { before[$0].value != 1 }
@@ -163,6 +165,38 @@ public struct SimplifyExpressions: BindingPass {
         return try checked(
             try transformer.emit("reshape", [moved, .shape(shape)], name: name(binding, transformer)), type, transformer
         )
+    }
+
+    /// A permutation of a permuted tensor whose leading dimensions, in order in both, a reshape splits or joins: the reshape, and one
+    /// permutation. Transposed keys of PyTorch's exporters are written so.
+    private func besideReshape(
+        _ outer: [Int], _ x: Operand, _ type: ValueType, _ transformer: inout BindingTransformer, _ binding: Binding
+    ) throws -> Operand? {
+        guard let (_, op, reshape) = transformer.call(x), op.name == "reshape", let y = reshape.arguments.first,
+            let (_, movement, inner) = transformer.call(y), movement.name == "permute_dims",
+            let source = inner.arguments.first, let first = axes(inner, source, transformer),
+            let before = transformer.type(of: y).asTensor?.shape, let after = transformer.type(of: x).asTensor?.shape,
+            let origin = transformer.type(of: source).asTensor?.shape
+        else { return nil }
+        let fixed = zip(first, first.indices).prefix { $0 == $1 }.count
+        let moving = before.count - fixed
+        guard moving > 0, after.count > moving, after.suffix(moving) == before.suffix(moving) else { return nil }
+        let leading = after.count - moving
+        let shape = Array(after.prefix(leading) + origin.suffix(moving))
+        let shaped: Operand
+        if let (_, op, earlier) = transformer.call(source), op.name == "reshape", let given = earlier.arguments.first,
+            transformer.type(of: given).asTensor?.shape == shape
+        {
+            shaped = given
+        } else {
+            shaped = try transformer.emit("reshape", [source, .shape(shape)], name: name(binding, transformer))
+        }
+        let both = outer.map { $0 < leading ? $0 : leading + first[$0 - leading + fixed] - fixed }
+        if both == Array(both.indices) { return try checked(shaped, type, transformer) }
+        return try checked(
+            try transformer.emit(
+                "permute_dims", [shaped], ["axes": .ints(both.map { Int64($0) })], name: name(binding, transformer)),
+            type, transformer)
     }
 
     private func neutral(_ op: String, _ call: Call, _ type: ValueType, _ transformer: BindingTransformer) -> Operand? {

@@ -117,11 +117,14 @@ enum AttentionKernels {
 
     /// [batch, head, token, size], and where they lie.
     private static func places(_ shape: [Int], _ layout: String?) -> ([Int], tkernel_places) {
-        let (b, s, t, d) = (shape[0], shape[1], shape[2], shape[3])
-        if layout == "bhtd" {
-            return (shape, tkernel_places(batch: Int64(s * t * d), head: Int64(t * d), token: Int64(d)))
+        let layout = AttentionLayout(layout)
+        var (steps, step) = ([Int64](repeating: 1, count: 4), Int64(1))
+        for axis in (0..<4).reversed() {
+            steps[axis] = step
+            step *= Int64(shape[axis])
         }
-        return ([b, t, s, d], tkernel_places(batch: Int64(s * t * d), head: Int64(d), token: Int64(t * d)))
+        let by = layout.byHead(steps)
+        return (layout.byHead(shape), tkernel_places(batch: by[0], head: by[1], token: by[2]))
     }
 }
 
