@@ -1,5 +1,6 @@
 """Attention: what exporters write is recognised, near misses are left alone, and results are ONNX Runtime's."""
 
+import itertools
 import math
 
 import numpy as np
@@ -144,6 +145,24 @@ def one_head_per_sample(g):
     return g("MatMul", g("Softmax", scores, axis=-1), flat("v"))
 
 
+def keys_transposed_in_three(g):
+    # PyTorch's dynamo exporter transposes keys with batch and heads in one dimension.
+    flat = g("Reshape", heads(g, "k"), g.const([-1, T, D], np.int64))
+    keys = g("Reshape", g("Transpose", flat, perm=[0, 2, 1]), g.const([B, H, D, T], np.int64))
+    return attend(g, g("Mul", g("MatMul", heads(g, "q"), keys), g.const(0.3)))
+
+
+def tokens_first(g):
+    # nn.MultiheadAttention: B tokens of a batch of S, with batch and heads in one dimension.
+    def side(x, axes, shape):
+        flat = g("Reshape", x, g.const([B, S * H, D], np.int64))
+        return g("Reshape", g("Transpose", flat, perm=axes), g.const(shape, np.int64))
+    q, v = side("q", [1, 0, 2], [S, H, B, D]), side("v", [1, 0, 2], [S, H, B, D])
+    scores = g("Mul", g("MatMul", q, side("k", [1, 2, 0], [S, H, D, B])), g.const(0.3))
+    result = g("MatMul", g("Softmax", scores, axis=-1), v)
+    return g("Reshape", g("Transpose", result, perm=[2, 0, 1, 3]), g.const([B * S, H * D], np.int64))
+
+
 def causal_rows_of_a_triangle(g):
     # Rows of a triangle that is made, behind which a cache may stand: a number far below instead of infinity.
     ones = g("ConstantOfShape", g.const([T, T], np.int64), value=numpy_helper.from_array(np.array([True])))
@@ -156,7 +175,7 @@ def causal_constant(g):
 
 
 RECOGNISED = [causal_rows_of_a_triangle, causal_constant, scaled_before, divided_behind, root_on_both_sides, root_from_shapes, mask_added, mask_added_in_front, two_masks, chosen,
-              chosen_lowest, guarded, unguarded, capped, grouped, one_head_per_sample]
+              chosen_lowest, guarded, unguarded, capped, grouped, one_head_per_sample, keys_transposed_in_three, tokens_first]
 
 
 def scores_elsewhere(g):
@@ -237,6 +256,26 @@ def call(shapes, dtypes=(), **attributes):
     b = tenon.Builder()
     dtypes = [*dtypes, *[np.float32] * (len(shapes) - len(dtypes))]
     return b.call("nn.attention", *[b.parameter(f"x{i}", s, np.dtype(t)) for i, (s, t) in enumerate(zip(shapes, dtypes))], **attributes)
+
+
+@pytest.mark.parametrize("layouts", list(itertools.product(["bthd", "bhtd", "tbhd"], repeat=4)))
+def test_layouts_are_the_same_attention(layouts):
+    places = {"bthd": (0, 2, 1, 3), "bhtd": (0, 1, 2, 3), "tbhd": (2, 0, 1, 3)}
+    operands = [rng.normal(size=(2, heads, tokens, 8)).astype(np.float32) for heads, tokens in [(4, 5), (2, 7), (2, 7)]]
+    b = tenon.Builder()
+    given = [np.ascontiguousarray(x.transpose(places[layout])) for x, layout in zip(operands, layouts)]
+    names = ["query_layout", "key_layout", "value_layout", "out_layout"]
+    parameters = [b.parameter(f"x{i}", x.shape, x.dtype) for i, x in enumerate(given)]
+    module = b.finish(b.call("nn.attention", *parameters, **dict(zip(names, layouts))))
+    q, k, v = operands[0], operands[1].repeat(2, 1), operands[2].repeat(2, 1)
+    scores = q @ k.transpose(0, 1, 3, 2) / math.sqrt(8)
+    weights = np.exp(scores - scores.max(-1, keepdims=True))
+    expected = (weights / weights.sum(-1, keepdims=True)) @ v
+    found = tenon.compile(module)(*given)
+    np.testing.assert_allclose(found, expected.transpose(places[layouts[3]]), rtol=1e-4, atol=1e-5)
+    saved = onnxruntime.InferenceSession(module.serialize_onnx(), providers=["CPUExecutionProvider"])
+    np.testing.assert_allclose(
+        saved.run(None, {f"x{i}": x for i, x in enumerate(given)})[0], found, rtol=1e-4, atol=1e-5)
 
 
 Q, K = (2, 5, 4, 8), (2, 7, 2, 8)
