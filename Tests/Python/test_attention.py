@@ -163,6 +163,20 @@ def tokens_first(g):
     return g("Reshape", g("Transpose", result, perm=[2, 0, 1, 3]), g.const([B * S, H * D], np.int64))
 
 
+def windows(g):
+    # Shifted windows: q, k and v computed together, a position bias, and a mask for each window of an image.
+    n = S
+    shape = g.const([B, n, 3, H, D], np.int64)
+    qkv = g("Reshape", g("Concat", "q", "k", "v", axis=2), shape)
+    moved = g("Transpose", qkv, perm=[2, 0, 3, 1, 4])
+    q, k, v = [g("Gather", moved, g.const(i, np.int64), axis=0) for i in range(3)]
+    scores = g("MatMul", g("Mul", q, g.const(0.3)), g("Transpose", k, perm=[0, 1, 3, 2]))
+    scores = g("Add", scores, g.const(rng.normal(size=(1, H, n, n))))
+    apart = g("Reshape", scores, g.const([1, B, H, n, n], np.int64))
+    mask = g.const(np.where(rng.random((1, B, 1, n, n)) < 0.3, -100, 0))
+    return attend(g, g("Reshape", g("Add", apart, mask), g.const([-1, H, n, n], np.int64)), v)
+
+
 def causal_rows_of_a_triangle(g):
     # Rows of a triangle that is made, behind which a cache may stand: a number far below instead of infinity.
     ones = g("ConstantOfShape", g.const([T, T], np.int64), value=numpy_helper.from_array(np.array([True])))
@@ -175,7 +189,7 @@ def causal_constant(g):
 
 
 RECOGNISED = [causal_rows_of_a_triangle, causal_constant, scaled_before, divided_behind, root_on_both_sides, root_from_shapes, mask_added, mask_added_in_front, two_masks, chosen,
-              chosen_lowest, guarded, unguarded, capped, grouped, one_head_per_sample, keys_transposed_in_three, tokens_first]
+              chosen_lowest, guarded, unguarded, capped, grouped, one_head_per_sample, keys_transposed_in_three, tokens_first, windows]
 
 
 def scores_elsewhere(g):

@@ -310,6 +310,24 @@ import Testing
         ([], "%a = permute_dims(%x) {axes=[0,2,3,1]}\n%y = permute_dims(%a) {axes=[0,3,1,2]}"),
         (["permute_dims"], "%a = permute_dims(%x) {axes=[0,2,3,1]}\n%y = permute_dims(%a) {axes=[0,2,1,3]}"),
         (["reshape"], "%y = permute_dims(%x) {axes=[1,0,2,3]}"),
+        // Dimensions in front of a transposed matrix are split and joined again.
+        (
+            [],
+            "%a = permute_dims(%x) {axes=[0,1,3,2]}\n%b = reshape(%a, shape[2,6,6])\n%y = permute_dims(%b) {axes=[0,2,1]}"
+        ),
+        (
+            ["permute_dims"],
+            "%a = reshape(%x, shape[2,6,6])\n%b = permute_dims(%a) {axes=[0,2,1]}\n%c = reshape(%b, shape[1,2,6,6])\n%y = permute_dims(%c) {axes=[0,3,2,1]}"
+        ),
+        // What a reshape joins is no longer what the first permutation moved.
+        (
+            ["permute_dims", "permute_dims"],
+            "%a = permute_dims(%x) {axes=[0,2,1,3]}\n%b = reshape(%a, shape[12,6])\n%y = permute_dims(%b) {axes=[1,0]}"
+        ),
+        // One element of an axis is taken first.
+        (["take"], "%a = permute_dims(%x) {axes=[1,0,2,3]}\n%y = take(%a, const i64[](1)) {axis=0}"),
+        (["take", "permute_dims"], "%a = permute_dims(%x) {axes=[3,0,2,1]}\n%y = take(%a, const i64[](-1)) {axis=0}"),
+        (["permute_dims", "take"], "%a = permute_dims(%x) {axes=[3,0,2,1]}\n%y = take(%a, const i64[1](2)) {axis=0}"),
         ([], "%a = multiply(%x, const f32[](1.0))\n%y = add(const f32[1,1,1,1](0.0), %a)"),
         (["nn.relu"], "%a = nn.relu(%x)\n%y = nn.relu(%a)"),
         (["multiply"], "%y = multiply(%x, const f32[](2.0))"),

@@ -15,12 +15,18 @@ struct AttentionForm {
         var layout: String? { AttentionLayout(axes: axes)?.rawValue }
     }
 
+    /// What is added to the scaled products; of windows, it is first repeated for every image, then windows and images are one dimension.
+    struct Mask {
+        var operand: Operand
+        var repeated: [Dim]?
+        var shape: [Dim]?
+    }
+
     var query = Side(operand: .tuple([]), axes: [])
     var key = Side(operand: .tuple([]), axes: [])
     var scale = 1.0
     var softcap = 0.0
-    /// What is added to the scaled products.
-    var masks: [Operand] = []
+    var masks: [Mask] = []
     /// Where scores count, and what stands in their place elsewhere.
     var allowed: (condition: Operand, isInverted: Bool, value: Double)?
     /// A factor was read outside of what comes next: a mask inside it would be scaled too.
@@ -46,12 +52,13 @@ struct AttentionForm {
                 var attempt = self
                 attempt.isMoved = true
                 if attempt.walk(call.arguments[side], reader, depth: depth + 1) {
-                    attempt.masks.append(call.arguments[1 - side])
+                    attempt.masks.append(Mask(operand: call.arguments[1 - side]))
                     self = attempt
                     return true
                 }
             }
             return false
+        case "reshape": return readWindows(operand, call, reader, depth)
         case "where": return readChoice(operand, call, reader, depth)
         case "multiply", "divide":
             guard let factor = factor(name, call, reader) else { return false }
@@ -67,6 +74,32 @@ struct AttentionForm {
             return walk(call.arguments[0], reader, depth: depth + 1)
         default: return false
         }
+    }
+
+    /// A mask per window, added where images and windows are two dimensions, as in shifted windows.
+    private mutating func readWindows(_ operand: Operand, _ call: Call, _ reader: Reader, _ depth: Int) -> Bool {
+        let types = reader.transformer
+        guard !isScaled, reader.isSpent(call.arguments[0]), let (name, sum) = reader.call(call.arguments[0]), name == "add",
+            let joined = types.type(of: operand).asTensor?.shape,
+            let split = types.type(of: call.arguments[0]).asTensor?.shape, split.count == joined.count + 1,
+            AttentionForm.groups(joined, split)?.first == 0..<2
+        else { return false }
+        for side in 0...1 {
+            let (scores, mask) = (sum.arguments[side], sum.arguments[1 - side])
+            guard reader.isSpent(scores), let (name, inner) = reader.call(scores), name == "reshape",
+                types.type(of: scores).asTensor?.shape == split,
+                types.type(of: inner.arguments[0]) == types.type(of: operand),
+                let own = types.type(of: mask).asTensor?.shape, own.count == split.count
+            else { continue }
+            let repeated = Array(split.prefix(2) + own.dropFirst(2))
+            var attempt = self
+            attempt.isMoved = true
+            guard attempt.walk(inner.arguments[0], reader, depth: depth + 1) else { continue }
+            attempt.masks.append(Mask(operand: mask, repeated: repeated, shape: [joined[0]] + own.dropFirst(2)))
+            self = attempt
+            return true
+        }
+        return false
     }
 
     /// cap · tanh(x / cap)

@@ -200,7 +200,7 @@ public struct RecomposeAttention: BindingPass {
         // A finite number in the place of scores would be added to.
         guard form.allowed.map({ $0.value == -.infinity }) ?? true else { return nil }
         for (index, mask) in form.masks.enumerated() {
-            if let name = causality.added(mask) {
+            if mask.shape == nil, let name = causality.added(mask.operand) {
                 form.masks.remove(at: index)
                 return (name, -.infinity)
             }
@@ -212,9 +212,14 @@ public struct RecomposeAttention: BindingPass {
     private func mask(
         _ form: AttentionForm, _ name: String, _ transformer: inout BindingTransformer
     ) throws -> Operand? {
-        var mask = form.masks.first
-        for more in form.masks.dropFirst() {
-            if let before = mask { mask = try transformer.emit("add", [before, more], name: name) }
+        var mask: Operand?
+        for added in form.masks {
+            var more = added.operand
+            if let repeated = added.repeated, let shape = added.shape {
+                more = try transformer.emit("broadcast_to", [more, .shape(repeated)], name: name)
+                more = try transformer.emit("reshape", [more, .shape(shape)], name: name)
+            }
+            mask = try mask.map { try transformer.emit("add", [$0, more], name: name) } ?? more
         }
         guard let allowed = form.allowed else { return mask }
         guard let added = mask else {

@@ -32,6 +32,44 @@ extension SimplifyExpressions {
         }
     }
 
+    /// One element of an axis, taken in front of a permutation, and of a reshape behind that which leaves the first axis alone.
+    func take(
+        _ call: Call, _ x: Operand, _ type: ValueType, _ transformer: inout BindingTransformer, _ binding: Binding
+    ) throws -> Operand? {
+        guard call.arguments.count == 2, let index = transformer.constant(call.arguments[1]), index.shape.isEmpty,
+            isKnown(type), let shape = type.asTensor?.shape, let outer = transformer.type(of: x).asTensor?.shape,
+            let given = call.attributes.int("axis")
+        else { return nil }
+        let axis = given < 0 ? given + Int64(outer.count) : given
+        guard (0..<Int64(outer.count)).contains(axis) else { return nil }
+        var permuted = x
+        if axis == 0, let (_, op, reshape) = transformer.call(x), op.name == "reshape", let inner = reshape.arguments.first,
+            transformer.type(of: inner).asTensor?.shape?.first == outer[0]
+        {
+            permuted = inner
+        }
+        guard let (_, op, movement) = transformer.call(permuted), op.name == "permute_dims",
+            let source = movement.arguments.first, let order = axes(movement, source, transformer),
+            Int(axis) < order.count
+        else { return nil }
+        let place = order[Int(axis)]
+        var attributes = call.attributes
+        attributes["axis"] = .int(Int64(place))
+        let name = name(binding, transformer)
+        var result = try transformer.emit("take", [source, call.arguments[1]], attributes, name: name)
+        var rest = order
+        rest.remove(at: Int(axis))
+        rest = rest.map { $0 > place ? $0 - 1 : $0 }
+        guard let sizes = transformer.type(of: result).asTensor?.shape, sizes.count == rest.count else { return nil }
+        let moved = rest.filter { sizes[$0].value != 1 }
+        if moved != moved.sorted() {
+            result = try transformer.emit(
+                "permute_dims", [result], ["axes": .ints(rest.map { Int64($0) })], name: name)
+        }
+        if transformer.type(of: result) == type { return result }
+        return try checked(try transformer.emit("reshape", [result, .shape(shape)], name: name), type, transformer)
+    }
+
     /// A pad of nothing is its operand; two of one constant, none of which cuts, are one.
     func pad(
         _ call: Call, _ x: Operand, _ type: ValueType, _ transformer: inout BindingTransformer, _ binding: Binding,

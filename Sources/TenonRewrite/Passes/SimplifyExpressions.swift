@@ -8,6 +8,8 @@ import TenonIR
 ///   a reshape of a reshape is one.
 /// - Two `permute_dims` in a row are one, also with a reshape between them that only adds sizes of 1, or that splits or joins
 ///   leading dimensions which the first leaves in order.
+/// - One element of an axis of a permuted tensor (`take`) is taken before the permutation: queries, keys and values that a layer
+///   computes together.
 /// - A slice of everything, a pad of nothing, one tile and a `concat` of one tensor are the operand; two constant pads of one
 ///   value in a row are one.
 /// - `x · 1`, `x / 1`, `x + 0`, `x - 0`, `x ^ 1` are x; `x ^ 2` is `square(x)`; `relu(relu(x))` is `relu(x)`.
@@ -61,6 +63,7 @@ public struct SimplifyExpressions: BindingPass {
             return try checked(
                 try transformer.emit("square", [x], name: name(binding, transformer)), type, transformer)
         case "permute_dims": return try permute(call, x, type, &transformer, binding)
+        case "take": return try take(call, x, type, &transformer, binding)
         case "multiply", "divide", "add", "subtract", "maximum", "minimum":
             return try neutral(op.name, call, type, transformer)
                 ?? arithmetic(op.name, call, type, &transformer, binding, uses)
@@ -101,7 +104,7 @@ public struct SimplifyExpressions: BindingPass {
     }
 
     /// The axes of a permutation, all from 0.
-    private func axes(_ call: Call, _ x: Operand, _ transformer: BindingTransformer) -> [Int]? {
+    func axes(_ call: Call, _ x: Operand, _ transformer: BindingTransformer) -> [Int]? {
         guard let rank = transformer.type(of: x).asTensor?.rank else { return nil }
         guard let given = call.attributes.ints("axes") else { return Array((0..<rank).reversed()) }
         let resolved = given.map { Int(clamping: $0 < 0 ? $0 + Int64(rank) : $0) }
