@@ -7,7 +7,7 @@ import numpy as np
 
 import tenon
 
-SHORT, LONG = 200, 1200
+SHORT, LONG = 100, 600
 
 
 def chain(count):
