@@ -370,7 +370,9 @@ tenon_status tenon_module_copy(const tenon_module *module, tenon_module **copy) 
 
 void tenon_module_release(tenon_module *module);
 
-/* Reads the text form from `size` bytes, borrowed for the call. Transferred; tenon_module_release.
+/* Reads the text form, or Relax's TVMScript, from `size` bytes, borrowed for the call. Transferred; tenon_module_release. Of
+ * TVMScript, functions of Relax are read; calls of functions of TIR and of packed functions are calls of what the library knows
+ * nothing of, and metadata is not read.
  * Fails with TENON_ERROR_PARSE (line, column, what was expected, what was found) or, when the text is no well-formed
  * module, with what tenon_module_verify would say. */
 tenon_status tenon_module_parse(const char *text, size_t size, tenon_module **module) TENON_CHECKED;
@@ -398,6 +400,11 @@ tenon_status tenon_module_print(
 /* The text form of one function. Transferred; tenon_string_release. Fails with TENON_ERROR_NOT_FOUND. */
 tenon_status tenon_module_print_function(
     const tenon_module *module, const char *function, const tenon_print_options *options, char **text) TENON_CHECKED;
+
+/* The module as TVMScript, which Apache TVM reads where it has the operators. Constants of more than `inline_elements` elements
+ * stay out unless `with_data` is not 0. Transferred; tenon_string_release. Fails only for a NULL pointer or without memory. */
+tenon_status tenon_module_print_tvmscript(
+    const tenon_module *module, const tenon_print_options *options, char **text) TENON_CHECKED;
 
 /* Checks scopes, types, signatures, attributes and recursion again. Fails with the status of what is wrong first:
  * TENON_ERROR_INVALID_GRAPH, _INVALID_TYPE, _INVALID_SHAPE, _INVALID_ARGUMENT or _NOT_FOUND. */

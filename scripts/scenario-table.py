@@ -25,8 +25,9 @@ FAMILIES = [
 
 # Where the behaviour of Apache TVM's own tests is shown, or why it is not.
 SOURCES = [
-    ("`test_dataflow_pattern` (58)", "M, R; calls of kernels of a lower level by name or with destinations are out of reach here: what "
-     "they show about nesting, edges, diamonds and forks is M-12 and M-15 to M-24 with operators"),
+    ("`test_dataflow_pattern` (58)", "M, R, in TVM's order; calls of kernels of a lower level by name or with destinations are "
+     "calls of what the library does not know: `Python/test_tvmscript.py`. What such tests show about nesting, edges, diamonds and forks "
+     "is M-12 and M-15 to M-24 with operators"),
     ("`test_transform_fuse_ops_by_pattern` (27)", "F; the lists of patterns for GPUs are not taken over, what they show is F-16, F-17, F-20 "
      "and F-22; a low-level kernel behind a convolution is F-11 with a call that nothing knows"),
     ("`test_transform_merge_composite_functions` (12)", "C; the low-level kernel between composites is C-09"),

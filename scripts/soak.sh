@@ -1,13 +1,13 @@
 #!/bin/bash
 # The long forms of tests that the gate runs short. usage: soak.sh PREFIX [PART...]
-# Parts: forks memory models programs graphs tvm fuzz.
+# Parts: forks memory models programs graphs valid tvm fuzz.
 set -uo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 prefix=$1
 shift
 parts=("$@")
-[ "${#parts[@]}" -gt 0 ] || parts=(forks memory models programs graphs tvm fuzz)
+[ "${#parts[@]}" -gt 0 ] || parts=(forks memory models programs graphs valid tvm fuzz)
 cd "$root"
 work=build/soak
 mkdir -p "$work"
@@ -33,6 +33,11 @@ run_programs() {
 run_graphs() {
     TENON_LIBRARY="$prefix/lib/libtenon.so" PYTHONPATH=python TENON_RANDOM_PROGRAMS="${SOAK_GRAPHS:-20000}" \
         .venv/bin/python -m pytest -q Tests/Python/test_random_programs.py
+}
+# Modules of every operator of the schema, in children that may die of one. The gate has the first ones.
+run_valid() {
+    TENON_LIBRARY="$prefix/lib/libtenon.so" PYTHONPATH=python .venv/bin/python -W ignore Tests/Python/valid_programs.py \
+        "${SOAK_VALID:-20000}" 1000
 }
 # Random graphs that the gate does not see: its own are the first thousand.
 run_tvm() {

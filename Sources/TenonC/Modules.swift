@@ -127,6 +127,19 @@ public func tenon_module_print_function(
     }
 }
 
+@implementation @_cdecl("tenon_module_print_tvmscript")
+public func tenon_module_print_tvmscript(
+    _ module: OpaquePointer!, _ options: UnsafePointer<tenon_print_options>!,
+    _ text: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>!
+) -> tenon_status {
+    withStatus(limitedBy: options) {
+        let result = try output(text, "text")
+        let script = try Handle.object(module, ModuleHandle.self).module.script(try printOptions(options))
+        try Work.limits?.checkCut()
+        result.pointee = try transferred(script)
+    }
+}
+
 @implementation @_cdecl("tenon_module_verify")
 public func tenon_module_verify(_ module: OpaquePointer!) -> tenon_status {
     withStatus { try Handle.object(module, ModuleHandle.self).module.verify() }

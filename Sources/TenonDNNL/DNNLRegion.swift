@@ -38,7 +38,7 @@ final class DNNLInstance: RegionInstance {
     }
 
     private enum Action {
-        case primitive(OpaquePointer, OpaquePointer)
+        case primitive(OpaquePointer, OpaquePointer, locks: Bool)
         case kernel(
             PreparedKernel, UnsafeMutablePointer<UnsafeRawPointer>, UnsafeMutablePointer<UnsafeMutableRawPointer>)
         case copy(UnsafeMutablePointer<UnsafeRawPointer>, UnsafeMutablePointer<UnsafeMutableRawPointer>, Int)
@@ -114,7 +114,7 @@ final class DNNLInstance: RegionInstance {
             }
             let list = try ArgumentList(entries)
             lists.append(list)
-            actions.append(.primitive(primitive.handle, list.handle))
+            actions.append(.primitive(primitive.handle, list.handle, locks: primitive.locksAsItRuns))
         case .kernel(let kernel, let sources, let targets):
             let (from, to) = bindPointers(sources, targets, workspace)
             actions.append(.kernel(kernel, from, to))
@@ -197,8 +197,11 @@ final class DNNLInstance: RegionInstance {
             try environment.check()
             let start = timings == nil ? 0 : MonotonicClock.now
             switch actions[index] {
-            case .primitive(let primitive, let arguments):
-                let status = tdnnl_execute(primitive, stream.handle, arguments)
+            case .primitive(let primitive, let arguments, let locks):
+                let status =
+                    locks
+                    ? ForkBarrier.away { tdnnl_execute(primitive, stream.handle, arguments) }
+                    : tdnnl_execute(primitive, stream.handle, arguments)
                 if status != 0 { throw failure(status, index) }
             case .kernel(let kernel, let from, let to):
                 try kernel.run(

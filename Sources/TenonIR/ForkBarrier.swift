@@ -1,7 +1,7 @@
 import Glibc
 
 /// Keeps `fork` away from short pieces of work that hold a lock of the process: a table that all share, oneDNN's creation of a
-/// primitive. A thread that forks waits until nobody is inside, so that a child finds every such lock open.
+/// primitive, and its products, which take a lock as they run. A thread that forks waits until nobody is inside, so that a child finds every such lock open.
 ///
 /// What runs inside is short, starts no thread and calls nothing of the host.
 public enum ForkBarrier {
@@ -9,6 +9,8 @@ public enum ForkBarrier {
         var mutex = pthread_mutex_t()
         var condition = pthread_cond_t()
         var inside = 0
+        /// Threads that are about to fork.
+        var waiting = 0
     }
 
     nonisolated(unsafe) private static let state: UnsafeMutablePointer<State> = {
@@ -34,13 +36,20 @@ public enum ForkBarrier {
         return pthread_atfork(
             {
                 pthread_mutex_lock(&ForkBarrier.state.pointee.mutex)
+                ForkBarrier.state.pointee.waiting += 1
                 while ForkBarrier.state.pointee.inside > ForkBarrier.ownCount {
                     pthread_cond_wait(&ForkBarrier.state.pointee.condition, &ForkBarrier.state.pointee.mutex)
                 }
-            }, { pthread_mutex_unlock(&ForkBarrier.state.pointee.mutex) },
+                ForkBarrier.state.pointee.waiting -= 1
+            },
+            {
+                pthread_cond_broadcast(&ForkBarrier.state.pointee.condition)
+                pthread_mutex_unlock(&ForkBarrier.state.pointee.mutex)
+            },
             {
                 ForkBarrier.prepare(ForkBarrier.state)
                 ForkBarrier.state.pointee.inside = ForkBarrier.ownCount
+                ForkBarrier.state.pointee.waiting = 0
             }) == 0
     }()
 
@@ -49,11 +58,27 @@ public enum ForkBarrier {
         return 1
     }
 
+    /// Lets a thread fork first, which would wait without end where others come in one after the other; for a moment only, because
+    /// who is inside may need something that this thread holds.
+    private static func giveWay() {
+        var until = timespec()
+        clock_gettime(CLOCK_REALTIME, &until)
+        until.tv_nsec += 2_000_000
+        if until.tv_nsec >= 1_000_000_000 {
+            until.tv_nsec -= 1_000_000_000
+            until.tv_sec += 1
+        }
+        while state.pointee.waiting > 0 {
+            guard pthread_cond_timedwait(&state.pointee.condition, &state.pointee.mutex, &until) == 0 else { return }
+        }
+    }
+
     /// Runs `body` while no thread forks.
     public static func away<T, E: Error>(_ body: () throws(E) -> T) throws(E) -> T {
         guard isInstalled, let depth, pthread_getspecific(depth) == nil else { return try body() }
         // Nobody gets in while a thread that forks holds the mutex, which it does until the fork is over.
         pthread_mutex_lock(&state.pointee.mutex)
+        if state.pointee.waiting > 0 { giveWay() }
         state.pointee.inside += 1
         pthread_mutex_unlock(&state.pointee.mutex)
         pthread_setspecific(depth, UnsafeRawPointer(bitPattern: 1))

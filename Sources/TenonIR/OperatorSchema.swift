@@ -270,6 +270,8 @@ public enum Operators {
     private static let byName: [String: OperatorID] = {
         var table: [String: OperatorID] = [:]
         for (index, schema) in all.enumerated() { table[schema.name] = OperatorID(index: UInt16(index)) }
+        // Relax has a name of its own for a form of an operator.
+        for (alias, name) in [("nn.attention_bias", "nn.attention")] { table[alias] = table[name] }
         return table
     }()
 

@@ -102,36 +102,17 @@ extension Parser {
         TenonError(.parseError, "\(place(token.start)): \(message)")
     }
 
-    /// Line and column, from 1; columns count characters (Unicode scalars).
-    package func place(_ offset: Int) -> String {
-        var line = 1
-        var column = 1
-        for index in 0..<min(offset, lexer.bytes.count) {
-            let byte = lexer.bytes[index]
-            if byte == 0x0a {
-                line += 1
-                column = 1
-            } else if byte & 0xc0 != 0x80 {
-                column += 1
-            }
-        }
-        return "line \(line), column \(column)"
-    }
+    package func place(_ offset: Int) -> String { TextForm.place(offset, in: lexer.bytes) }
 
     package func found(_ token: Token) -> String {
         if token.kind == .end { return "the end of the text" }
-        let end = min(token.end, token.start + 40)
-        // Quotes and line breaks of the text must not break the message's one line.
-        let shown = string(token.start, end).unicodeScalars.map {
-            $0.value < 0x20 || $0.value == 0x7f ? " " : String($0)
-        }
         let sigil =
             switch token.kind {
             case .value, .numberedValue, .quotedValue: "%"
             case .global, .quotedGlobal: "@"
             default: ""
             }
-        let text = sigil + shown.joined() + (end < token.end ? "…" : "")
+        let text = sigil + TextForm.oneLine(lexer.bytes, token.start, token.end)
         if token.kind == .invalid, lexer.bytes[token.start] == UInt8(ascii: "\"") {
             return "a string without end: \(text)"
         }

@@ -31,7 +31,7 @@ extension Module {
         return (printer.text, printer.constants)
     }
 
-    /// Reads the text form. `constants` gives the contents of references that the text itself does not hold.
+    /// Reads the text form, or TVMScript. `constants` gives the contents of references that the text itself does not hold.
     ///
     /// Types are taken as written, and where none is written inferred; `verify()` checks them.
     /// - Throws: `.parseError` with line and column.
@@ -42,6 +42,11 @@ extension Module {
 
     /// As above, from bytes that need not be valid UTF-8.
     public init(utf8: UnsafeBufferPointer<UInt8>, constants: [Constant] = []) throws {
+        if ScriptReader.isScript(utf8) {
+            var reader = ScriptReader(utf8, constants: constants)
+            self = try reader.read()
+            return
+        }
         var parser = Parser(utf8, constants: constants)
         self = try parser.module()
     }
@@ -104,6 +109,29 @@ package enum TextForm {
     package static let nestingLimit = 64
     /// Numbers and symbols in one dimension.
     static let dimensionLimit = 1024
+
+    /// Line and column, from 1; columns count characters (Unicode scalars).
+    static func place(_ offset: Int, in bytes: UnsafeBufferPointer<UInt8>) -> String {
+        var line = 1
+        var column = 1
+        for index in 0..<min(max(offset, 0), bytes.count) {
+            let byte = bytes[index]
+            if byte == 0x0a {
+                line += 1
+                column = 1
+            } else if byte & 0xc0 != 0x80 {
+                column += 1
+            }
+        }
+        return "line \(line), column \(column)"
+    }
+
+    /// A piece of a text as a message shows it: quotes and line breaks of the text must not break the message's one line.
+    static func oneLine(_ bytes: UnsafeBufferPointer<UInt8>, _ start: Int, _ end: Int) -> String {
+        let shown = String(decoding: bytes.prefix(end).dropFirst(start).prefix(40), as: UTF8.self)
+        let letters = shown.unicodeScalars.map { $0.value < 0x20 || $0.value == 0x7f ? " " : String($0) }
+        return letters.joined() + (end - start > 40 ? "…" : "")
+    }
 
     static func isLetter(_ byte: UInt8) -> Bool {
         (byte | 0x20 >= 0x61 && byte | 0x20 <= 0x7a) || byte == 0x5f

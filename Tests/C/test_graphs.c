@@ -347,6 +347,42 @@ static void bad_text(void **state)
     tenon_module_release(module);
 }
 
+/* Apache TVM's spelling of the same, there and back; also damaged. */
+static void tvmscript(void **state)
+{
+    (void)state;
+    const char *script =
+        "@R.function\n"
+        "def main(x: R.Tensor((\"n\", 4), dtype=\"float32\")) -> R.Tensor((\"n\", 4), dtype=\"float32\"):\n"
+        "    with R.dataflow():\n"
+        "        a = R.nn.relu(x + R.const(1.5, \"float32\"))\n"
+        "        R.output(a)\n"
+        "    return a\n";
+    tenon_module *module = NULL, *again = NULL;
+    assert_ok(tenon_module_parse(script, strlen(script), &module));
+    char *text = NULL;
+    assert_ok(tenon_module_print_tvmscript(module, NULL, &text));
+    assert_non_null(strstr(text, "a: R.Tensor((n, 4), dtype=\"float32\") = R.nn.relu("));
+    assert_ok(tenon_module_parse(text, strlen(text), &again));
+    int32_t equal = 0;
+    assert_ok(tenon_module_equal(module, again, &equal));
+    assert_int_equal(equal, 1);
+    tenon_module_release(again);
+    tenon_module_release(module);
+    size_t length = strlen(text);
+    for (size_t i = 0; i < length; i++) {
+        if (tenon_module_parse(text, i, &again) == TENON_OK) tenon_module_release(again);
+        char kept = text[i];
+        for (const char *c = "\"({0\n-\xc3"; *c; c++) {
+            text[i] = *c;
+            if (tenon_module_parse(text, length, &again) == TENON_OK) tenon_module_release(again);
+        }
+        text[i] = kept;
+    }
+    tenon_string_release(text);
+    assert_fails(tenon_module_print_tvmscript(NULL, NULL, &text), TENON_ERROR_INVALID_ARGUMENT, "module");
+}
+
 /* Every prefix, and every single changed byte, is either read or refused. */
 static void damaged_text(void **state)
 {
@@ -385,6 +421,7 @@ int main(void)
         cmocka_unit_test(borrowed_memory_is_given_back),
         cmocka_unit_test(functions_and_their_attributes),
         cmocka_unit_test(bad_text),
+        cmocka_unit_test(tvmscript),
         cmocka_unit_test(damaged_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

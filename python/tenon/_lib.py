@@ -360,6 +360,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "tenon_module_parse": (c_int, [c_char_p, c_size_t, _handle_out]),
     "tenon_module_print": (c_int, [_handle, POINTER(PrintOptions), _text_out]),
     "tenon_module_print_function": (c_int, [_handle, c_char_p, POINTER(PrintOptions), _text_out]),
+    "tenon_module_print_tvmscript": (c_int, [_handle, POINTER(PrintOptions), _text_out]),
     "tenon_module_verify": (c_int, [_handle]),
     "tenon_module_equal": (c_int, [_handle, _handle, POINTER(c_int32)]),
     "tenon_module_is_fused": (c_int32, [_handle]),

@@ -1,4 +1,4 @@
-"""Modules of Apache TVM's Relax as modules of this library, and back. Needs the package apache-tvm."""
+"""Modules of Apache TVM's Relax as modules of this library, and back. Only texts can do without the package apache-tvm."""
 
 from __future__ import annotations
 
@@ -18,8 +18,13 @@ _WRITTEN = 4096
 
 #: Attributes by Relax's name for an operator that mean nothing here.
 _DROPPED = {
+    "hint_on_device": {"device_type", "index", "memory_scope", "dst_vdevice"}, "to_vdevice": {"dst_vdevice"},
     **{f"nn.max_pool{n}d": {"count_include_pad"} for n in (1, 2, 3)},
     "image.resize2d": {"out_dtype"}, "image.resize3d": {"out_dtype"}, "memory.view": {"relative_byte_offset"},
+}
+#: Operands of Relax that are attributes here, behind the first.
+_ATTRIBUTES = {
+    "tril": ["k"], "triu": ["k"], "unique": ["sorted", "return_index", "return_inverse", "return_counts", "axis"],
 }
 #: Values that have another name here.
 _VALUES = {("image.resize2d", "rounding_method"): {"round": "round_prefer_floor", "": "round_prefer_floor"}}
@@ -28,7 +33,13 @@ _VALUES = {("image.resize2d", "rounding_method"): {"round": "round_prefer_floor"
 def from_tvm(source: Any) -> Module:
     """A module of an ``IRModule`` or a function of Relax, or of their TVMScript. Functions of TIR are left out: calls of them,
     and of packed functions, are calls of what this library knows nothing of."""
-    tvm, relax = _tvm()
+    try:
+        tvm, relax = _tvm()
+    except UnsupportedError:
+        # The library reads texts itself, apart from what only Python can evaluate in them.
+        if isinstance(source, str):
+            return Module.parse(source)
+        raise
     if isinstance(source, str):
         from tvm.script import ir as I, relax as R, tirx as T
 
@@ -204,11 +215,9 @@ class _FunctionReader:
             return None if None in entries else f"[{', '.join(entry for entry in entries if entry)}]"
         raise UnsupportedError(f"from_tvm: an attribute of kind {kind}")
 
-    def attributes(self, op: str, attrs: Any) -> str:
-        if attrs is None:
-            return ""
-        entries = []
-        for field in type(attrs).__tvm_ffi_type_info__.fields:
+    def attributes(self, op: str, attrs: Any, more: list[str]) -> str:
+        entries = list(more)
+        for field in type(attrs).__tvm_ffi_type_info__.fields if attrs is not None else ():
             value = getattr(attrs, field.name)
             if field.name in _DROPPED.get(op, ()):
                 continue
@@ -234,7 +243,26 @@ class _FunctionReader:
             given = call.args[1:] if name in ("call_pure_packed", "call_inplace_packed") else call.args[1].fields
             called = str(callee.global_symbol) if isinstance(callee, relax.ExternFunc) else callee.name_hint
             return f"extern {literal(called)}({', '.join(self.operand(argument) for argument in given)})"
-        return f"{name}({arguments}){self.attributes(name, call.attrs)}"
+        if name == "image.grid_sample":
+            raise UnsupportedError("from_tvm: image.grid_sample: Relax's grid has its axes behind the batch")
+        given = list(call.args)
+        more: list[str] = []
+        if name == "eye":
+            more = [f"k={self.operand(given[2])}"]
+            arguments = f"shape[{self.reader.dims([self.plain(size) for size in given[:2]])}]"
+        elif name in _ATTRIBUTES:
+            for key, value in zip(_ATTRIBUTES[name], given[1:]):
+                number = self.operand(value)
+                more.append(f"{key}={number}")
+            arguments = self.operand(given[0])
+        elif name.startswith("nn.adaptive_") and call.attrs.output_size is None:
+            more = [f"output_size=[{self.reader.dims(_type_of(given[0]).shape.values[2:])}]"]
+        return f"{name}({arguments}){self.attributes(name, call.attrs, more)}"
+
+    @staticmethod
+    def plain(value: Any) -> Any:
+        """A number that stands as an operand of its own."""
+        return value.value if type(value).__name__ == "PrimValue" else value
 
     def expression(self, expr: Any, indent: str) -> str:
         kind = type(expr).__name__

@@ -157,7 +157,7 @@ class Module(Handle):
 
     @classmethod
     def parse(cls, source: str) -> Module:
-        """Reads the text form.
+        """Reads the text form, or Relax's TVMScript.
 
         Raises:
             ParseError: with line, column and what was expected.
@@ -220,6 +220,30 @@ class Module(Handle):
             struct_size=ctypes.sizeof(PrintOptions), inline_elements=inline_elements, with_data=int(with_data),
             **limits(timeout, cancel))
         return text(lib.tenon_module_print, self._handle, ctypes.byref(options))
+
+    def script(
+        self, *, inline_elements: int = 0, with_data: bool = False, timeout: float | None = None,
+        cancel: CancelToken | None = None,
+    ) -> str:
+        """The module as TVMScript, which Apache TVM reads where it has the operators; arguments as those of ``print``.
+
+        >>> print(Module.parse("fn @main(%x: f32[n,4]) { %y = nn.relu(%x) return %y }").script())
+        # from tvm.script import ir as I
+        # from tvm.script import relax as R
+        <BLANKLINE>
+        @I.ir_module
+        class Module:
+            @R.function
+            def main(x: R.Tensor(("n", 4), dtype="float32")) -> R.Tensor(("n", 4), dtype="float32"):
+                n = T.int64()
+                y: R.Tensor((n, 4), dtype="float32") = R.nn.relu(x)
+                return y
+        <BLANKLINE>
+        """
+        options = PrintOptions(
+            struct_size=ctypes.sizeof(PrintOptions), inline_elements=inline_elements, with_data=int(with_data),
+            **limits(timeout, cancel))
+        return text(lib.tenon_module_print_tvmscript, self._handle, ctypes.byref(options))
 
     def __str__(self) -> str:
         return self.print()

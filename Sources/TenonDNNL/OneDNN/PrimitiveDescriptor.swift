@@ -56,8 +56,11 @@ final class PrimitiveDescriptor: @unchecked Sendable {
 /// A compiled operation. Immutable; may run on several threads at once, each with its own scratchpad.
 final class Primitive: @unchecked Sendable {
     let handle: OpaquePointer
+    /// oneDNN's products take a lock of the process whenever they run; a child that is forked meanwhile would find it closed.
+    let locksAsItRuns: Bool
 
     init(_ descriptor: PrimitiveDescriptor) throws(TenonError) {
+        locksAsItRuns = descriptor.implementation.contains("gemm")
         var handle: OpaquePointer?
         let status = ForkBarrier.away { tdnnl_primitive_create(&handle, descriptor.handle) }
         try DNNLStatus.check(status, "primitive \(descriptor.implementation)")

@@ -149,7 +149,7 @@ enum ComposedOperators {
             ) { site in
                 let (x, mask) = (try site.tensor(0), try site.tensor(1))
                 if let dtype = mask.dtype, dtype != .bool { throw site.inputError(1, .invalidType, expects: "bool") }
-                return .tensor(x)
+                return try Broadcast.type(site, 0, 1, dtype: x.dtype)
             },
             OperatorSchema(
                 "meshgrid", "Each of some vectors repeated over a grid of all; 'xy' exchanges the first two axes.",

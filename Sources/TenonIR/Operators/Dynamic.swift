@@ -65,7 +65,11 @@ enum DynamicOperators {
             "dyn." + base.name,
             "\(base.name) with \(names.joined(separator: " and ")) from tensors of integers or numbers.",
             inputs: base.inputs + names.map { .init($0) },
-            attributes: base.attributes.filter { !names.contains($0.name) }
+            // Forms of the result are the base's alone; layouts are views here too.
+            attributes: base.attributes.filter { attribute in
+                !names.contains(attribute.name)
+                    && (base.layoutView != nil || !base.viewAttributes.contains(attribute.name))
+            }
         ) { site in try infer(site, base, names) }
     }
 

@@ -62,16 +62,18 @@ enum ElementwiseOperators {
             "nn.softplus", "log(1 + exp(beta * x)) / beta; x itself where beta * x is above threshold.",
             attributes: [.defaulted("beta", 1.0), .defaulted("threshold", 20.0)]),
         unary("nn.mish", "x * tanh(log(1 + exp(x)))."),
-        OperatorSchema(
-            "nn.prelu", "x where x > 0, else slope * x; slope broadcasts to x.", inputs: [.init("x"), .init("slope")]
-        ) { site in
-            let (x, slope) = (try site.tensor(0), try site.tensor(1))
-            _ = try site.sameDType(0, 1)
-            if let p = x.shape, let q = slope.shape, Broadcast.shape(p, q) != p {
-                throw site.inputError(1, expects: "a shape that broadcasts to \(x)")
-            }
-            return .tensor(x)
-        },
+        RelaxForms.alongAxis(
+            OperatorSchema(
+                "nn.prelu", "x where x > 0, else slope * x; slope broadcasts to x, or lies along axis.",
+                inputs: [.init("x"), .init("slope")]
+            ) { site in
+                let (x, slope) = (try site.tensor(0), try site.tensor(1))
+                _ = try site.sameDType(0, 1)
+                if let p = x.shape, let q = slope.shape, Broadcast.shape(p, q) != p {
+                    throw site.inputError(1, expects: "a shape that broadcasts to \(x)")
+                }
+                return .tensor(x)
+            }),
     ]
 
     static func arithmetic(_ name: String, _ summary: String, commutative: Bool = false) -> OperatorSchema {

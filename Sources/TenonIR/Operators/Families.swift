@@ -24,5 +24,6 @@ extension Operators {
         ComposedOperators.schemas,
         ComposedIndexingOperators.schemas,
         LearningOperators.schemas,
+        RelaxOperators.schemas,
     ]
 }

@@ -36,13 +36,14 @@ enum IndexingOperators {
         scatter(
             "scatter_nd", "data with updates put at the positions that the last dimension of indices lists.",
             axis: false),
-        OperatorSchema(
-            "topk", "The k largest or smallest values along axis in order, and their positions; ties by position.",
-            inputs: [.init("data")],
-            attributes: [
-                .defaulted("k", 1), .defaulted("axis", -1), .defaulted("largest", true), .defaulted("sorted", true),
-                .defaulted("dtype", .dtype(.int64)),
-            ], infer: topK),
+        RelaxForms.choosingResult(
+            OperatorSchema(
+                "topk", "The k largest or smallest values along axis in order, and their positions; ties by position.",
+                inputs: [.init("data")],
+                attributes: [
+                    .defaulted("k", 1), .defaulted("axis", -1), .defaulted("largest", true), .defaulted("sorted", true),
+                    .defaulted("dtype", .dtype(.int64)),
+                ], infer: topK)),
         OperatorSchema(
             "argsort", "Positions that would sort along axis; equal values keep their order.", inputs: [.init("data")],
             attributes: [.defaulted("axis", -1), .defaulted("descending", false), .defaulted("dtype", .dtype(.int64))]

@@ -32,20 +32,21 @@ enum ShapeOperators {
             _ = try site.tensor(0)
             return .tensor(TensorType(dtype: .int64, rank: 2))
         },
-        OperatorSchema(
-            "unique",
-            """
-            The different values of x (or slices along axis), in order or as they come; where each comes first, which one \
-            each element is, and how often each occurs.
-            """,
-            inputs: [.init("x")], attributes: [.defaulted("sorted", true), .optional("axis", .int)]
-        ) { site in
-            let x = try site.tensor(0)
-            let axis = site.attributes.int("axis")
-            if let axis, let rank = x.rank { _ = try site.axis(axis, rank: rank) }
-            let list = ValueType.tensor(TensorType(dtype: .int64, rank: 1))
-            return .tuple([.tensor(TensorType(dtype: x.dtype, rank: axis == nil ? 1 : x.rank)), list, list, list])
-        },
+        RelaxForms.choosingResults(
+            OperatorSchema(
+                "unique",
+                """
+                The different values of x (or slices along axis), in order or as they come; where each comes first, which one \
+                each element is, and how often each occurs.
+                """,
+                inputs: [.init("x")], attributes: [.defaulted("sorted", true), .optional("axis", .int)]
+            ) { site in
+                let x = try site.tensor(0)
+                let axis = site.attributes.int("axis")
+                if let axis, let rank = x.rank { _ = try site.axis(axis, rank: rank) }
+                let list = ValueType.tensor(TensorType(dtype: .int64, rank: 1))
+                return .tuple([.tensor(TensorType(dtype: x.dtype, rank: axis == nil ? 1 : x.rank)), list, list, list])
+            }),
         OperatorSchema(
             "compress", "Slices of x along axis, or elements of it flattened, where condition holds.",
             inputs: [.init("x"), .init("condition")], attributes: [.optional("axis", .int)]

@@ -12,23 +12,25 @@ enum VisionOperators {
             attributes: [
                 .defaulted("method", "bilinear", allowed: ["nearest", "bilinear", "bicubic"]),
                 .defaulted("padding_mode", "zeros", allowed: ["zeros", "border", "reflection"]),
-                .defaulted("align_corners", false), .optional("keep_positions", .bool),
+                .defaulted("align_corners", false), .optional("keep_positions", .bool), layout,
             ], infer: gridSample),
-        OperatorSchema(
-            "vision.roi_align",
-            """
-            Means (or largest values) of points read by interpolation in a grid of parts of each region; rois [r, 5] are \
-            batch index, x1, y1, x2, y2.
-            """,
-            inputs: [.init("data"), .init("rois")],
-            attributes: [
-                .required("pooled_size", .ints), .defaulted("spatial_scale", 1.0), .defaulted("sample_ratio", 0),
-                .defaulted("aligned", false), .defaulted("mode", "avg", allowed: ["avg", "max"]),
-            ], infer: regions),
-        OperatorSchema(
-            "vision.roi_pool", "Largest values in a grid of parts of each region, with bounds rounded to pixels.",
-            inputs: [.init("data"), .init("rois")],
-            attributes: [.required("pooled_size", .ints), .defaulted("spatial_scale", 1.0)], infer: regions),
+        regionsView.applied(
+            to: OperatorSchema(
+                "vision.roi_align",
+                """
+                Means (or largest values) of points read by interpolation in a grid of parts of each region; rois [r, 5] are \
+                batch index, x1, y1, x2, y2.
+                """,
+                inputs: [.init("data"), .init("rois")],
+                attributes: [
+                    .required("pooled_size", .ints), .defaulted("spatial_scale", 1.0), .defaulted("sample_ratio", 0),
+                    .defaulted("aligned", false), .defaulted("mode", "avg", allowed: ["avg", "max"]),
+                ], infer: regions)),
+        regionsView.applied(
+            to: OperatorSchema(
+                "vision.roi_pool", "Largest values in a grid of parts of each region, with bounds rounded to pixels.",
+                inputs: [.init("data"), .init("rois")],
+                attributes: [.required("pooled_size", .ints), .defaulted("spatial_scale", 1.0)], infer: regions)),
         OperatorSchema(
             "vision.all_class_non_max_suppression",
             """
@@ -52,6 +54,16 @@ enum VisionOperators {
             return .tensor(TensorType(dtype: .int64, rank: 2))
         },
     ]
+
+    /// What Relax says of images and volumes in the one order that there is.
+    private static var layout: OperatorSchema.Attribute {
+        var attribute = OperatorSchema.Attribute.implied("layout", "NCHW")
+        attribute.allowed = ["NCHW", "NCDHW"]
+        return attribute
+    }
+
+    private static let regionsView = LayoutView(
+        inputs: [(0, "layout", DimensionOrder.data(2))], output: (nil, DimensionOrder.data(2)))
 
     private static func gridSample(_ site: CallSite) throws -> ValueType {
         let data = try site.tensor(0)

@@ -45,6 +45,7 @@ public struct FoldConstant: BindingPass {
         _ context: PassContext
     ) throws -> Operand? {
         guard case .op(let op) = call.callee else { return nil }
+        try checkKnown(op, call, transformer)
         if keepsQuantized, op.name == "dequantize", case .constant(let constant)? = call.arguments.first,
             constant.dtype.byteCount == 1, constant.count > 1
         {
@@ -72,6 +73,17 @@ public struct FoldConstant: BindingPass {
             return nil
         }
         return results.first.map { .constant($0) }
+    }
+
+    /// What a module computes may be no axis, or no size, of what it is given to: that shows when it becomes known, and is the
+    /// module's fault, not the pass's.
+    private func checkKnown(_ op: OperatorID, _ call: Call, _ transformer: BindingTransformer) throws {
+        guard call.arguments.contains(where: { $0.constant != nil }),
+            DynamicForm.of(op) != nil || op.schema.inputs.contains(where: { $0.kind == .any })
+        else { return }
+        _ = try Inference.call(
+            op, call.arguments, call.attributes, types: call.arguments.map { transformer.type(of: $0) },
+            constants: call.arguments.map(\.constant))
     }
 
     /// Bytes of the tensors in an operand that is known entirely; nil for others.
