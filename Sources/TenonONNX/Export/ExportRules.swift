@@ -117,7 +117,8 @@ enum ExportRules {
             "dilations": .ints(try call.ints("dilation")), "group": .int(try call.int("groups")),
         ]
         if let padding = call.attributes.ints("output_padding") { attributes["output_padding"] = .ints(padding) }
-        return try call.result(op, [try call.input(0), try call.input(1)], attributes)
+        // The third is a bias.
+        return try call.result(op, try call.arguments.indices.map { try call.input($0) }, attributes)
     }
 
     private static func pool(_ call: ExportCall, _ op: String) throws -> GraphExport.Value {
