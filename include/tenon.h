@@ -1589,7 +1589,8 @@ void tenon_comparison_release(tenon_comparison *comparison);
 typedef enum tenon_quantize_mode {
     /* From samples, once for all: `quantize` and `dequantize` stand in the module. */
     TENON_QUANTIZE_STATIC = 0,
-    /* From each tensor as it comes: `dynamic_quantize` and `quantized_matmul`. Of products with known weights only. */
+    /* From each tensor as it comes: `dynamic_quantize`, `quantized_matmul` and `nn.quantized_conv2d`. Only layers with
+     * known weights are quantised. */
     TENON_QUANTIZE_DYNAMIC = 1
 } tenon_quantize_mode;
 

@@ -1,7 +1,7 @@
 import TenonIR
 
-/// Writes products with known weights so that they quantise their data as it comes: `dynamic_quantize` in front of
-/// `quantized_matmul`.
+/// Writes convolutions and products with known weights so that they quantise their data as it comes: `dynamic_quantize` in front of
+/// `nn.quantized_convNd` and `quantized_matmul`.
 struct DynamicRewriter {
     let usage: Usage
     let layers: [Layer]
@@ -53,11 +53,24 @@ struct DynamicRewriter {
         let weight = try QuantizedWeight(
             weighted.weight, axis: weighted.outputAxis, isPerTensor: options.isPerTensor,
             least: [Float](repeating: 0, count: weighted.outputs))
-        let columns = weighted.outputAxis == 0 ? try weight.transposedIntegers() : weight.integers
-        let arguments = parts + [.constant(columns), .constant(weight.scale), .constant(weight.zero)]
-        let op = try Operators.require("quantized_matmul")
+        let parameters: [Operand] = [.constant(weight.scale), .constant(weight.zero)]
+        let arguments: [Operand]
+        var attributes = Attributes()
+        let name: String
+        if layers[layer].op.name.hasPrefix("nn.conv") {
+            name = "nn.quantized_" + layers[layer].op.name.dropFirst("nn.".count)
+            arguments = [parts[0], .constant(weight.integers), parts[1], parts[2]] + parameters
+            for attribute in ["strides", "padding", "dilation", "groups"] {
+                attributes[attribute] = usage.makers[layers[layer].anchor]?.call.attributes[attribute]
+            }
+        } else {
+            name = "quantized_matmul"
+            let columns = weighted.outputAxis == 0 ? try weight.transposedIntegers() : weight.integers
+            arguments = parts + [.constant(columns)] + parameters
+        }
+        let op = try Operators.require(name)
         let typed = try Inference.call(
-            op, arguments, Attributes(), types: arguments.map { emitter.function.type(of: $0) },
+            op, arguments, attributes, types: arguments.map { emitter.function.type(of: $0) },
             constants: arguments.map { $0.constant })
         guard typed.type == type else {
             throw TenonError(

@@ -13,8 +13,7 @@ struct LayerFinder {
             for binding in block.bindings {
                 guard let (op, call) = usage.makers[binding.id], usage.isFloat(binding.id) else { continue }
                 if let layer = weighted(binding.id, op, call) {
-                    let isProduct = op.name == "matmul" || op.name == "nn.dense"
-                    if mode == .calibrated || isProduct { all.append(layer) }
+                    all.append(layer)
                 } else if mode == .calibrated, let layer = joining(binding.id, op, call) {
                     all.append(layer)
                 }

@@ -8,7 +8,7 @@ public struct QuantizationOptions: Sendable {
     public enum Mode: UInt32, Sendable {
         /// From samples, once for all.
         case calibrated = 0
-        /// From each tensor as it comes. Of products only.
+        /// From each tensor as it comes. Of convolutions and products with known weights.
         case dynamic = 1
     }
 

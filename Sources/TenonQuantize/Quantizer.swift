@@ -84,7 +84,7 @@ private struct Quantization {
         guard !layers.isEmpty else {
             throw TenonError(
                 .unsupported,
-                "quantize: expects \(options.mode == .dynamic ? "products" : "convolutions or products") of f32 with known weights, found none in 'main'"
+                "quantize: expects convolutions or products of f32 with known weights, found none in 'main'"
             )
         }
         for name in options.excluded where !layers.contains(where: { $0.name == name }) {

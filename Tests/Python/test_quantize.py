@@ -268,6 +268,23 @@ def test_dynamic(samples, rng, tmp_path):
         np.testing.assert_allclose(run(x), session.run(None, {"x": x})[0], atol=0.02 * np.abs(exact).max())
 
 
+@pytest.mark.parametrize("per_channel", [True, False])
+def test_dynamic_convolutions(per_channel, rng, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    module = tenon.load(convolutions(rng))
+    sample = rng.normal(size=(1, 3, 6, 6)).astype(np.float32)
+    result = module.quantize([sample], mode="dynamic", per_channel=per_channel, times=False, threads=1)
+    assert [layer.op for layer in result] == ["nn.conv2d"] * 3 + [result[3].op] and all(layer.quantized for layer in result)
+    run = tenon.compile(result.module)
+    assert str(run.module).count("nn.quantized_conv2d(") == 3
+    assert relative(run(sample), tenon.compile(module)(sample)) < 0.05
+    path = tmp_path / "dynamic.onnx"
+    result.module.save_onnx(path)
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    np.testing.assert_allclose(run(sample), session.run(None, {name: sample})[0], rtol=1e-3, atol=1e-3)
+
+
 def test_samples_by_name_and_in_lists(rng):
     w = rng.normal(size=(4, 4)).astype(np.float32)
     data = graph([helper.make_node("Add", ["x", "y"], ["s"]), helper.make_node("MatMul", ["s", "w"], ["z"])],
@@ -347,7 +364,7 @@ def test_modules_that_cannot_be_quantised(digits):
     refused(module.optimize(), tenon.InvalidStateError, "fused", images[:1])
     empty = tenon.Module.parse("fn @main(%x: f32[2]) -> f32[2] { %y: f32[2] = nn.relu(%x)  return %y }")
     refused(empty, tenon.UnsupportedError, "known weights", [np.zeros(2, np.float32)])
-    refused(empty, tenon.UnsupportedError, "products", mode="dynamic")
+    refused(empty, tenon.UnsupportedError, "known weights", mode="dynamic")
     with pytest.raises(tenon.NotFoundError):
         tenon.Module().quantize([np.zeros(2, np.float32)])
 

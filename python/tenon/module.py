@@ -413,7 +413,7 @@ class Module(Handle):
             dataset: samples; each an array, a list of arrays, or a mapping by input name. All are held at once. Dynamic
                 quantisation needs none, but only with samples there are errors, times and a tolerance.
             mode: ``"static"``: scales of activations come from the samples; ``"dynamic"``: from each tensor as it comes, of
-                products with known weights only.
+                layers with known weights only.
             calibration: what a scale covers of the values met: ``"minmax"`` all, ``"percentile"`` all but the outermost,
                 ``"entropy"`` the part whose distribution 256 steps tell best, ``"mse"`` the part with the smallest mean
                 squared error.
