@@ -42,6 +42,16 @@ def graph(nodes, inputs, outputs, constants, opset=17):
     return helper.make_model(made, opset_imports=[helper.make_opsetid("", opset)]).SerializeToString()
 
 
+def exact_session(path, **fields):
+    """Without VNNI ONNX Runtime's products of u8 and i8 saturate, unless it is told to be exact."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    for name, value in fields.items():
+        setattr(options, name, value)
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
 def relative(found, expected):
     return math.sqrt(((found - expected) ** 2).sum() / (expected**2).sum())
 
@@ -113,7 +123,6 @@ def test_text_is_an_ordinary_module(digits):
 @pytest.mark.parametrize("activations", ["u8", "i8"])
 @pytest.mark.parametrize("network", ["digits", "convolutions"])
 def test_onnx_file_gives_the_same_numbers_in_onnxruntime(digits, network, activations, tmp_path, rng):
-    onnxruntime = pytest.importorskip("onnxruntime")
     if network == "digits":
         module, samples, _ = digits
         samples = list(samples[:24])
@@ -125,13 +134,10 @@ def test_onnx_file_gives_the_same_numbers_in_onnxruntime(digits, network, activa
     result.module.save_onnx(path)
     kinds = {node.op_type for node in onnx.load(path).graph.node}
     assert {"QuantizeLinear", "DequantizeLinear", "Conv"} <= kinds
-    options = onnxruntime.SessionOptions()
-    # Without VNNI its products of u8 and i8 saturate, unless it is told to be exact.
-    options.add_session_config_entry("session.x64quantprecision", "1")
-    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    optimized = tmp_path / "optimized.onnx"
+    session = exact_session(path, optimized_model_filepath=str(optimized))
     # It finds quantised layers in the file, bias and all.
-    kinds = [node.op_type for node in onnx.load(options.optimized_model_filepath).graph.node]
+    kinds = [node.op_type for node in onnx.load(optimized).graph.node]
     if activations == "u8":
         assert "Conv" not in kinds and kinds.count("QLinearConv") == (2 if network == "digits" else 3), kinds
     name = session.get_inputs()[0].name
@@ -243,7 +249,6 @@ def test_bias_correction_takes_the_mean_out(rng):
 
 @pytest.mark.parametrize("samples", [True, False])
 def test_dynamic(samples, rng, tmp_path):
-    onnxruntime = pytest.importorskip("onnxruntime")
     w1, w2 = rng.normal(size=(16, 24)).astype(np.float32), rng.normal(size=(24, 4)).astype(np.float32)
     b1 = rng.normal(size=24).astype(np.float32)
     data = graph(
@@ -259,7 +264,7 @@ def test_dynamic(samples, rng, tmp_path):
     path = tmp_path / "dynamic.onnx"
     result.module.save_onnx(path)
     assert {"DynamicQuantizeLinear", "MatMulInteger"} <= {node.op_type for node in onnx.load(path).graph.node}
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    session = exact_session(path)
     run = tenon.compile(result.module)
     assert "quantized_matmul" in str(run.module)
     for x in inputs:
@@ -270,7 +275,6 @@ def test_dynamic(samples, rng, tmp_path):
 
 @pytest.mark.parametrize("per_channel", [True, False])
 def test_dynamic_convolutions(per_channel, rng, tmp_path):
-    onnxruntime = pytest.importorskip("onnxruntime")
     module = tenon.load(convolutions(rng))
     sample = rng.normal(size=(1, 3, 6, 6)).astype(np.float32)
     result = module.quantize([sample], mode="dynamic", per_channel=per_channel, times=False, threads=1)
@@ -280,7 +284,7 @@ def test_dynamic_convolutions(per_channel, rng, tmp_path):
     assert relative(run(sample), tenon.compile(module)(sample)) < 0.05
     path = tmp_path / "dynamic.onnx"
     result.module.save_onnx(path)
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    session = exact_session(path)
     name = session.get_inputs()[0].name
     np.testing.assert_allclose(run(sample), session.run(None, {name: sample})[0], rtol=1e-3, atol=1e-3)
 
