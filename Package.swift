@@ -65,6 +65,7 @@ let package = Package(
             name: "TenonONNX", dependencies: ["TenonIR", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
             exclude: ["Proto/onnx.proto"]),
         .target(name: "TenonDNNL", dependencies: ["CDNNL", "CKernels", "TenonIR", "TenonRewrite", "TenonRuntime"]),
+        .target(name: "TenonQuantize", dependencies: ["TenonIR", "TenonRewrite", "TenonRuntime"]),
         .testTarget(name: "TenonDNNLTests", dependencies: ["TenonDNNL", "CKernels"]),
         .testTarget(name: "TenonRewriteTests", dependencies: ["TenonRewrite"]),
         .testTarget(
@@ -75,7 +76,7 @@ let package = Package(
             name: "TenonC",
             dependencies: [
                 "CKernels", "CMemory", "CParallel", "CTenon", "TenonIR", "TenonRewrite", "TenonRuntime", "TenonDNNL",
-                "TenonONNX",
+                "TenonONNX", "TenonQuantize",
             ],
             exclude: ["tenon.map"], linkerSettings: libraryFlags),
         .testTarget(name: "TenonIRTests", dependencies: ["TenonIR"]),

@@ -437,7 +437,8 @@ tenon_status tenon_module_remove_function(tenon_module *module, const char *func
 
 /* ----------------------------------------------------------------------------------------------- ONNX models -- */
 
-/* Told how far long work has come: `done` of `total` parts of the stage "import", "compile" or "tune", which is static text.
+/* Told how far long work has come: `done` of `total` parts of the stage "import", "compile", "tune", "calibrate" or "compare", which
+ * is static text.
  * Anything but 0 ends the work with TENON_ERROR_CANCELLED. Called on one thread at a time, which need not be the caller's, and
  * only while the call that it is given to lasts; must not call the library. */
 typedef int32_t (*tenon_progress_function)(const char *stage, uint64_t done, uint64_t total, void *user_data);
@@ -1588,6 +1589,138 @@ tenon_status tenon_comparison_get(
     const tenon_comparison *comparison, size_t index, tenon_difference *difference) TENON_CHECKED;
 
 void tenon_comparison_release(tenon_comparison *comparison);
+
+/* -------------------------------------------------------------------------------------------------- quantising -- */
+
+/* Where the scales of activations come from. */
+typedef enum tenon_quantize_mode {
+    /* From samples, once for all: `quantize` and `dequantize` stand in the module. */
+    TENON_QUANTIZE_STATIC = 0,
+    /* From each tensor as it comes: `dynamic_quantize`, `quantized_matmul` and `nn.quantized_conv2d`. Only layers with
+     * known weights are quantised. */
+    TENON_QUANTIZE_DYNAMIC = 1
+} tenon_quantize_mode;
+
+/* Which part of the values met in samples a scale covers; 0 is always part of it. */
+typedef enum tenon_calibration {
+    /* All. */
+    TENON_CALIBRATE_MIN_MAX = 0,
+    /* `percentile` of them; half of what is left is cut at either side. */
+    TENON_CALIBRATE_PERCENTILE = 1,
+    /* The part whose distribution 256 steps tell best (Kullback-Leibler divergence). */
+    TENON_CALIBRATE_ENTROPY = 2,
+    /* The part with the smallest mean squared error. */
+    TENON_CALIBRATE_MSE = 3
+} tenon_calibration;
+
+/* One scale for a whole weight, instead of one per output channel. */
+#define TENON_QUANTIZE_PER_TENSOR UINT32_C(1)
+/* Evens out the ranges of channels between two layers before anything else: for networks of depthwise convolutions. */
+#define TENON_QUANTIZE_EQUALIZE UINT32_C(2)
+/* Takes the mean that rounding a weight adds to a layer's result out of its bias. */
+#define TENON_QUANTIZE_CORRECT_BIAS UINT32_C(4)
+/* Leaves out what measures times. */
+#define TENON_QUANTIZE_NO_TIMES UINT32_C(8)
+
+typedef struct tenon_quantize_options {
+    uint32_t struct_size;
+    /* A tenon_quantize_mode. */
+    uint32_t mode;
+    /* A tenon_calibration. */
+    uint32_t calibration;
+    /* TENON_U8 or TENON_I8; 0 means TENON_U8. Dynamic quantisation has TENON_U8. */
+    uint32_t activations;
+    /* TENON_QUANTIZE_… */
+    uint32_t flags;
+    /* So many of the samples are compared, and the first of them timed; 0 means 8. */
+    uint32_t measured_samples;
+    /* Threads of the runs; 0 means the CPUs that this process may use. */
+    uint32_t threads;
+    /* Zero. */
+    uint32_t reserved;
+    /* Above 50, up to 100; 0 means 99.99. */
+    double percentile;
+    /* The largest relative error of the outputs, as tenon_quantization_total has it: the layers that cost most stay as they are
+     * until the rest is within. 0 means any error. */
+    double tolerance;
+    /* Layers, by the names in the report, that stay as they are. */
+    const char *const *excluded;
+    size_t excluded_count;
+    /* May be NULL. */
+    tenon_progress_function progress;
+    void *progress_data;
+    /* The call ends with TENON_ERROR_DEADLINE_EXCEEDED when it takes longer; 0 means no limit. */
+    uint64_t timeout_nanoseconds;
+    /* Borrowed for the call; NULL for none. */
+    tenon_cancel_token *cancel;
+} tenon_quantize_options;
+
+#define TENON_QUANTIZE_OPTIONS_INIT \
+    {sizeof(tenon_quantize_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0, NULL, NULL, 0, NULL}
+void tenon_quantize_options_init(tenon_quantize_options *options, uint32_t struct_size);
+
+/* What quantising did. */
+typedef struct tenon_quantization tenon_quantization;
+
+/* A convolution or product with known weights, or a sum, product, concatenation, pooling or function of one tensor between
+ * such. Pointers are borrowed until release of the report. */
+typedef struct tenon_quantized_layer {
+    uint32_t struct_size;
+    /* 1 when it computes with small integers now; else 0. */
+    uint32_t is_quantized;
+    /* The value that its operator makes. */
+    const char *name;
+    const char *op;
+    /* Why it stays as it was; "" for others. */
+    const char *reason;
+    /* What quantising this layer alone adds to the outputs: the root of the summed squares of the differences, over that of the
+     * summed squares of the outputs. NaN where it was not measured. */
+    double error;
+    /* By how much shorter a run is for this layer; below 0 where it is longer. NaN where it was not measured. */
+    double gained_nanoseconds;
+} tenon_quantized_layer;
+
+#define TENON_QUANTIZED_LAYER_INIT {sizeof(tenon_quantized_layer), 0, NULL, NULL, NULL, 0, 0}
+void tenon_quantized_layer_init(tenon_quantized_layer *layer, uint32_t struct_size);
+
+typedef struct tenon_quantization_total {
+    uint32_t struct_size;
+    uint32_t reserved;
+    /* The error that all quantised layers together add to the outputs; NaN without samples. */
+    double error;
+    /* Of one run; NaN where they were not measured. */
+    double nanoseconds_before;
+    double nanoseconds_after;
+} tenon_quantization_total;
+
+#define TENON_QUANTIZATION_TOTAL_INIT {sizeof(tenon_quantization_total), 0, 0, 0, 0}
+void tenon_quantization_total_init(tenon_quantization_total *total, uint32_t struct_size);
+
+/* Makes "main" compute with small integers: weights become i8, symmetric, and activations u8 or i8. The result is an ordinary
+ * module, which tenon_module_save_onnx writes with QuantizeLinear and DequantizeLinear. `samples` are `sample_count` times
+ * `input_count` dense tensors, borrowed for the call: those of the first sample in the order of the inputs, then those of the
+ * next. Dynamic quantisation needs none, but only with samples there are errors, times and a tolerance. The report is
+ * transferred; tenon_quantization_release; `quantization` may be NULL. A call that fails leaves the module as it was. Fails with
+ * TENON_ERROR_INVALID_ARGUMENT for calibration without samples, for samples with NaN or infinities and for options out of range,
+ * TENON_ERROR_INVALID_SHAPE and _INVALID_TYPE for samples that are no inputs of the module, TENON_ERROR_INVALID_STATE for a module that
+ * is fused, TENON_ERROR_UNSUPPORTED for one without a layer to quantise, TENON_ERROR_NOT_FOUND for an unknown name in `excluded`, and
+ * with what tenon_compile and tenon_run fail with. */
+tenon_status tenon_module_quantize(
+    tenon_module *module, const tenon_tensor *samples, size_t sample_count, size_t input_count,
+    const tenon_quantize_options *options, tenon_quantization **quantization) TENON_CHECKED;
+
+/* How many layers there are, in program order; 0 for NULL. */
+size_t tenon_quantization_count(const tenon_quantization *quantization);
+
+/* Fills in `layer`, whose struct_size the caller has set. Fails with TENON_ERROR_INVALID_ARGUMENT for an index out of range. */
+tenon_status tenon_quantization_get(
+    const tenon_quantization *quantization, size_t index, tenon_quantized_layer *layer) TENON_CHECKED;
+
+/* Fills in `total`, whose struct_size the caller has set. Fails only for a NULL pointer. */
+tenon_status tenon_quantization_get_total(
+    const tenon_quantization *quantization, tenon_quantization_total *total) TENON_CHECKED;
+
+void tenon_quantization_release(tenon_quantization *quantization);
 
 /* ------------------------------------------------------------------------------------------ kernels of their own -- */
 

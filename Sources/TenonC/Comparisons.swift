@@ -36,15 +36,8 @@ private func tolerance(_ value: Double, _ standard: Double, _ name: StaticString
 
 /// Copies of dense tensors in a caller's array.
 private func constants(_ tensors: UnsafePointer<tenon_tensor>?, _ count: Int) throws -> [Constant] {
-    guard let first = try array(tensors, count, "inputs").baseAddress, count > 0 else { return [] }
-    let base = UnsafeRawPointer(first)
-    let step = try Sized.size(of: base, known: MemoryLayout<tenon_tensor>.size, "tenon_tensor")
-    guard step % MemoryLayout<tenon_tensor>.alignment == 0 else {
-        throw invalid("tenon_tensor has struct_size \(step)")
-    }
-    return try (0..<count).map { index in
-        let elements = try DenseElements((base + index * step).assumingMemoryBound(to: tenon_tensor.self))
-        return try Constant(dtype: elements.dtype, shape: elements.shape, copying: elements.bytes)
+    try Tensors.dense(tensors, count, "inputs").map {
+        try Constant(dtype: $0.dtype, shape: $0.shape, copying: $0.bytes)
     }
 }
 

@@ -58,3 +58,12 @@ func withStatus(
         try Work.with(given.flatMap { limits($0.timeout_nanoseconds, $0.cancel) }) { try body() }
     }
 }
+
+func withStatus(
+    limitedBy options: UnsafePointer<tenon_quantize_options>?, _ body: () throws -> Void
+) -> tenon_status {
+    withStatus {
+        let given = try? quantizeOptions(options)
+        try Work.with(given.flatMap { limits($0.timeout_nanoseconds, $0.cancel) }) { try body() }
+    }
+}

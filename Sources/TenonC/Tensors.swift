@@ -48,6 +48,21 @@ enum Tensors {
         guard tensor.byte_count >= 0 else { throw invalid("\(what()): byte_count is out of range") }
     }
 
+    /// The dense tensors in a caller's array.
+    static func dense(
+        _ tensors: UnsafePointer<tenon_tensor>?, _ count: Int, _ what: StaticString
+    ) throws -> [DenseElements] {
+        guard let first = try array(tensors, count, what).baseAddress, count > 0 else { return [] }
+        let base = UnsafeRawPointer(first)
+        let step = try Sized.size(of: base, known: MemoryLayout<tenon_tensor>.size, "tenon_tensor")
+        guard step % MemoryLayout<tenon_tensor>.alignment == 0 else {
+            throw invalid("tenon_tensor has struct_size \(step)")
+        }
+        return try (0..<count).map { index in
+            try DenseElements((base + index * step).assumingMemoryBound(to: tenon_tensor.self))
+        }
+    }
+
     /// Calls `body` with views of a caller's tensors. Allocates nothing on the heap.
     static func withViews<T>(
         _ tensors: UnsafePointer<tenon_tensor>?, _ count: Int, expected: Int, _ what: StaticString,

@@ -411,3 +411,111 @@ def test_any_batch_is_computed_in_integers(rng):
     for n in (1, 3):
         values = rng.standard_normal((n, 4, 9, 9)).astype(np.float32)
         assert np.abs(run(values) - reference(values)).max() <= 0.1001
+
+
+def turned(values, rank):
+    """Values per output beside a result of `rank` dimensions."""
+    return np.asarray(values).reshape(-1, *[1] * (rank - 2))
+
+
+CONVOLUTIONS = [  # x, weight, stride, pad, dilation, groups
+    ((2, 3, 9, 8), (5, 3, 3, 3), 2, 1, 1, 1), ((1, 8, 6, 6), (8, 1, 3, 3), 1, 1, 1, 8), ((1, 6, 7, 5), (4, 3, 1, 1), 1, 0, 1, 2),
+    ((1, 70, 5, 5), (40, 70, 3, 3), 1, 2, 2, 1)]
+
+
+@pytest.mark.parametrize("x_type, w_type", [(np.uint8, np.int8), (np.uint8, np.uint8), (np.int8, np.int8)])
+@pytest.mark.parametrize("shape", CONVOLUTIONS)
+@pytest.mark.parametrize("zeros", ["none", "one", "per output"])
+def test_integer_convolution(x_type, w_type, shape, zeros, rng):
+    x_shape, w_shape, stride, pad, dilation, groups = shape
+    x = rng.integers(*RANGE[x_type], x_shape, endpoint=True).astype(x_type)
+    w = rng.integers(*RANGE[w_type], w_shape, endpoint=True).astype(w_type)
+    x_zero, w_zero = x_type(0), w_type(0)
+    names, constants = ["x", "w"], {"w": w}
+    if zeros != "none":
+        x_zero = x_type(rng.integers(*RANGE[x_type]))
+        w_zero = rng.integers(*RANGE[w_type], w_shape[0] if zeros == "per output" else 1).astype(w_type)
+        names += ["xz", "wz"]
+        constants |= {"xz": x_zero, "wz": w_zero if zeros == "per output" else w_zero[0]}
+    node = helper.make_node(
+        "ConvInteger", names, ["y"], strides=[stride] * 2, pads=[pad] * 4, dilations=[dilation] * 2, group=groups)
+    expected = conv_sums(x, int(x_zero), w, w_zero, stride, pad, dilation, groups)
+    plain, fused, run = runs(model([node], {"x": x}, ["y"], constants), {"x": x})
+    assert plain[0].dtype == np.int32
+    np.testing.assert_array_equal(plain[0], expected)
+    np.testing.assert_array_equal(fused[0], expected)
+    assert "nn.conv2d_integer" in str(run.module)
+
+
+@pytest.mark.parametrize("dimensions", [1, 3])
+def test_integer_convolution_of_other_dimensions(dimensions, rng):
+    x = rng.integers(0, 256, (2, 4, *[6] * dimensions)).astype(np.uint8)
+    w = rng.integers(-128, 128, (5, 4, *[3] * dimensions)).astype(np.int8)
+    node = helper.make_node("ConvInteger", ["x", "w", "xz"], ["y"], pads=[1] * dimensions * 2)
+    real = helper.make_node("Conv", ["x", "w"], ["y"], pads=[1] * dimensions * 2)
+    plain, fused, _ = runs(model([node], {"x": x}, ["y"], {"w": w, "xz": np.uint8(77)}), {"x": x})
+    exact = x.astype(np.float64) - 77
+    expected, _, _ = runs(model([real], {"x": exact}, ["y"], {"w": w.astype(np.float64)}), {"x": exact})
+    np.testing.assert_array_equal(plain[0], expected[0])
+    np.testing.assert_array_equal(fused[0], expected[0])
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("per_channel", [True, False])
+@pytest.mark.parametrize("shape", CONVOLUTIONS)
+def test_dynamically_quantised_convolution_is_one_step(bias, per_channel, shape, rng, tmp_path):
+    x_shape, w_shape, stride, pad, dilation, groups = shape
+    x = rng.normal(0.2, 1, x_shape).astype(np.float32)
+    w = rng.integers(-128, 128, w_shape).astype(np.int8)
+    scale = rng.uniform(0.01, 0.1, (w_shape[0], 1, 1) if per_channel else ()).astype(np.float32)
+    nodes = [
+        helper.make_node("DynamicQuantizeLinear", ["x"], ["q", "s", "z"]),
+        helper.make_node("ConvInteger", ["q", "w", "z", "wz"], ["i"], strides=[stride] * 2, pads=[pad] * 4,
+                         dilations=[dilation] * 2, group=groups),
+        helper.make_node("Cast", ["i"], ["f"], to=TensorProto.FLOAT), helper.make_node("Mul", ["s", "ws"], ["t"]),
+        helper.make_node("Mul", ["f", "t"], ["y"]),
+    ]
+    constants = {"w": w, "ws": scale, "wz": np.int8(3)}
+    if bias:
+        constants["b"] = rng.normal(size=(1, w_shape[0], 1, 1)).astype(np.float32)
+        nodes[-1].output[0] = "p"
+        nodes.append(helper.make_node("Add", ["p", "b"], ["y"]))
+    data = model(nodes, {"x": x}, ["y"], constants)
+    low, high = min(x.min(), 0), max(x.max(), 0)
+    step = np.float32(high - low) / np.float32(255)
+    zero = int(np.clip(np.rint(-low / step), 0, 255))
+    q = quantize(x, step, zero, np.uint8)
+    expected = conv_sums(q, zero, w, 3, stride, pad, dilation, groups) * (step * scale) + constants.get("b", 0)
+    plain, fused, run = runs(data, {"x": x})
+    np.testing.assert_allclose(plain[0], expected, rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(fused[0], expected, rtol=1e-5, atol=1e-4)
+    text = str(run.module)
+    assert "nn.quantized_conv2d" in text and "= multiply(" not in text and "= add(" not in text
+    # Back in ONNX it is what it was.
+    path = tmp_path / "model.onnx"
+    run.module.save_onnx(path)
+    again = tenon.compile(tenon.load(path)).run([x])
+    np.testing.assert_allclose(again[0], expected, rtol=1e-5, atol=1e-4)
+
+
+def test_integer_convolution_pads_unknown_sizes_with_its_zero_point(rng):
+    x = rng.integers(0, 256, (1, 2, 7, 7)).astype(np.uint8)
+    w = rng.integers(-128, 128, (3, 2, 3, 3)).astype(np.int8)
+    node = helper.make_node("ConvInteger", ["x", "w", "xz"], ["y"], auto_pad="SAME_UPPER", strides=[2, 2])
+    info = [helper.make_tensor_value_info("x", TensorProto.UINT8, [1, 2, "h", "w"])]
+    graph = helper.make_graph([node], "g", info, [onnx.ValueInfoProto(name="y")], [
+        numpy_helper.from_array(w, "w"), numpy_helper.from_array(np.uint8(90), "xz")])
+    module = tenon.load(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]).SerializeToString())
+    found = tenon.compile(module).run([x])
+    np.testing.assert_array_equal(found[0], conv_sums(x, 90, w, 0, 2, 1, 1, 1))
+
+
+@pytest.mark.parametrize("text, words", [
+    ("nn.conv2d_integer(%x, %w, const u8[](1), const i8[2](1, 2))", "weight_zero"),
+    ("nn.conv2d_integer(%x, %w, const i8[](1))", "data_zero"), ("nn.conv2d_integer(%x, %w, const u8[2](1, 2))", "data_zero"),
+    ("nn.conv2d_integer(%f, %w)", "data"),
+    ("nn.quantized_conv2d(%x, %w, const f64[](1), const u8[](1), const f32[](1), const i8[](0))", "data_scale"),
+    ("nn.quantized_conv2d(%x, %w, const f32[](1), const u8[](1), const f32[2](1, 2), const i8[](0))", "weight_scale")])
+def test_wrong_operands_of_integer_convolutions_are_named(text, words):
+    with pytest.raises(tenon.TenonError, match=words):
+        tenon.Module.parse(f"fn @main(%x: u8[1,2,5,5], %w: i8[3,2,3,3], %f: f32[1,2,5,5]) {{ %y = {text}  return %y }}")

@@ -28,6 +28,7 @@ from .log import set_log
 from .machine import Machine, machine
 from .module import Function, Module, describe, load, operators, passes
 from .profile import Profile, Step
+from .quantization import Quantization, QuantizedLayer
 from ._options import CompileOptions
 from ._tvm import from_tvm, to_tvm
 
@@ -38,7 +39,7 @@ __all__ = [
     "DeadlineExceededError", "Difference", "Drawing", "Executable", "FileError", "Function", "InternalError",
     "InvalidArgumentError", "InvalidGraphError", "InvalidModelError", "InvalidShapeError", "InvalidStateError",
     "InvalidTypeError", "LimitExceededError", "Machine", "MemoryUse", "Metadata", "ModelInfo", "Module", "NotFoundError", "OutOfMemoryError",
-    "ParseError", "Port", "Profile", "Shape", "Step", "TenonError", "UnsupportedError", "Value", "compile",
+    "ParseError", "Port", "Profile", "Quantization", "QuantizedLayer", "Shape", "Step", "TenonError", "UnsupportedError", "Value", "compile",
     "describe", "from_tvm", "load", "machine", "operators", "passes", "set_log", "to_tvm",
 ]
 

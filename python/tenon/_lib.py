@@ -270,6 +270,35 @@ class Difference(Structure):
     ]
 
 
+class QuantizeOptions(Structure):
+    """tenon_quantize_options"""
+
+    _fields_ = [
+        ("struct_size", c_uint32), ("mode", c_uint32), ("calibration", c_uint32), ("activations", c_uint32),
+        ("flags", c_uint32), ("measured_samples", c_uint32), ("threads", c_uint32), ("reserved", c_uint32),
+        ("percentile", c_double), ("tolerance", c_double), ("excluded", POINTER(c_char_p)), ("excluded_count", c_size_t),
+        ("progress", ProgressFunction), ("progress_data", c_void_p), *LIMITS,
+    ]
+
+
+class QuantizedLayer(Structure):
+    """tenon_quantized_layer"""
+
+    _fields_ = [
+        ("struct_size", c_uint32), ("is_quantized", c_uint32), ("name", c_char_p), ("op", c_char_p), ("reason", c_char_p),
+        ("error", c_double), ("gained_nanoseconds", c_double),
+    ]
+
+
+class QuantizationTotal(Structure):
+    """tenon_quantization_total"""
+
+    _fields_ = [
+        ("struct_size", c_uint32), ("reserved", c_uint32), ("error", c_double), ("nanoseconds_before", c_double),
+        ("nanoseconds_after", c_double),
+    ]
+
+
 #: The structures by their names in the header.
 STRUCTURES: dict[str, type[Structure]] = {
     "tenon_tensor": Tensor,
@@ -288,6 +317,9 @@ STRUCTURES: dict[str, type[Structure]] = {
     "tenon_rewrite_rule": RewriteRule,
     "tenon_step": Step,
     "tenon_difference": Difference,
+    "tenon_quantize_options": QuantizeOptions,
+    "tenon_quantized_layer": QuantizedLayer,
+    "tenon_quantization_total": QuantizationTotal,
     "tenon_pass_event": PassEvent,
     "tenon_instrument": Instrument,
     "tenon_pass": HostPass,
@@ -303,6 +335,12 @@ COMPILE_FLUSH_DENORMALS = 4
 COMPILE_UNOPTIMIZED = 8
 SPINS = {"adaptive": 0, "long": 1, "short": 2}
 RUN_PROFILE = 1
+QUANTIZE_MODES = {"static": 0, "dynamic": 1}
+CALIBRATIONS = {"minmax": 0, "percentile": 1, "entropy": 2, "mse": 3}
+QUANTIZE_PER_TENSOR = 1
+QUANTIZE_EQUALIZE = 2
+QUANTIZE_CORRECT_BIAS = 4
+QUANTIZE_NO_TIMES = 8
 PASS_VERIFY = 1
 RULE_CLOSED = 1
 VALUE_LEAVES_BLOCK = 1
@@ -466,6 +504,12 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "tenon_comparison_count": (c_size_t, [_handle]),
     "tenon_comparison_get": (c_int, [_handle, c_size_t, POINTER(Difference)]),
     "tenon_comparison_release": (None, [_handle]),
+    "tenon_module_quantize": (
+        c_int, [_handle, POINTER(Tensor), c_size_t, c_size_t, POINTER(QuantizeOptions), _handle_out]),
+    "tenon_quantization_count": (c_size_t, [_handle]),
+    "tenon_quantization_get": (c_int, [_handle, c_size_t, POINTER(QuantizedLayer)]),
+    "tenon_quantization_get_total": (c_int, [_handle, POINTER(QuantizationTotal)]),
+    "tenon_quantization_release": (None, [_handle]),
     "tenon_cancel_token_create": (c_int, [_handle_out]),
     "tenon_set_log": (c_int, [LogFunction, c_void_p, c_uint32]),
     "tenon_cancel_token_cancel": (None, [_handle]),

@@ -7,7 +7,7 @@ from typing import Any, Callable
 from ._lib import ProgressFunction
 from .errors import CancelledError
 
-#: Called with the stage (``import``, ``compile`` or ``tune``), the parts that are done, and all of them. Raising ends the work.
+#: Called with the stage (``import``, ``compile``, ``tune``, ``calibrate`` or ``compare``), the parts that are done, and all of them. Raising ends the work.
 Progress = Callable[[str, int, int], Any]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from typing import TYPE_CHECKING, Any, Iterator, Mapping, Protocol, Sequence
+from typing import TYPE_CHECKING, Any, Iterable, Iterator, Mapping, Protocol, Sequence
 
 from ._attributes import Attributes
 from ._handle import Handle, integers, new, strings, text
@@ -19,6 +19,7 @@ from .info import Metadata, ModelInfo, read_info, write_info
 if TYPE_CHECKING:
     from .drawing import Drawing
     from .executable import CancelToken
+    from .quantization import Quantization
 
 
 class Function:
@@ -419,6 +420,49 @@ class Module(Handle):
         return text(
             lib.tenon_module_explain, self._handle, None if rules is None else rules.encode(), int(json),
             ctypes.byref(options))
+
+    def quantize(
+        self, dataset: Iterable[Any] | None = None, *, mode: str = "static", calibration: str = "minmax",
+        percentile: float = 99.99, activations: str = "u8", per_channel: bool = True, equalize: bool = False,
+        correct_bias: bool = False, tolerance: float | None = None, exclude: Sequence[str] = (), measured_samples: int = 8,
+        times: bool = True, threads: int = 0, progress: Progress | None = None, timeout: float | None = None,
+        cancel: CancelToken | None = None,
+    ) -> Quantization:
+        """A new module that computes with small integers, and a report.
+
+        Weights become i8, symmetric. The module is an ordinary one: ``save_onnx`` writes QuantizeLinear and
+        DequantizeLinear. It must not be fused yet.
+
+        Args:
+            dataset: samples; each an array, a list of arrays, or a mapping by input name. All are held at once. Dynamic
+                quantisation needs none, but only with samples there are errors, times and a tolerance.
+            mode: ``"static"``: scales of activations come from the samples; ``"dynamic"``: from each tensor as it comes, of
+                layers with known weights only.
+            calibration: what a scale covers of the values met: ``"minmax"`` all, ``"percentile"`` all but the outermost,
+                ``"entropy"`` the part whose distribution 256 steps tell best, ``"mse"`` the part with the smallest mean
+                squared error.
+            percentile: of values that ``"percentile"`` keeps.
+            activations: ``"u8"`` or ``"i8"``.
+            per_channel: one scale per output channel of a weight instead of one for all.
+            equalize: even out the ranges of channels between two layers first: for networks of depthwise convolutions.
+            correct_bias: take the mean error that rounded weights make out of biases.
+            tolerance: the largest ``error`` of the result; the layers that cost most stay as they are until it is kept.
+            exclude: layers, by their names in the report, that stay as they are.
+            measured_samples: how many samples are compared; 0 for 8.
+            times: whether times are measured.
+            threads: of the runs; 0 for the CPUs that the process may use.
+            progress: called with the stages ``"calibrate"`` and ``"compare"``; what it raises ends the work.
+
+        Raises:
+            InvalidArgumentError: no samples for calibration, NaN or infinity in one, an option out of range;
+            InvalidShapeError, InvalidTypeError: a sample that is no input of the module; UnsupportedError: nothing to quantise;
+            InvalidStateError: the module is fused; NotFoundError: a name in ``exclude`` that is no layer's.
+        """
+        from .quantization import quantize
+
+        return quantize(
+            self, dataset, mode, calibration, percentile, activations, per_channel, equalize, correct_bias, tolerance, exclude,
+            measured_samples, times, threads, progress, timeout, cancel)
 
     def draw(self) -> Drawing:
         """The graph of ``main`` with its regions opened, for Graphviz and for notebooks."""

@@ -6,6 +6,7 @@ extension Operators {
         ManipulationOperators.schemas,
         LinearOperators.schemas,
         QuantizationOperators.schemas,
+        QuantizedConvolutionOperators.schemas,
         NormalizationOperators.schemas,
         AttentionOperators.schemas,
         LinearAttentionOperators.schemas,

@@ -2,7 +2,48 @@ import TenonIR
 
 /// Quantised tensors in ONNX.
 enum ExportQuantizationRules {
-    static let table: [String: ExportRules.Rule] = [
+    static let table: [String: ExportRules.Rule] = products.merging(convolutions) { first, _ in first }
+
+    private static let convolutions: [String: ExportRules.Rule] = {
+        var table: [String: ExportRules.Rule] = [:]
+        for spatial in 1...3 {
+            table["nn.conv\(spatial)d_integer"] = { call in
+                try call.result(
+                    "ConvInteger", try call.arguments.indices.map { try call.input($0) }, try window(call))
+            }
+            table["nn.quantized_conv\(spatial)d"] = { call in
+                var inputs = [try call.input(0), try call.input(1), try call.input(3)]
+                // ONNX Runtime takes no zero points per output, not even of 0.
+                if !isZero(call.arguments[5]) { inputs.append(try call.input(5)) }
+                let real = call.step(
+                    "Cast", [call.step("ConvInteger", inputs, try window(call))], ["to": .dtype(.float32)])
+                /// One per channel stands in front of the other dimensions.
+                func perChannel(_ index: Int) throws -> String {
+                    let (name, type) = try call.tensor(index)
+                    if type.elementCount == 1 { return name }
+                    return call.step("Reshape", [name, try call.list([-1] + [Int64](repeating: 1, count: spatial))])
+                }
+                let scale = call.step("Mul", [try call.input(2), try perChannel(4)])
+                guard call.arguments.count > 6 else { return try call.result("Mul", [real, scale]) }
+                return try call.result("Add", [call.step("Mul", [real, scale]), try perChannel(6)])
+            }
+        }
+        return table
+    }()
+
+    private static func isZero(_ value: GraphExport.Value) -> Bool {
+        guard case .literal(.constant(let constant)) = value else { return false }
+        return constant.source.allSatisfy { $0 == 0 }
+    }
+
+    private static func window(_ call: ExportCall) throws -> Attributes {
+        [
+            "strides": .ints(try call.ints("strides")), "pads": .ints(try call.ints("padding")),
+            "dilations": .ints(try call.ints("dilation")), "group": .int(try call.int("groups")),
+        ]
+    }
+
+    private static let products: [String: ExportRules.Rule] = [
         "quantize": { call in try linear(call, "QuantizeLinear") },
         "dequantize": { call in try linear(call, "DequantizeLinear") },
         "dynamic_quantize": { call in try call.results("DynamicQuantizeLinear", [try call.input(0)]) },

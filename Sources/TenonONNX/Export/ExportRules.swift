@@ -117,15 +117,19 @@ enum ExportRules {
             "dilations": .ints(try call.ints("dilation")), "group": .int(try call.int("groups")),
         ]
         if let padding = call.attributes.ints("output_padding") { attributes["output_padding"] = .ints(padding) }
-        return try call.result(op, [try call.input(0), try call.input(1)], attributes)
+        // The third is a bias.
+        return try call.result(op, try call.arguments.indices.map { try call.input($0) }, attributes)
     }
 
     private static func pool(_ call: ExportCall, _ op: String) throws -> GraphExport.Value {
         var attributes: Attributes = [
             "kernel_shape": .ints(try call.ints("pool_size")), "strides": .ints(try call.ints("strides")),
-            "pads": .ints(try call.ints("padding")), "dilations": .ints(try call.ints("dilation")),
+            "pads": .ints(try call.ints("padding")),
             "ceil_mode": .bool(call.attributes.bool("ceil_mode") ?? false),
         ]
+        // ONNX Runtime keeps the attribute on its quantised pooling, which has none.
+        let dilations = try call.ints("dilation")
+        if dilations.contains(where: { $0 != 1 }) { attributes["dilations"] = .ints(dilations) }
         if let counts = call.attributes.bool("count_include_pad") { attributes["count_include_pad"] = .bool(counts) }
         return try call.result(op, [try call.input(0)], attributes)
     }

@@ -168,6 +168,7 @@ final class GraphExport {
     private struct Frame {
         let function: Function
         let depth: Int
+        let biases: BiasJoining
         var values: [Value?]
 
         func resolve(_ operand: Operand, _ module: Module) throws -> Value {
@@ -194,7 +195,8 @@ final class GraphExport {
         scope = Scope()
         defer { scope = outer }
         var frame = Frame(
-            function: function, depth: depth, values: [Value?](repeating: nil, count: function.values.count))
+            function: function, depth: depth, biases: BiasJoining(function),
+            values: [Value?](repeating: nil, count: function.values.count))
         for (id, argument) in zip(function.parameters, arguments) where frame.values.indices.contains(id.int) {
             let value = retyped(argument, function.type(of: id))
             note(value)
@@ -218,8 +220,12 @@ final class GraphExport {
                 }
                 let name = frame.function.info(binding.id)?.name ?? ""
                 let type = frame.function.type(of: binding.id)
+                if frame.biases.left.contains(binding.id) { continue }
                 do {
-                    let bound = retyped(try value(binding.expression, name, type, &frame, depth: depth), type)
+                    let made =
+                        try biased(binding.id, name, type, frame)
+                        ?? value(binding.expression, name, type, &frame, depth: depth)
+                    let bound = retyped(made, type)
                     note(bound)
                     frame.values[binding.id.int] = bound
                 } catch let error as TenonError {
@@ -228,6 +234,16 @@ final class GraphExport {
             }
         }
         return try frame.resolve(body.result, module)
+    }
+
+    /// A convolution with its bias, where an addition is one.
+    private func biased(_ id: ValueID, _ name: String, _ type: ValueType, _ frame: Frame) throws -> Value? {
+        guard let (convolution, op, bias) = frame.biases.joined[id] else { return nil }
+        return try ExportRules.export(
+            ExportCall(
+                graph: self, op: op,
+                arguments: try (convolution.arguments + [bias]).map { try frame.resolve($0, module) },
+                attributes: convolution.attributes, name: name, type: type))
     }
 
     private func value(

@@ -44,6 +44,7 @@ enum OperatorImporters {
         NormalizationImporters.table,
         PoolingImporters.table,
         QuantizationImporters.table,
+        QuantizedContribImporters.table,
         QuantizedConvolutionImporters.table,
         QuantizedOperatorImporters.table,
         RecurrentImporters.table,

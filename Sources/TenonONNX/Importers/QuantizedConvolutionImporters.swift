@@ -5,7 +5,7 @@ enum QuantizedConvolutionImporters {
     static let table: [String: OperatorImporter] = [
         "ConvInteger": OperatorImporter(since: 10) { node in
             try node.requireInputs(2...4)
-            return [.operand(try product(node, data: 0, zeroPoint: 2, weight: 1, weightZeroPoint: 3))]
+            return [.operand(try sums(node))]
         },
         "QLinearConv": OperatorImporter(since: 10, quantized),
         "com.microsoft.QLinearConv": OperatorImporter(quantized),
@@ -45,27 +45,29 @@ enum QuantizedConvolutionImporters {
         try node.reshape(try node.operand(index), [])
     }
 
-    /// The convolution of both inputs less their zero points.
-    private static func product(
-        _ node: Node, data: Int, zeroPoint: Int, weight: Int, weightZeroPoint: Int
-    ) throws -> Operand {
-        var x = try QuantizationImporters.converted(node, try node.operand(data), .int32)
-        if node.has(zeroPoint) {
-            let offset = try node.reshape(try node.operand(zeroPoint), [])
-            x = try node.call("subtract", [x, try QuantizationImporters.converted(node, offset, .int32)])
+    /// Sums in i32 of both inputs less their zero points.
+    private static func sums(_ node: Node) throws -> Operand {
+        var zeros: [Operand] = []
+        if node.has(2) || node.has(3) {
+            zeros.append(
+                try node.has(2)
+                    ? node.reshape(node.operand(2), []) : QuantizationImporters.zero(node.type(0).dtype ?? .uint8))
         }
-        let rank = try node.rank(weight)
-        var w = try QuantizationImporters.converted(node, try node.operand(weight), .int32)
-        if node.has(weightZeroPoint) {
-            let offset = try node.reshape(
-                try node.operand(weightZeroPoint), try column(node, weightZeroPoint, rank: rank, from: 0))
-            w = try node.call("subtract", [w, try QuantizationImporters.converted(node, offset, .int32)])
+        if node.has(3) {
+            let shape = try node.shape(3)
+            guard shape.count <= 1 else {
+                throw node.error(
+                    .invalidShape, "input 3 expects one value or one per channel, found \(try node.type(3))")
+            }
+            zeros.append(try node.operand(3))
         }
-        return try convolution(node, x, try node.type(data).shape, w, weight: weight)
+        return try convolution(
+            node, try node.operand(0), try node.type(0).shape, try node.operand(1), weight: 1, form: "_integer", zeros)
     }
 
     private static func convolution(
-        _ node: Node, _ x: Operand, _ data: [Dim]?, _ w: Operand, weight: Int
+        _ node: Node, _ x: Operand, _ data: [Dim]?, _ w: Operand, weight: Int, form: String = "",
+        _ others: [Operand] = []
     ) throws -> Operand {
         let shape = try node.shape(weight)
         let spatial = shape.count - 2
@@ -78,7 +80,7 @@ enum QuantizedConvolutionImporters {
         let kernel = try ConvolutionImporters.kernelSize(node, shape)
         let window = try WindowAttributes(node, kernel: kernel, input: data.map { Array($0.dropFirst(2)) })
         return try node.call(
-            "nn.conv\(spatial)d", [try window.padded(node, x), w],
+            "nn.conv\(spatial)d" + form, [try window.padded(node, x, filling: others.first), w] + others,
             [
                 "strides": .ints(window.strides), "padding": .ints(window.pads), "dilation": .ints(window.dilations),
                 "groups": .int(try node.int("group", 1)),

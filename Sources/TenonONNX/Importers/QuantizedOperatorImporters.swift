@@ -142,13 +142,13 @@ enum QuantizedOperatorImporters {
         return (try node.item(0, of: all), try node.item(1, of: all), try node.item(2, of: all))
     }
 
-    private static func point(_ node: Node, _ index: Int, of tensor: Int) throws -> Operand {
+    static func point(_ node: Node, _ index: Int, of tensor: Int) throws -> Operand {
         guard !node.has(index) else { return try node.operand(index) }
         guard let dtype = try node.type(tensor).dtype else { throw node.unsupported("an unknown element type") }
         return try QuantizationImporters.zero(dtype)
     }
 
-    private static func product(
+    static func product(
         _ node: Node, _ q: Operand, scale: Operand, zero: Operand, b: Int, scale bScale: Int, zero bZero: Int, bias: Int
     ) throws -> Operand {
         var operands = [

@@ -4,26 +4,38 @@ import TenonIR
 enum RecurrentImporters {
     static let table: [String: OperatorImporter] = [
         "LSTM": OperatorImporter(since: 7) { node in
-            try layer(node, "nn.lstm", gates: 4, functions: 3, states: 2) { attributes in
-                attributes["input_forget"] = .bool(try node.bool("input_forget", false))
-            }
+            try node.requireInputs(3...8)
+            return try lstm(node, weights: (try node.operand(1), try node.operand(2)))
         },
         "GRU": OperatorImporter(since: 7) { node in
-            try layer(node, "nn.gru", gates: 3, functions: 2, states: 1) { attributes in
+            try node.requireInputs(3...6)
+            let weights = (try node.operand(1), try node.operand(2))
+            return try layer(node, "nn.gru", weights, gates: 3, functions: 2, states: 1) { attributes in
                 attributes["linear_before_reset"] = .bool(try node.bool("linear_before_reset", false))
             }
         },
         "RNN": OperatorImporter(since: 7) { node in
-            try layer(node, "nn.rnn", gates: 1, functions: 1, states: 1) { _ in }
+            try node.requireInputs(3...6)
+            let weights = (try node.operand(1), try node.operand(2))
+            return try layer(node, "nn.rnn", weights, gates: 1, functions: 1, states: 1) { _ in }
         },
     ]
 
+    /// With weights [directions, 4 × hidden, inputs] and [directions, 4 × hidden, hidden].
+    static func lstm(_ node: Node, weights: (Operand, Operand)) throws -> [ImportedValue] {
+        try layer(node, "nn.lstm", weights, gates: 4, functions: 3, states: 2) { attributes in
+            attributes["input_forget"] = .bool(try node.bool("input_forget", false))
+        }
+    }
+
     private static func layer(
-        _ node: Node, _ op: String, gates: Int64, functions: Int, states: Int, extra: (inout Attributes) throws -> Void
+        _ node: Node, _ op: String, _ weights: (Operand, Operand), gates: Int64, functions: Int, states: Int,
+        extra: (inout Attributes) throws -> Void
     ) throws -> [ImportedValue] {
-        try node.requireInputs(3...(gates == 4 ? 8 : 6))
         node.ignore("output_sequence")
-        let recurrence = try node.shape(2)
+        guard let recurrence = try node.type(of: weights.1).shape else {
+            throw node.unsupported("an R whose shape is not known")
+        }
         guard recurrence.count == 3, let hidden = recurrence[2].value, let directions = recurrence[0].value,
             (1...2).contains(directions), hidden > 0, hidden <= Int64(Int32.max)
         else {
@@ -60,7 +72,7 @@ enum RecurrentImporters {
                 ? try node.call("permute_dims", [operand], ["axes": .ints([1, 0, 2])]) : operand
         }
         let state: [Dim] = [.fixed(directions), shape[1], .fixed(hidden)]
-        var arguments = [x, try node.operand(1), try node.operand(2)]
+        var arguments = [x, weights.0, weights.1]
         arguments.append(try given(3, [.fixed(directions), .fixed(2 * gates * hidden)], isState: false))
         for index in 0..<states { arguments.append(try given(5 + index, state, isState: true)) }
         if gates == 4 { arguments.append(try given(7, [.fixed(directions), .fixed(3 * hidden)], isState: false)) }

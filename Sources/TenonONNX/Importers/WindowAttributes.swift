@@ -37,7 +37,7 @@ struct WindowAttributes {
     }
 
     /// The input with the padding around it that the operator cannot be told of as numbers.
-    func padded(_ node: Node, _ x: Operand, with value: Double = 0) throws -> Operand {
+    func padded(_ node: Node, _ x: Operand, with value: Double = 0, filling: Operand? = nil) throws -> Operand {
         guard let computedPads else { return x }
         guard let shape = try node.type(of: x).shape, shape.count == kernelRank + 2 else {
             throw node.unsupported("auto_pad SAME over an input of unknown rank")
@@ -53,7 +53,8 @@ struct WindowAttributes {
             result.append(size)
         }
         let padded = try node.dynamic(
-            "nn.pad", [x], [try node.sizes(of: widths), try node.scalar(value, like: x)], ["pad_mode": "constant"])
+            "nn.pad", [x], [try node.sizes(of: widths), try filling ?? node.scalar(value, like: x)],
+            ["pad_mode": "constant"])
         return try node.sized(padded, TensorType(try node.type(of: x).dtype, result))
     }
 

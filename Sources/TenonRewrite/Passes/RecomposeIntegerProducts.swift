@@ -1,7 +1,7 @@
 import TenonIR
 
 /// Puts the scaling and the bias behind a product of integers into it: `multiply(astype(matmul_integer(a, b)), a_scale · b_scale)`,
-/// and an addition behind that, become one `quantized_matmul`, whose sums are never in memory.
+/// and an addition behind that, become one `quantized_matmul`, whose sums are never in memory. Convolutions likewise.
 public struct RecomposeIntegerProducts: BindingPass {
     public init() {}
 
@@ -16,20 +16,24 @@ public struct RecomposeIntegerProducts: BindingPass {
         else {
             return nil
         }
-        let arguments: [Operand]?
+        var found: (op: String, arguments: [Operand], attributes: Attributes)?
         switch op.name {
-        case "multiply": arguments = try scaled(call, transformer, state)
-        case "add": arguments = try biased(call, transformer, state)
+        case "multiply":
+            found = try scaled(call, transformer, state).map { ("quantized_matmul", $0, Attributes()) }
+            if found == nil { found = try scaledConvolution(call, &transformer, state) }
+        case "add":
+            found = try biased(call, transformer, state).map { ("quantized_matmul", $0, Attributes()) }
+            if found == nil { found = try biasedConvolution(call, &transformer, state) }
         default: return nil
         }
-        guard let arguments else { return nil }
+        guard let found else { return nil }
         let info = transformer.function.values[binding.id.int]
-        let id = try Operators.require("quantized_matmul")
+        let id = try Operators.require(found.op)
         let typed = try Inference.call(
-            id, arguments, Attributes(), types: arguments.map { transformer.type(of: $0) },
-            constants: arguments.map { transformer.constant($0) })
+            id, found.arguments, found.attributes, types: found.arguments.map { transformer.type(of: $0) },
+            constants: found.arguments.map { transformer.constant($0) })
         guard typed.type == info.type else { return nil }
-        let made = try transformer.emit("quantized_matmul", arguments, name: info.name)
+        let made = try transformer.emit(found.op, found.arguments, found.attributes, name: info.name)
         state.setUses(of: made, as: binding.id)
         return made
     }

@@ -17,6 +17,7 @@ extension Kernels {
         CastKernels.table,
         QuantizationKernels.table,
         IntegerProductKernels.table,
+        IntegerConvolutionKernels.table,
         PadKernels.table,
         CreationKernels.table,
         TakeKernels.table,

@@ -54,6 +54,25 @@ def cases():
                            {"strides": strides, "pads": pads, "dilations": dilation, "group": groups,
                             "kernel_shape": w[2:]}).astype(dtype)
             found.append(case(f"{label}-{dtype.name}", f"nn.conv{spatial}d", [data, weight], out, attrs, scale=4))
+    for x, w, strides, pads, dilation, groups in CONV:
+        spatial = len(x) - 2
+        attrs = {"strides": list(strides), "padding": list(pads), "dilation": list(dilation), "groups": groups}
+        for data_type, weight_type in [(np.uint8, np.int8), (np.int8, np.uint8)]:
+            label = name(f"conv{spatial}d_integer", x, w, strides, pads, dilation, groups) + np.dtype(data_type).name
+            data, weight = rand(label, x, data_type, -128, 255), rand(label + "w", w, weight_type, -128, 255)
+            zero, zeros = rand(label + "z", (), data_type, -40, 90), rand(label + "wz", w[:1], weight_type, -40, 90)
+            less = weight.astype(f64) - zeros.astype(f64).reshape(-1, *[1] * (len(w) - 1))
+            if x[0] == 0:
+                sums = np.zeros((0, 4, 3, 3))
+            else:
+                sums = onnx("Conv", [data.astype(f64) - float(zero), less],
+                            {"strides": strides, "pads": pads, "dilations": dilation, "group": groups, "kernel_shape": w[2:]})
+            found.append(case(label, f"nn.conv{spatial}d_integer", [data, weight, zero, zeros], sums.astype(np.int32), attrs))
+            scale, bias = rand(label + "s", w[:1], f32, 0.01, 0.1), rand(label + "b", w[:1], f32)
+            per = lambda values: values.reshape(-1, *[1] * spatial)  # noqa: E731
+            real = sums.astype(f32) * per(np.float32(0.25) * scale) + per(bias)
+            found.append(case(label + "_real", f"nn.quantized_conv{spatial}d",
+                              [data, weight, np.float32(0.25), zero, scale, zeros, bias], real.astype(f32), attrs, tol=(1e-6, 1e-5)))
     for dtype in [np.int32, np.int64]:
         data, weight = rand("c", (1, 3, 5, 6), dtype, -5, 5), rand("w", (4, 3, 3, 3), dtype, -5, 5)
         out = onnx("Conv", [data.astype(f64), weight.astype(f64)], {"pads": (1, 1, 1, 1)}).astype(dtype)

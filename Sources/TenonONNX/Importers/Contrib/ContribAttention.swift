@@ -4,7 +4,13 @@ import TenonIR
 /// and the forms with packed tokens and for one token at a time.
 enum ContribAttention {
     static let table: [String: OperatorImporter] = [
-        "com.microsoft.Attention": OperatorImporter(attention),
+        "com.microsoft.Attention": OperatorImporter { node in
+            try node.requireInputs(2...7)
+            return try attention(node, mask: 3, past: 4, bias: 5) {
+                let x = try node.call("matmul", [try node.operand(0), try node.operand(1)])
+                return node.has(2) ? try node.call("add", [x, try node.operand(2)]) : x
+            }
+        },
         "com.microsoft.MultiHeadAttention": OperatorImporter(multiHead),
         "com.microsoft.DecoderMaskedMultiHeadAttention": OperatorImporter(decoderMasked),
         "com.microsoft.PackedAttention": OperatorImporter(packed),
@@ -13,8 +19,12 @@ enum ContribAttention {
 
     // MARK: - Attention
 
-    private static func attention(_ node: Node) throws -> [ImportedValue] {
-        try node.requireInputs(2...7)
+    /// - Parameters:
+    ///   - mask, past, bias: places of the inputs.
+    ///   - product: of data and weights, with a bias.
+    static func attention(
+        _ node: Node, mask: Int, past pastPlace: Int, bias: Int, product: () throws -> Operand
+    ) throws -> [ImportedValue] {
         if try node.bool("do_rotary", false) { throw node.unsupported("do_rotary") }
         node.ignore("rotary_embedding_dim")
         if try node.bool("past_present_share_buffer", false) { throw node.unsupported("past_present_share_buffer") }
@@ -26,24 +36,22 @@ enum ContribAttention {
         let heads = try ContribHeads(node)
         let shape = try node.shape(0)
         let widths = try projected(node, heads, weights: 1)
-        var x = try node.call("matmul", [try node.operand(0), try node.operand(1)])
-        if node.has(2) { x = try node.call("add", [x, try node.operand(2)]) }
-        let parts = try heads.split(x, widths, axis: 2)
+        let parts = try heads.split(try product(), widths, axis: 2)
         let query = try heads.separated(parts[0])
         var (key, value) = (try heads.separated(parts[1]), try heads.separated(parts[2]))
         // With a past, keys and values stand by head, as they do there.
         var layout = "bthd"
         var present: ImportedValue = .unsupported
         var past: Dim = 0
-        if node.has(4) || node.wants(1) {
+        if node.has(pastPlace) || node.wants(1) {
             layout = "bhtd"
             (key, value) = (try heads.byHead(key), try heads.byHead(value))
-            if node.has(4) {
-                guard let sizes = try node.type(4).shape, sizes.count == 5 else {
-                    throw node.error(.invalidShape, "past expects 5 dimensions, found \(try node.type(4))")
+            if node.has(pastPlace) {
+                guard let sizes = try node.type(pastPlace).shape, sizes.count == 5 else {
+                    throw node.error(.invalidShape, "past expects 5 dimensions, found \(try node.type(pastPlace))")
                 }
                 past = sizes[3]
-                let both = try node.call("split", [try node.operand(4)], ["sections": 2, "axis": 0])
+                let both = try node.call("split", [try node.operand(pastPlace)], ["sections": 2, "axis": 0])
                 func joined(_ index: Int, _ new: Operand) throws -> Operand {
                     let old = try node.call("squeeze", [try node.item(index, of: both)], ["axis": .ints([0])])
                     return try node.call("concat", [.tuple([old, new])], ["axis": 2])
@@ -53,11 +61,12 @@ enum ContribAttention {
             present = .operand(try node.call("stack", [.tuple([key, value])], ["axis": 0]))
         }
         guard let keys = Dim.adding(past, shape[1]) else { throw node.error(.invalidShape, "a size overflows") }
-        let mask = try ContribMask(
-            node, index: 3, bias: 5, batch: shape[0], queries: shape[1], keys: keys, past: past
+        let added = try ContribMask(
+            node, index: mask, bias: bias, batch: shape[0], queries: shape[1], keys: keys, past: past,
+            dtype: node.type(of: query).dtype
         ).operand
         let result = try heads.attention(
-            query, key, value, mask, keyLayout: layout, isCausal: try node.bool("unidirectional", false))
+            query, key, value, added, keyLayout: layout, isCausal: try node.bool("unidirectional", false))
         return [.operand(try heads.joined(result)), present]
     }
 

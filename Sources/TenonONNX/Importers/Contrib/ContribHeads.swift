@@ -104,8 +104,9 @@ struct ContribMask {
     /// - Parameters:
     ///   - index: the input that tells which keys count: how many per sample, or a mask of 0 and 1.
     ///   - bias: the input that is added as it is.
+    ///   - dtype: the element type of the scores, where it is not that of the first input.
     init(
-        _ node: Node, index: Int, bias: Int, batch: Dim, queries: Dim, keys: Dim, past: Dim
+        _ node: Node, index: Int, bias: Int, batch: Dim, queries: Dim, keys: Dim, past: Dim, dtype: DataType? = nil
     ) throws {
         self.node = node
         let filter = try node.float("mask_filter_value", -10000)
@@ -118,7 +119,7 @@ struct ContribMask {
         }
         guard node.has(index) else { return }
         guard let keep = try kept(index, batch: batch, queries: queries, keys: keys, past: past) else { return }
-        let dtype = try node.type(0).dtype ?? .float32
+        let dtype = try dtype ?? node.type(0).dtype ?? .float32
         let added = try node.call(
             "where",
             [keep, .constant(try Constant.scalar(dtype, 0)), .constant(try Constant.scalar(dtype, filter))])

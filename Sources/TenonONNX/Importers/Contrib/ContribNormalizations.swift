@@ -20,7 +20,14 @@ enum ContribNormalizations {
         // Written under ONNX's own domain, though it never was an operator of ONNX.
         "SimplifiedLayerNormalization": OperatorImporter(simplified),
         "com.microsoft.SimplifiedLayerNormalization": OperatorImporter(simplified),
-        "com.microsoft.EmbedLayerNormalization": OperatorImporter(embedding),
+        "com.microsoft.EmbedLayerNormalization": OperatorImporter { node in
+            try node.requireInputs(7...9)
+            return try embedding(
+                node, positions: node.has(8) ? try node.operand(8) : nil, outputs: 3,
+                row: { table, indices in
+                    try node.call("take", [try node.operand(table), indices], ["axis": 0])
+                }, gamma: try node.operand(5), beta: try node.operand(6))
+        },
         "com.microsoft.GroupNorm": OperatorImporter { node in
             try node.requireInputs(3...3)
             return [.operand(try grouped(node, try node.operand(0)))]
@@ -103,8 +110,15 @@ enum ContribNormalizations {
     }
 
     /// The sum of word, position and segment embeddings, normalised; and how many tokens the mask counts per sample.
-    private static func embedding(_ node: Node) throws -> [ImportedValue] {
-        try node.requireInputs(7...9)
+    ///
+    /// - Parameters:
+    ///   - positions: of the tokens; nil where they are counted.
+    ///   - outputs: how many the operator has; the third is the sum.
+    ///   - row: real numbers of rows of the table that is input 2, 3 or 4.
+    static func embedding(
+        _ node: Node, positions: Operand?, outputs: Int, row: (Int, Operand) throws -> Operand, gamma: Operand,
+        beta: Operand
+    ) throws -> [ImportedValue] {
         let type = try node.type(0)
         if let rank = type.rank, rank != 2 {
             throw node.error(.invalidShape, "input_ids expects 2 dimensions, found \(type)")
@@ -114,21 +128,23 @@ enum ContribNormalizations {
             if let rank = try node.type(table).rank, rank != 2 {
                 throw node.error(.invalidShape, "input \(table) expects 2 dimensions, found \(try node.type(table))")
             }
-            return try node.call("take", [try node.operand(table), indices], ["axis": 0])
+            return try row(table, indices)
         }
         var sum = try rows(2, try node.operand(0))
-        if node.has(8) {
-            sum = try node.call("add", [sum, try rows(3, try node.operand(8))])
+        if let positions {
+            sum = try node.call("add", [sum, try rows(3, positions)])
         } else {
             let positions = try node.call("arange", [.shape([0]), .shape([shape[1]]), .shape([1])])
             sum = try node.call("add", [sum, try rows(3, positions)])
         }
         if node.has(1), node.has(4) { sum = try node.call("add", [sum, try rows(4, try node.operand(1))]) }
         let result = try node.call(
-            "nn.layer_norm", [sum, try node.operand(5), try node.operand(6)],
-            ["axes": .ints([-1]), "epsilon": try epsilon(node)])
+            "nn.layer_norm", [sum, gamma, beta], ["axes": .ints([-1]), "epsilon": try epsilon(node)])
         let kind = try node.int("mask_index_type", 0)
-        guard node.wants(1) else { return [.operand(result), .unsupported, .operand(sum)] }
+        func all(_ lengths: ImportedValue) -> [ImportedValue] {
+            Array([.operand(result), lengths, .operand(sum)].prefix(outputs))
+        }
+        guard node.wants(1) else { return all(.unsupported) }
         guard kind == 0 else { throw node.unsupported("mask_index_type \(kind)") }
         let lengths: Operand
         if node.has(7) {
@@ -136,7 +152,7 @@ enum ContribNormalizations {
         } else {
             lengths = try node.call("zeros", [.shape([shape[0]])], ["dtype": .dtype(.int32)])
         }
-        return [.operand(result), .operand(lengths), .operand(sum)]
+        return all(.operand(lengths))
     }
 
     /// As Stable Diffusion's exporters write it: channels last unless an attribute says otherwise, and x·sigmoid(x) behind it.
