@@ -79,10 +79,11 @@ struct AttentionForm {
     /// A mask per window, added where images and windows are two dimensions, as in shifted windows.
     private mutating func readWindows(_ operand: Operand, _ call: Call, _ reader: Reader, _ depth: Int) -> Bool {
         let types = reader.transformer
-        guard !isScaled, reader.isSpent(call.arguments[0]), let (name, sum) = reader.call(call.arguments[0]), name == "add",
+        guard !isScaled, reader.isSpent(call.arguments[0]), let (name, sum) = reader.call(call.arguments[0]),
+            name == "add",
             let joined = types.type(of: operand).asTensor?.shape,
             let split = types.type(of: call.arguments[0]).asTensor?.shape, split.count == joined.count + 1,
-            AttentionForm.groups(joined, split)?.first == 0..<2
+            AttentionForm.groups(joined, split)?.first == [0, 1]
         else { return false }
         for side in 0...1 {
             let (scores, mask) = (sum.arguments[side], sum.arguments[1 - side])
@@ -198,7 +199,8 @@ struct AttentionForm {
         let types = reader.transformer
         guard let (name, inner) = reader.call(reshape.arguments[0]), name == "permute_dims",
             let joined = types.type(of: reshape.arguments[0]).asTensor?.shape,
-            let axes = AttentionForm.axes(inner, joined.count), let split = types.type(of: side.operand).asTensor?.shape,
+            let axes = AttentionForm.axes(inner, joined.count),
+            let split = types.type(of: side.operand).asTensor?.shape,
             split.count == side.axes.count, let groups = AttentionForm.groups(joined, split)
         else { return nil }
         // In the order of the permutation's operand: where each dimension goes, and how large it is.
@@ -223,16 +225,16 @@ struct AttentionForm {
     }
 
     /// Which dimensions of `split` each of `joined` consists of; nil where that is not all.
-    private static func groups(_ joined: [Dim], _ split: [Dim]) -> [Range<Int>]? {
-        var (groups, next) = ([Range<Int>](), 0)
+    private static func groups(_ joined: [Dim], _ split: [Dim]) -> [[Int]]? {
+        var (groups, next) = ([[Int]](), 0)
         for size in joined {
-            let begin = next
-            var product: Dim = 1
+            var (group, product): ([Int], Dim) = ([], 1)
             repeat {
                 guard next < split.count, let larger = Dim.multiplying(product, split[next]) else { return nil }
+                group.append(next)
                 (product, next) = (larger, next + 1)
             } while product != size
-            groups.append(begin..<next)
+            groups.append(group)
         }
         return next == split.count ? groups : nil
     }

@@ -43,7 +43,8 @@ extension SimplifyExpressions {
         let axis = given < 0 ? given + Int64(outer.count) : given
         guard (0..<Int64(outer.count)).contains(axis) else { return nil }
         var permuted = x
-        if axis == 0, let (_, op, reshape) = transformer.call(x), op.name == "reshape", let inner = reshape.arguments.first,
+        if axis == 0, let (_, op, reshape) = transformer.call(x), op.name == "reshape",
+            let inner = reshape.arguments.first,
             transformer.type(of: inner).asTensor?.shape?.first == outer[0]
         {
             permuted = inner
