@@ -11,11 +11,13 @@ final class PackedWeights: Sendable {
         var layout: UInt64
     }
 
-    /// What has been done with a constant.
-    private enum Recipe {
-        case reorder(from: MemoryDescriptor, to: MemoryDescriptor)
-        /// Packed, perhaps with others, for a kernel of ours; what was done in words.
-        case together([Companion], words: [String])
+    /// What has been done with a constant: brought from one layout to another, or packed, perhaps with others, for a kernel of ours, in
+    /// words. An enum's tags in pointers would hide what is held here from tools that look for leaks.
+    private struct Recipe {
+        var from: MemoryDescriptor?
+        var to: MemoryDescriptor?
+        var companions: [Companion] = []
+        var words: [String] = []
     }
 
     private struct Companion {
@@ -43,7 +45,7 @@ final class PackedWeights: Sendable {
 
     func find(_ constant: Constant, _ source: MemoryDescriptor, _ target: MemoryDescriptor) -> WeightMemory? {
         find(constant, target.hash) { recipe in
-            guard case .reorder(let from, let to) = recipe else { return false }
+            guard let from = recipe.from, let to = recipe.to else { return false }
             return to.isEqual(to: target) && from.isEqual(to: source)
         }
     }
@@ -52,10 +54,8 @@ final class PackedWeights: Sendable {
     func find(_ constants: [Constant?], _ words: [String]) -> WeightMemory? {
         guard let first = constants.first ?? nil else { return nil }
         return find(first, Self.together) { recipe in
-            guard case .together(let companions, let known) = recipe, companions.count == constants.count,
-                known == words
-            else { return false }
-            return zip(companions, constants).allSatisfy { $0.isPresent == ($1 != nil) && $0.constant === $1 }
+            guard recipe.to == nil, recipe.companions.count == constants.count, recipe.words == words else { return false }
+            return zip(recipe.companions, constants).allSatisfy { $0.isPresent == ($1 != nil) && $0.constant === $1 }
         }
     }
 
@@ -71,13 +71,13 @@ final class PackedWeights: Sendable {
     }
 
     func add(_ memory: WeightMemory, _ constant: Constant, _ source: MemoryDescriptor, _ target: MemoryDescriptor) {
-        add(memory, constant, target.hash, .reorder(from: source, to: target))
+        add(memory, constant, target.hash, Recipe(from: source, to: target))
     }
 
     func add(_ memory: WeightMemory, _ constants: [Constant?], _ words: [String]) {
         guard let first = constants.first ?? nil else { return }
         let companions = constants.map { Companion(constant: $0, isPresent: $0 != nil) }
-        add(memory, first, Self.together, .together(companions, words: words))
+        add(memory, first, Self.together, Recipe(companions: companions, words: words))
     }
 
     private func add(_ memory: WeightMemory, _ constant: Constant, _ layout: UInt64, _ recipe: Recipe) {
