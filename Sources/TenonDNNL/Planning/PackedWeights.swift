@@ -54,7 +54,9 @@ final class PackedWeights: Sendable {
     func find(_ constants: [Constant?], _ words: [String]) -> WeightMemory? {
         guard let first = constants.first ?? nil else { return nil }
         return find(first, Self.together) { recipe in
-            guard recipe.to == nil, recipe.companions.count == constants.count, recipe.words == words else { return false }
+            guard recipe.to == nil, recipe.companions.count == constants.count, recipe.words == words else {
+                return false
+            }
             return zip(recipe.companions, constants).allSatisfy { $0.isPresent == ($1 != nil) && $0.constant === $1 }
         }
     }
