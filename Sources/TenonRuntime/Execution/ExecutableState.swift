@@ -253,6 +253,7 @@ final class ExecutableState: ForkParticipant, @unchecked Sendable {
     private func waitForMemory(_ bytes: Int, _ cached: CachedPlan, _ environment: RunEnvironment) throws {
         lock.locked { waitingForMemory += 1 }
         defer { lock.locked { waitingForMemory = max(0, waitingForMemory - 1) } }
+        var wasLast = false
         while true {
             trim(keepingPinned: true)
             if account.reserve(bytes) { return }
@@ -264,11 +265,13 @@ final class ExecutableState: ForkParticipant, @unchecked Sendable {
                 lock.wait(until: MonotonicClock.now + 2_000_000)
                 return false
             }
-            if isLast {
+            // The last of the others may have given its arena back since it was looked for.
+            if isLast, wasLast {
                 throw TenonError(
                     .limitExceeded,
                     "main: an arena of \(bytes) bytes exceeds the limit while \(account.bytes) bytes are in use")
             }
+            wasLast = isLast
         }
     }
 
