@@ -19,8 +19,8 @@ def test_most_operators_are_met():
         except valid_programs.tenon.TenonError:
             continue
     missed = set(valid_programs.NAMES) - met
-    # What is left are operators of other programs' files, those that the modules around the calls are made of, and integer convolutions.
-    assert len(missed) < len(valid_programs.NAMES) // 10, sorted(missed)
+    # What is left are operators of other programs' files, and those that the modules around the calls are made of.
+    assert len(missed) < 20, sorted(missed)
 
 
 def test_an_axis_that_a_module_computes_wrongly_is_its_own_error():
