@@ -105,13 +105,12 @@ public func tenon_module_quantize(
         let given = stride(from: 0, to: count, by: max(input_count, 1)).map {
             Array(tensors.dropFirst($0).prefix(input_count))
         }
-        var report = QuantizationReport()
         try handle.change { module in
             let result = try quantizer.run(module, samples: given)
-            report = result.report
+            // Whatever can fail comes before the module changes.
+            if let quantization { quantization.pointee = try Handle.make(try QuantizationHandle(result.report)) }
             return result.module
         }
-        if let quantization { quantization.pointee = try Handle.make(try QuantizationHandle(report)) }
     }
 }
 

@@ -7,23 +7,12 @@ package enum JSON {
     package static func array(_ values: [String]) -> String { "[" + values.joined(separator: ", ") + "]" }
 
     package static func string(_ text: String) -> String {
-        var result = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": result += "\\\""
-            case "\\": result += "\\\\"
-            case "\n": result += "\\n"
-            case "\t": result += "\\t"
-            case "\r": result += "\\r"
-            default:
-                if scalar.value < 0x20 {
-                    let digits = String(scalar.value, radix: 16)
-                    result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-                } else {
-                    result.unicodeScalars.append(scalar)
-                }
-            }
-        }
-        return result + "\""
+        TextForm.quoted(text) { $0 < 0x20 ? "\\u" + hex($0, digits: 4) : nil }
+    }
+
+    /// A character's number in at least so many hexadecimal digits.
+    static func hex(_ number: UInt32, digits: Int) -> String {
+        let text = String(number, radix: 16)
+        return String(repeating: "0", count: max(0, digits - text.count)) + text
     }
 }

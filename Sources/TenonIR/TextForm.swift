@@ -161,6 +161,12 @@ package enum TextForm {
     package static func name(_ name: String) -> String { isIdentifier(name) ? name : quoted(name) }
 
     package static func quoted(_ text: String) -> String {
+        quoted(text) { $0 < 0x20 || $0 == 0x7f ? "\\u{\(String($0, radix: 16))}" : nil }
+    }
+
+    /// `text` in double quotes, with the escapes that the text form, JSON and Python share. `escape` gives that of any other
+    /// character, or nil where it stands for itself.
+    static func quoted(_ text: String, escape: (UInt32) -> String?) -> String {
         var result = "\""
         for scalar in text.unicodeScalars {
             switch scalar {
@@ -170,8 +176,8 @@ package enum TextForm {
             case "\t": result += "\\t"
             case "\r": result += "\\r"
             default:
-                if scalar.value < 0x20 || scalar.value == 0x7f {
-                    result += "\\u{\(String(scalar.value, radix: 16))}"
+                if let escaped = escape(scalar.value) {
+                    result += escaped
                 } else {
                     result.unicodeScalars.append(scalar)
                 }

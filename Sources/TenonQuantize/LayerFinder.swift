@@ -132,7 +132,7 @@ struct LayerFinder {
                 let comesFromLayers = layer.inputs.allSatisfy {
                     makers.contains(usage.origin($0)) || quantized.contains($0)
                 }
-                // Whoever takes its result sees it as the origin of an input.
+                // Consumers of the result have it as the origin of an input.
                 return comesFromLayers && takers.contains(usage.origin(layer.output))
             }
             if kept.count == layers.count { return kept }

@@ -115,24 +115,7 @@ extension ScriptPrinter {
 
     /// A string as Python reads it.
     static func quoted(_ text: String) -> String {
-        var result = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": result += "\\\""
-            case "\\": result += "\\\\"
-            case "\n": result += "\\n"
-            case "\t": result += "\\t"
-            case "\r": result += "\\r"
-            default:
-                if scalar.value < 0x20 || scalar.value == 0x7f {
-                    let digits = String(scalar.value, radix: 16)
-                    result += "\\x\(digits.count == 1 ? "0" : "")\(digits)"
-                } else {
-                    result.unicodeScalars.append(scalar)
-                }
-            }
-        }
-        return result + "\""
+        TextForm.quoted(text) { $0 < 0x20 || $0 == 0x7f ? "\\x" + JSON.hex($0, digits: 2) : nil }
     }
 
     /// A tensor as lists within lists.

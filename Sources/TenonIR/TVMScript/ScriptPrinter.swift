@@ -109,7 +109,7 @@ struct ScriptPrinter {
                 indent += 1
             }
             for binding in block.bindings {
-                // Whoever asked for the text looks whether all of it is there.
+                // Printing stops when its limits are reached; the caller checks them.
                 if let limits, limits.isOver { return }
                 self.binding(binding, of: function, named: ending?.id == binding.id ? ending?.name : nil)
             }
