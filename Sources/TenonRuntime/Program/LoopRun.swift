@@ -26,6 +26,8 @@ extension ProgramContext {
         guard let most = try integer(loop.tripCount), let holds = try flag(loop.condition) else {
             throw error("expects one number and one condition", loop)
         }
+        loopDepth += 1
+        defer { loopDepth -= 1 }
         var condition = holds
         roots[program.tensors[loop.iteration].root] = memory.cells
         roots[program.tensors[loop.given].root] = memory.cells + 8

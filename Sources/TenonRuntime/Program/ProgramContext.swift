@@ -53,6 +53,8 @@ final class ProgramContext {
     var profiled: [BoundStage] = []
     var isProfiled = false
     var threads = 1
+    /// How many loops are being run, one in another.
+    var loopDepth = 0
     var expectedNanoseconds = 0.0
     private var packed: [GrowingMemory?]
 
@@ -188,11 +190,14 @@ final class BoundStage {
     let timings: UnsafeMutablePointer<UInt64>
     let regionTimings: UnsafeMutablePointer<UInt64>
     var isListed = false
+    /// Set when the plan is this context's own, which moves from size to size.
+    let own: HeldPlan?
 
     /// `memory` has room for the plan.
-    init(_ plan: StagePlan, memory: GrowingMemory) throws {
+    init(_ plan: StagePlan, memory: GrowingMemory, own: HeldPlan? = nil) throws {
         self.plan = plan
         self.memory = memory
+        self.own = own
         base = memory.base
         timings = .allocate(capacity: plan.descriptions.count + 1)
         timings.initialize(repeating: 0, count: plan.descriptions.count + 1)

@@ -16,18 +16,37 @@ extension ProgramContext {
 
     /// The stage made ready for the sizes in the table.
     private func bound(_ number: Int, _ environment: borrowing RunEnvironment) throws -> BoundStage {
-        if let current = stages[number],
-            current.plan.fits(program.stages[number].slots, UnsafePointer(table), threads: threads)
-        {
-            try current.rebind()
-            return current
+        let table = UnsafePointer(table)
+        let current = stages[number]
+        if let current {
+            if current.plan.fits(program.stages[number].slots, table, threads: threads) {
+                try current.rebind()
+                return current
+            }
+            if try moved(current, number) {
+                try current.rebind()
+                return current
+            }
         }
-        let plan = try shared.plan(number, UnsafePointer(table), threads: threads)
-        let memory = stages[number]?.memory ?? GrowingMemory(shared.account)
-        try memory.reserve(plan.bytes, what: "main: an arena")
-        let bound = try BoundStage(plan, memory: memory)
+        let plan = try shared.plan(number, table, threads: threads)
+        // Sizes that change from one iteration to the next: the plan is made once and moves.
+        let own = loopDepth > 0 && current != nil ? try shared.movable(number, plan, table) : nil
+        let chosen = own?.plan ?? plan
+        let memory = current?.memory ?? GrowingMemory(shared.account)
+        try memory.reserve(chosen.bytes, what: "main: an arena")
+        let bound = try BoundStage(chosen, memory: memory, own: own)
         stages[number] = bound
         return bound
+    }
+
+    /// Whether a plan of this context's own could be made ready for the sizes in the table.
+    private func moved(_ stage: BoundStage, _ number: Int) throws -> Bool {
+        guard let own = stage.own, own.plan.threads == threads else { return false }
+        // A plan that is left half-way would be for no size at all.
+        stages[number] = nil
+        guard try shared.move(own, number, UnsafePointer(table)) else { return false }
+        stages[number] = stage
+        return true
     }
 
     private func run(_ stage: BoundStage, _ environment: borrowing RunEnvironment) throws {

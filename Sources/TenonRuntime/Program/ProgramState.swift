@@ -14,23 +14,10 @@ final class ProgramState: ForkParticipant, @unchecked Sendable {
     /// Held while a stage is made, so that callers who meet the same new sizes make it once.
     private let compileLock = Lock()
     /// By stage, most recently used first.
-    private var plans: [[Entry]]
+    private var plans: [[HeldPlan]]
     private var idle: [ProgramContext] = []
     private var profile: RunProfile?
     private var lateTimes: [(StepDescription, UInt64)] = []
-
-    /// A plan whose packed weights are reserved in the account as long as it is here.
-    private final class Entry {
-        let plan: StagePlan
-        let account: MemoryAccount
-
-        init(_ plan: StagePlan, _ account: MemoryAccount) {
-            self.plan = plan
-            self.account = account
-        }
-
-        deinit { account.release(plan.packedWeights) }
-    }
 
     init(
         _ program: Program, module: Module, backends: [String: any Backend], options: CompileOptions,
@@ -41,7 +28,7 @@ final class ProgramState: ForkParticipant, @unchecked Sendable {
         self.backends = backends
         self.options = options
         self.account = account
-        plans = [[Entry]](repeating: [], count: program.stages.count)
+        plans = [[HeldPlan]](repeating: [], count: program.stages.count)
         var direct: [Int: Int] = [:]
         let main = Set(program.blocks[Program.main].stages)
         for (index, tensor) in program.outputs.enumerated() where program.outputDims[index] != nil {
@@ -79,7 +66,7 @@ final class ProgramState: ForkParticipant, @unchecked Sendable {
             let plan = try StageBinder.bind(
                 stage, program, table, module: module, backends: backends, options: options, outputs: directRoots,
                 previous: lock.locked { plans[stage].first?.plan })
-            guard account.reserve(plan.packedWeights) else {
+            guard let entry = HeldPlan(plan, account) else {
                 throw TenonError(
                     .limitExceeded,
                     """
@@ -87,10 +74,9 @@ final class ProgramState: ForkParticipant, @unchecked Sendable {
                     \(account.bytes) are in use
                     """)
             }
-            let entry = Entry(plan, account)
             let most = max(1, options.cachedShapes) * (plan.regions.isEmpty ? 4 : 1)
             // Objects die outside the lock.
-            let dropped: [Entry] = lock.locked {
+            let dropped: [HeldPlan] = lock.locked {
                 plans[stage].insert(entry, at: 0)
                 let rest = plans[stage].dropFirst(most)
                 plans[stage].removeLast(rest.count)
@@ -99,6 +85,24 @@ final class ProgramState: ForkParticipant, @unchecked Sendable {
             _ = dropped
             return plan
         }
+    }
+
+    /// A plan of the same sizes for one context, with room for larger ones; nil where it cannot move to other sizes.
+    func movable(_ stage: Int, _ plan: StagePlan, _ table: UnsafePointer<Int64>) throws -> HeldPlan? {
+        guard plan.regions.isEmpty else { return nil }
+        var options = options
+        options.threads = plan.threads
+        let own = try StageBinder.bind(
+            stage, program, table, module: module, backends: backends, options: options, outputs: directRoots,
+            previous: plan, hasRoom: true)
+        return HeldPlan(own, account)
+    }
+
+    /// Makes a plan that one context owns ready for other sizes; false when another plan is needed.
+    func move(_ held: HeldPlan, _ stage: Int, _ table: UnsafePointer<Int64>) throws -> Bool {
+        var options = options
+        options.threads = held.plan.threads
+        return try StageBinder.move(held.plan, stage, program, table, module: module, options: options)
     }
 
     private func found(_ stage: Int, _ table: UnsafePointer<Int64>, _ threads: Int) -> StagePlan? {

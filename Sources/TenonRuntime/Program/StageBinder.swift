@@ -7,6 +7,8 @@ struct StageBinder {
     private let backends: [String: any Backend]
     private let options: CompileOptions
     private let table: UnsafePointer<Int64>
+    /// Whether pieces of memory are made larger than they must be.
+    private var hasRoom = false
 
     private var steps: [StagePlan.Step] = []
     private var work: [(node: Int, inputs: [Int], outputs: [Int])] = []
@@ -17,10 +19,12 @@ struct StageBinder {
 
     static func bind(
         _ number: Int, _ program: Program, _ table: UnsafePointer<Int64>, module: Module,
-        backends: [String: any Backend], options: CompileOptions, outputs: Set<Int>, previous: StagePlan?
+        backends: [String: any Backend], options: CompileOptions, outputs: Set<Int>, previous: StagePlan?,
+        hasRoom: Bool = false
     ) throws -> StagePlan {
         var binder = StageBinder(
             program: program, module: module, backends: backends, options: options, table: table)
+        binder.hasRoom = hasRoom
         let stage = program.stages[number]
         let previous = previous.flatMap { $0.threads == options.threads ? $0 : nil }
         for (index, node) in stage.nodes.enumerated() {
@@ -127,9 +131,11 @@ struct StageBinder {
 
     private mutating func add(_ node: Program.Node, _ index: Int) throws {
         switch node.work {
-        case .operation(let operation): try add(operation, node, index)
+        case .operation(let operation): try add(operation.op, "tenon:\(operation.op.name)", node, index)
         case .region(let region): try add(region, node, index)
-        case .chain(let chain): try add(chain, node, index)
+        case .chain(let chain):
+            let op = chain.anchor.op
+            try add(op, "tenon:\(op.name)+\(chain.steps.count)", node, index)
         case .sizes(let sizes):
             append(
                 .sizes(sizes), node, index, workspace: 0,
@@ -143,68 +149,73 @@ struct StageBinder {
 
     private mutating func append(
         _ work: StagePlan.Work, _ node: Program.Node, _ index: Int, workspace: Int, _ described: [StepDescription],
-        nanoseconds: Double, inputs: [Int]? = nil
+        nanoseconds: Double
     ) {
         steps.append(
             StagePlan.Step(
                 work: work, inputs: 0, outputs: 0, end: 0, workspace: 0, workspaceBytes: workspace,
                 nanoseconds: nanoseconds, description: descriptions.count,
                 name: node.name))
-        self.work.append((index, inputs ?? node.inputs, node.outputs))
+        self.work.append((index, node.inputs, node.outputs))
         descriptions += described
         self.nanoseconds += nanoseconds
     }
 
-    private mutating func add(_ operation: Program.Operation, _ node: Program.Node, _ index: Int) throws {
+    /// A node's kernel and the tensors that it reads and writes.
+    private func prepare(_ node: Program.Node) throws -> (PreparedKernel, [TensorSpec]) {
         let inputs = try node.inputs.map { try spec($0) }
         let outputs = try node.outputs.map { try spec($0) }
-        let kernel = try Kernels.prepare(
-            KernelCall(
-                op: operation.op, inputs: inputs, constants: node.inputs.map { constant($0) }, outputs: outputs,
-                attributes: operation.attributes,
-                arguments: operation.arguments.map { StageBinder.operand($0, program, table) }))
-        add(kernel, node, index, inputs + outputs, PlanBuilder.nanoseconds(operation.op, kernel, inputs + outputs))
+        switch node.work {
+        case .operation(let operation):
+            let call = call(operation, inputs, node.inputs.map { constant($0) }, outputs)
+            return (try Kernels.prepare(call), inputs + outputs)
+        case .chain(let chain): return (try prepare(chain, node, inputs, outputs), inputs + outputs)
+        case .region, .sizes: throw TenonError(.internal, "'\(node.name)' has no kernel")
+        }
     }
 
-    private mutating func add(
-        _ kernel: PreparedKernel, _ node: Program.Node, _ index: Int, _ specs: [TensorSpec], _ time: Double,
-        implementation: String? = nil
-    ) {
-        let moved = specs.reduce(0) { $0 &+ $1.byteCount }
-        var name = implementation ?? "tenon"
-        if implementation == nil, case .operation(let operation) = node.work { name = "tenon:\(operation.op.name)" }
-        kernels.append(kernel)
-        append(
-            .kernel(kernels.count - 1), node, index, workspace: kernel.scratchBytes,
-            [
-                StepDescription(
-                    binding: node.name, composite: node.composite, implementation: name, bytes: moved)
-            ], nanoseconds: time)
+    private func call(
+        _ operation: Program.Operation, _ inputs: [TensorSpec], _ constants: [Constant?], _ outputs: [TensorSpec]
+    ) -> KernelCall {
+        KernelCall(
+            op: operation.op, inputs: inputs, constants: constants, outputs: outputs,
+            attributes: operation.attributes,
+            arguments: operation.arguments.map { StageBinder.operand($0, program, table) })
     }
 
-    private mutating func add(_ chain: Program.Chain, _ node: Program.Node, _ index: Int) throws {
-        let inputs = try node.inputs.map { try spec($0) }
-        let outputs = try node.outputs.map { try spec($0) }
+    private func prepare(
+        _ chain: Program.Chain, _ node: Program.Node, _ inputs: [TensorSpec], _ outputs: [TensorSpec]
+    ) throws -> PreparedKernel {
         guard let output = outputs.first else { throw TenonError(.internal, "a chain without a result") }
         let constants = node.inputs.map { constant($0) }
-        let anchor = KernelCall(
-            op: chain.anchor.op, inputs: Array(inputs.prefix(chain.anchorInputs)),
-            constants: Array(constants.prefix(chain.anchorInputs)), outputs: outputs,
-            attributes: chain.anchor.attributes,
-            arguments: chain.anchor.arguments.map { StageBinder.operand($0, program, table) })
-        let kernel = try ChainKernels.prepare(
+        return try ChainKernels.prepare(
             ChainCall(
-                anchor: anchor,
+                anchor: call(
+                    chain.anchor, Array(inputs.prefix(chain.anchorInputs)),
+                    Array(constants.prefix(chain.anchorInputs)), outputs),
                 steps: chain.steps.map {
                     ChainStep(
                         op: $0.op, attributes: $0.attributes, arguments: $0.arguments, operand: $0.operand,
                         isLeft: $0.isLeft)
                 }, operands: Array(inputs.dropFirst(chain.anchorInputs)),
                 constants: Array(constants.dropFirst(chain.anchorInputs)), output: output))
-        add(
-            kernel, node, index, inputs + outputs, PlanBuilder.nanoseconds(chain.anchor.op, kernel, inputs + outputs),
-            implementation: "tenon:\(chain.anchor.op.name)+\(chain.steps.count)")
     }
+
+    private mutating func add(
+        _ op: OperatorID, _ implementation: String, _ node: Program.Node, _ index: Int
+    ) throws {
+        let (kernel, specs) = try prepare(node)
+        kernels.append(kernel)
+        append(
+            .kernel(kernels.count - 1), node, index, workspace: kernel.scratchBytes,
+            [
+                StepDescription(
+                    binding: node.name, composite: node.composite, implementation: implementation,
+                    bytes: StageBinder.moved(specs))
+            ], nanoseconds: PlanBuilder.nanoseconds(op, kernel, specs))
+    }
+
+    private static func moved(_ specs: [TensorSpec]) -> Int { specs.reduce(0) { $0 &+ $1.byteCount } }
 
     private mutating func add(_ region: Program.Region, _ node: Program.Node, _ index: Int) throws {
         guard let backend = backends[region.codegen] else {
@@ -273,6 +284,7 @@ struct StageBinder {
         for (position, step) in steps.enumerated() {
             requests.append(ArenaRequest(bytes: step.workspaceBytes, first: position, last: position))
         }
+        if hasRoom { for index in requests.indices { requests[index].bytes = StageBinder.larger(requests[index].bytes) } }
         guard let arena = ArenaPlanner.plan(requests) else {
             throw TenonError(.limitExceeded, "main: intermediates need more bytes than can be addressed")
         }
@@ -280,11 +292,12 @@ struct StageBinder {
         var places: [StagePlan.Place] = []
         for (position, entry) in work.enumerated() {
             steps[position].inputs = Int32(places.count)
-            for tensor in entry.inputs { places.append(place(tensor, request, arena.offsets)) }
+            for tensor in entry.inputs { places.append(place(tensor, request, requests, arena.offsets)) }
             steps[position].outputs = Int32(places.count)
-            for tensor in entry.outputs { places.append(place(tensor, request, arena.offsets)) }
+            for tensor in entry.outputs { places.append(place(tensor, request, requests, arena.offsets)) }
             steps[position].end = Int32(places.count)
             steps[position].workspace = arena.offsets[firstScratch + position]
+            steps[position].workspaceBytes = requests[firstScratch + position].bytes
         }
         var escaping: [(root: Int, offset: Int)] = []
         for root in stage.escaping { if let index = request[root] { escaping.append((root, arena.offsets[index])) } }
@@ -294,10 +307,66 @@ struct StageBinder {
             scratchBytes: requests[firstScratch...].reduce(0) { max($0, $1.bytes) }, expectedNanoseconds: nanoseconds)
     }
 
-    private func place(_ tensor: Int, _ request: [Int: Int], _ offsets: [Int]) -> StagePlan.Place {
+    private func place(
+        _ tensor: Int, _ request: [Int: Int], _ requests: [ArenaRequest], _ offsets: [Int]
+    ) -> StagePlan.Place {
         let root = program.tensors[tensor].root
-        if let index = request[root] { return StagePlan.Place(root: -1, offset: offsets[index]) }
+        if let index = request[root] {
+            return StagePlan.Place(root: -1, offset: offsets[index], room: requests[index].bytes)
+        }
         return StagePlan.Place(root: Int32(root), offset: 0)
+    }
+}
+
+extension StageBinder {
+    /// With room for what grows by steps; large pieces are as large as they must be.
+    fileprivate static func larger(_ bytes: Int) -> Int {
+        bytes > 0 && bytes <= 1 << 20 ? bytes &+ bytes / 2 &+ 64 : bytes
+    }
+
+    /// Makes a plan that one context owns ready for the sizes in the table: only steps whose sizes have changed are prepared
+    /// again. False when its memory has not the room or weights would be packed; the plan is of no use then, as after an
+    /// error.
+    static func move(
+        _ plan: StagePlan, _ number: Int, _ program: Program, _ table: UnsafePointer<Int64>, module: Module,
+        options: CompileOptions
+    ) throws -> Bool {
+        let binder = StageBinder(program: program, module: module, backends: [:], options: options, table: table)
+        let stage = program.stages[number]
+        for (index, node) in stage.nodes.enumerated() {
+            guard node.slots.contains(where: { plan.key[Int($0)] != table[Int(stage.slots[Int($0)])] }) else {
+                continue
+            }
+            guard try binder.move(plan, index, node) else { return false }
+        }
+        plan.setKey(stage.slots, table)
+        return true
+    }
+
+    private func move(_ plan: StagePlan, _ index: Int, _ node: Program.Node) throws -> Bool {
+        guard case .kernel(let old) = plan.steps[index].work else { return true }
+        do {
+            let (kernel, specs) = try prepare(node)
+            let step = plan.steps[index]
+            guard kernel.scratchBytes <= step.workspaceBytes, kernel.hasWeights(of: plan.kernels[old]) else {
+                return false
+            }
+            for (position, spec) in specs.enumerated() {
+                let place = plan.places[Int(step.inputs) + position]
+                guard place.root >= 0 || spec.byteCount <= place.room else { return false }
+            }
+            plan.replace(index, kernel, bytes: StageBinder.moved(specs))
+            return true
+        } catch let error as TenonError {
+            throw error.located(at: node.name)
+        }
+    }
+}
+
+extension PreparedKernel {
+    fileprivate func hasWeights(of other: PreparedKernel) -> Bool {
+        packedBytes == other.packedBytes && sharedWeights.count == other.sharedWeights.count
+            && zip(sharedWeights, other.sharedWeights).allSatisfy { $0 === $1 }
     }
 }
 

@@ -1,6 +1,7 @@
 import TenonIR
 
-/// The nodes of a stage made ready for sizes that are numbers. Immutable, shared by contexts and threads.
+/// The nodes of a stage made ready for sizes that are numbers. Shared by contexts and threads, and immutable then; a context
+/// may own one and move it from size to size.
 final class StagePlan: @unchecked Sendable {
     enum Work {
         /// Indices into the plan's kernels and regions.
@@ -30,18 +31,20 @@ final class StagePlan: @unchecked Sendable {
         /// -1 for the stage's own memory.
         var root: Int32
         var offset: Int
+        /// Bytes that may be used there; 0 where the stage does not decide it.
+        var room = 0
     }
 
     /// Values of the stage's slots.
-    let key: [Int64]
+    private(set) var key: [Int64]
     let threads: Int
-    let steps: [Step]
+    private(set) var steps: [Step]
     let places: [Place]
     /// Roots of the stage's memory that are read after its nodes.
     let escaping: [(root: Int, offset: Int)]
-    let kernels: [PreparedKernel]
+    private(set) var kernels: [PreparedKernel]
     let regions: [any CompiledRegion]
-    let descriptions: [StepDescription]
+    private(set) var descriptions: [StepDescription]
     let bytes: Int
     let scratchBytes: Int
     let packedWeights: PackedWeightSum
@@ -73,6 +76,34 @@ final class StagePlan: @unchecked Sendable {
         for index in slots.indices where key[index] != table[Int(slots[index])] { return false }
         return true
     }
+
+    // MARK: - Moving to other sizes
+
+    /// Puts a kernel for other sizes in the place of a step's own.
+    func replace(_ step: Int, _ kernel: PreparedKernel, bytes: Int) {
+        guard case .kernel(let index) = steps[step].work else { return }
+        kernels[index] = kernel
+        descriptions[steps[step].description].bytes = bytes
+    }
+
+    func setKey(_ slots: [Int32], _ table: UnsafePointer<Int64>) {
+        for index in slots.indices { key[index] = table[Int(slots[index])] }
+    }
+}
+
+/// A plan with its packed weights, which stay reserved in the account as long as it is held.
+final class HeldPlan {
+    let plan: StagePlan
+    private let account: MemoryAccount
+
+    /// Nil when the weights exceed the limit.
+    init?(_ plan: StagePlan, _ account: MemoryAccount) {
+        guard account.reserve(plan.packedWeights) else { return nil }
+        self.plan = plan
+        self.account = account
+    }
+
+    deinit { account.release(plan.packedWeights) }
 }
 
 /// A region that its backend cannot compile; the program is made again without it.
