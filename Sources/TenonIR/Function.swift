@@ -75,6 +75,27 @@ public struct Function: Hashable, Sendable {
         try Function.forEachBinding(in: body, visit)
     }
 
+    /// Whether any binding has the property; the search ends at the first that has it.
+    public func containsBinding(where holds: (Expression) throws -> Bool) rethrows -> Bool {
+        try Function.containsBinding(in: body, holds)
+    }
+
+    private static func containsBinding(
+        in body: Body, _ holds: (Expression) throws -> Bool
+    ) rethrows -> Bool {
+        for block in body.blocks.indices {
+            for index in body.blocks[block].bindings.indices {
+                if try holds(body.blocks[block].bindings[index].expression) { return true }
+                if case .conditional(_, let thenBody, let elseBody) = body.blocks[block].bindings[index].expression,
+                    try containsBinding(in: thenBody, holds) || containsBinding(in: elseBody, holds)
+                {
+                    return true
+                }
+            }
+        }
+        return false
+    }
+
     public static func forEachBinding(in body: Body, _ visit: (Binding) throws -> Void) rethrows {
         for block in body.blocks.indices {
             for index in body.blocks[block].bindings.indices {

@@ -7,10 +7,6 @@ extension Function {
     fileprivate var isFused: Bool {
         // Functions lie in functions only as deep as the verifier allows.
         if composite != nil || codegen != nil { return true }
-        var found = false
-        forEachBinding { binding in
-            if !found, case .function(let local) = binding.expression { found = local.isFused }
-        }
-        return found
+        return containsBinding { if case .function(let local) = $0 { local.isFused } else { false } }
     }
 }

@@ -88,12 +88,11 @@ extension Module {
 extension Function {
     /// The function without operators that are written in terms of others; nil when it has none.
     public func expandingOperators() throws -> Function? {
-        var isNeeded = false
-        forEachBinding { binding in
-            switch binding.expression {
-            case .call(let call): if case .op(let op) = call.callee, op.schema.expansion != nil { isNeeded = true }
-            case .function: isNeeded = true
-            default: break
+        let isNeeded = containsBinding { expression in
+            switch expression {
+            case .call(let call): if case .op(let op) = call.callee { op.schema.expansion != nil } else { false }
+            case .function: true
+            default: false
             }
         }
         guard isNeeded else { return nil }

@@ -140,14 +140,15 @@ struct GroupFinder {
     private mutating func ejectProjections(_ block: Block, _ positions: BlockPositions) {
         for group in 0..<groupCount {
             var projections: [(projection: ValueID, tuple: ValueID)] = []
-            var usedWhole: Set<ValueID> = []
             for id in members[group] {
-                guard let expression = table.definition(id) else { continue }
-                if case .tupleGetItem(.value(let tuple), _) = expression, grouping.group(tuple) != group {
+                if case .tupleGetItem(.value(let tuple), _) = table.definition(id), grouping.group(tuple) != group {
                     projections.append((id, tuple))
-                } else {
-                    expression.forEachValue { usedWhole.insert($0) }
                 }
+            }
+            if projections.isEmpty { continue }
+            var usedWhole: Set<ValueID> = []
+            for id in members[group] where !projections.contains(where: { $0.projection == id }) {
+                table.definition(id)?.forEachValue { usedWhole.insert($0) }
             }
             for (projection, tuple) in projections where !usedWhole.contains(tuple) {
                 grouping.groupOf[projection.int] = -1

@@ -67,13 +67,10 @@ public struct FuseOpsByPattern: ModulePass {
     }
 
     private static func uses(_ function: Function, _ roots: Set<OperatorID>) -> Bool {
-        var found = false
-        function.forEachBinding { binding in
-            if case .call(let call) = binding.expression, case .op(let op) = call.callee, roots.contains(op) {
-                found = true
-            }
+        function.containsBinding {
+            guard case .call(let call) = $0, case .op(let op) = call.callee else { return false }
+            return roots.contains(op)
         }
-        return found
     }
 
     /// One pattern applied to one function.
