@@ -96,3 +96,24 @@ def test_rounding_survives_in_every_place():
     plain = tenon.compile(module, reference=True)(data)
     # Sums in another order may round to the other side where they are halves.
     assert (np.abs(result - plain) <= 0.125).all() and (result == plain).mean() > 0.99
+
+
+@pytest.mark.parametrize("written_out", [False, True], ids=["operator", "log of softmax"])
+@pytest.mark.parametrize("axis", [0, 1, -1])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_logarithm_of_a_certain_class_is_0(written_out, axis, threads):
+    """A probability is at most 1, so its logarithm is not above 0; and small losses are not noise."""
+    rng = np.random.default_rng(3)
+    x = rng.standard_normal((8, 24, 40)).astype(F)
+    np.moveaxis(x, axis, 0)[3] = 40
+    b = tenon.Builder()
+    data = b.parameter("x", x.shape)
+    if written_out:
+        result = b.call("log", b.call("nn.softmax", data, axis=axis))
+    else:
+        result = b.call("nn.log_softmax", data, axis=axis)
+    given = tenon.compile(b.finish(result), threads=threads)(x)
+    wide = x.astype(np.float64)
+    expected = wide - np.log(np.sum(np.exp(wide), axis=axis, keepdims=True))
+    assert given.max() <= 0
+    np.testing.assert_allclose(given, expected, rtol=1e-6, atol=1.5e-7)

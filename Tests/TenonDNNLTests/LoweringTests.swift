@@ -328,11 +328,6 @@ import Testing
             let x = net.input([2, 5, 3, 4])
             try check(
                 try net.module(try net.call("nn.softmax", [x], ["axis": .int(Int64(axis))])), mayLeaveOperators: true)
-            net = Net()
-            let y = net.input([2, 5, 3, 4])
-            try check(
-                try net.module(try net.call("nn.log_softmax", [y], ["axis": .int(Int64(axis))])),
-                mayLeaveOperators: true)
         }
     }
 

@@ -74,13 +74,13 @@ struct Reference {
                 return (inputs[0][index] - mean) / (variance + Double(op.float("epsilon"))).squareRoot()
                     * inputs[1][index % length] + inputs[2][index % length]
             }
-        case "nn.softmax", "nn.log_softmax":
+        case "nn.softmax":
             let axis = op.axis(rank: shape.count) ?? 0
             let (step, length) = (rowMajorStrides(shape)[axis], shape[axis])
             values[op.outputs[0].index] = inputs[0].indices.map { index in
                 let base = index - index / step % length * step
                 let sum = (0..<length).reduce(0) { $0 + exp(inputs[0][base + $1 * step]) }
-                return op.name == "nn.softmax" ? exp(inputs[0][index]) / sum : inputs[0][index] - log(sum)
+                return exp(inputs[0][index]) / sum
             }
         case "concat":
             let axis = op.axis(rank: shape.count) ?? 0

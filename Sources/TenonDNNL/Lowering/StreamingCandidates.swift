@@ -37,12 +37,11 @@ extension CandidateMaker {
         return found.filter { $0.descriptor?.isReference != true }
     }
 
-    func softmax(_ node: RegionNode, axis: Int, isLog: Bool) throws -> [Candidate] {
-        let algorithm = isLog ? TDNNL_SOFTMAX_LOG : TDNNL_SOFTMAX_ACCURATE
-        return try perLayout(node, "softmax") { source, target, attributes in
+    func softmax(_ node: RegionNode, axis: Int) throws -> [Candidate] {
+        try perLayout(node, "softmax") { source, target, attributes in
             var handle: OpaquePointer?
             let status = tdnnl_softmax_create(
-                &handle, engine, Int32(algorithm.rawValue), source.handle, target.handle,
+                &handle, engine, Int32(TDNNL_SOFTMAX_ACCURATE.rawValue), source.handle, target.handle,
                 Int32(truncatingIfNeeded: axis), attributes)
             return (status, handle)
         }

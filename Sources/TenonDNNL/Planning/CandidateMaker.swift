@@ -32,7 +32,7 @@ struct CandidateMaker {
         case .product(let product): try self.product(node, product)
         case .pooling(let pooling): try self.pooling(node, pooling)
         case .normalization(let normalization): try self.normalization(node, normalization)
-        case .softmax(let axis, let isLog): try softmax(node, axis: axis, isLog: isLog)
+        case .softmax(let axis): try softmax(node, axis: axis)
         case .eltwise(let function): try eltwise(node, function)
         case .binary(let algorithm): try binary(node, algorithm)
         case .concat(let axis): try concat(node, axis: axis)

@@ -12,7 +12,7 @@ struct RegionNode {
         case product(MatrixProduct)
         case pooling(Pooling)
         case normalization(Normalization)
-        case softmax(axis: Int, isLog: Bool)
+        case softmax(axis: Int)
         case eltwise(EltwiseFunction)
         case binary(tdnnl_algorithm)
         case concat(axis: Int)

@@ -6,7 +6,7 @@ enum StandaloneRules {
     static func rules() throws -> [FusionPattern] {
         let reductions = try ReductionLowering.algorithms.map { try single($0.0, "dnnl.reduction_" + $0.0) }
         return try [
-            softmax("nn.softmax"), softmax("nn.log_softmax"), layerNorm(), localResponse(), concat(), prelu(),
+            softmax(), layerNorm(), localResponse(), concat(), prelu(),
             shuffle(),
         ] + reductions + (1...3).map { try resampling("image.resize\($0)d") }
     }
@@ -104,9 +104,7 @@ enum StandaloneRules {
         return false
     }
 
-    private static func softmax(_ name: String) throws -> FusionPattern {
-        try single(name, "dnnl." + name.dropFirst(3))
-    }
+    private static func softmax() throws -> FusionPattern { try single("nn.softmax", "dnnl.softmax") }
 
     private static func localResponse() throws -> FusionPattern { try single("nn.lrn", "dnnl.lrn") }
 
