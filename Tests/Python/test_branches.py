@@ -115,3 +115,43 @@ def test_a_scan_without_state(rng):
     body = h.make_graph([N("Exp", ["xi"], ["yo"])], "b", [info("xi", [2])], [info("yo", [2])])
     data = model([N("Scan", ["x"], ["y"], body=body, num_scan_inputs=1)], [info("x", [4, 2])], [info("y", [4, 2])])
     check(data, {"x": rng.standard_normal((4, 2)).astype(np.float32)})
+
+
+def growing(nested):
+    """h' = tanh(h W), and a state that gets one row more in every iteration; nested: an inner loop that grows from nothing."""
+    steps = [N("MatMul", ["h", "W"], ["m"]), N("Tanh", ["m"], ["ho"]), N("Concat", ["s", "ho"], ["so"], axis=0),
+             N("Identity", ["go"], ["again"])]
+    states = [info("it", []), info("go", [], T.BOOL), info("h", None), info("s", None)]
+    states[0].type.tensor_type.elem_type = T.INT64
+    body = h.make_graph(steps, "b", states, [info("again", [], T.BOOL), info("ho", None), info("so", None)])
+    loop = [N("Loop", ["n", "yes", "h0", "none"], ["hn", "rows"], body=body)]
+    weights = nh.from_array(np.random.default_rng(1).standard_normal((8, 8)).astype("f4") * 0.4, "W")
+    inputs = [info("h0", ["b", 8]), info("n", [], T.INT64)]
+    common = [weights, constant("yes", True, bool), nh.from_array(np.zeros((0, 8), "f4"), "none")]
+    if not nested:
+        return model(loop, inputs, [info("hn", ["b", 8]), info("rows", ["rows", 8])], common)
+    outer = h.make_graph(
+        [N("Add", ["turn", "one"], ["n"]), *loop, N("ReduceSum", ["rows"], ["total"], keepdims=0), N("Identity", ["go2"], ["again2"])],
+        "o", [h.make_tensor_value_info("turn", T.INT64, []), info("go2", [], T.BOOL)],
+        [info("again2", [], T.BOOL), info("total", [])])
+    return model([N("Loop", ["turns", "yes"], ["totals"], body=outer)], [inputs[0], info("turns", [], T.INT64)],
+                 [info("totals", ["turns"])], [*common, constant("one", 1, np.int64)])
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_states_that_grow(nested):
+    rng = np.random.default_rng(2)
+    count = "turns" if nested else "n"
+    # Longer, shorter and longer again, and another size that the loop does not decide.
+    feeds = [{"h0": rng.standard_normal((b, 8)).astype("f4"), count: np.array(n)}
+             for b, n in [(1, 3), (1, 40), (3, 7), (1, 1), (2, 90), (1, 0), (2, 33)]]
+    check(growing(nested), *feeds)
+
+
+def test_a_state_that_outgrows_the_limit():
+    module = tenon.Module.load_onnx(growing(False)).optimize()
+    run = tenon.compile(module, threads=1, memory_limit=1 << 20)
+    start = np.ones((1, 8), np.float32)
+    with pytest.raises(tenon.LimitExceededError):
+        run.run([start, np.array(100_000)])
+    assert run.run([start, np.array(500)])[1].shape == (500, 8)

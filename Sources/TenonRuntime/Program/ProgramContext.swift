@@ -96,7 +96,7 @@ final class ProgramContext {
 
     func spec(_ tensor: Int) throws -> TensorSpec {
         if let known = specs[tensor] { return known }
-        return try StageBinder.spec(program.tensors[tensor], table)
+        return try NodePreparation.spec(program.tensors[tensor], table)
     }
 
     @inline(__always) func pointer(_ tensor: Int) -> UnsafeMutableRawPointer { roots[program.tensors[tensor].root] }

@@ -189,7 +189,7 @@ final class ProgramRunner: Sendable {
         guard let dims = state.program.outputDims[output] else { return nil }
         var tensor = state.program.tensors[state.program.outputs[output]]
         tensor.dims = dims
-        return try StageBinder.spec(tensor, UnsafePointer(context.table))
+        return try NodePreparation.spec(tensor, UnsafePointer(context.table))
     }
 
     /// Makes what can be made before a run with inputs of these sizes.

@@ -98,13 +98,6 @@ final class ProgramState: ForkParticipant, @unchecked Sendable {
         return HeldPlan(own, account)
     }
 
-    /// Makes a plan that one context owns ready for other sizes; false when another plan is needed.
-    func move(_ held: HeldPlan, _ stage: Int, _ table: UnsafePointer<Int64>) throws -> Bool {
-        var options = options
-        options.threads = held.plan.threads
-        return try StageBinder.move(held.plan, stage, program, table, module: module, options: options)
-    }
-
     private func found(_ stage: Int, _ table: UnsafePointer<Int64>, _ threads: Int) -> StagePlan? {
         let slots = program.stages[stage].slots
         return lock.locked {

@@ -2,11 +2,10 @@ import TenonIR
 
 /// Makes a stage ready for the sizes in a table: kernels prepared, regions compiled, memory laid out.
 struct StageBinder {
-    private let program: Program
+    private let nodes: NodePreparation
     private let module: Module
     private let backends: [String: any Backend]
     private let options: CompileOptions
-    private let table: UnsafePointer<Int64>
     /// Whether pieces of memory are made larger than they must be.
     private var hasRoom = false
 
@@ -23,7 +22,7 @@ struct StageBinder {
         hasRoom: Bool = false
     ) throws -> StagePlan {
         var binder = StageBinder(
-            program: program, module: module, backends: backends, options: options, table: table)
+            nodes: NodePreparation(program: program, table: table), module: module, backends: backends, options: options)
         binder.hasRoom = hasRoom
         let stage = program.stages[number]
         let previous = previous.flatMap { $0.threads == options.threads ? $0 : nil }
@@ -41,70 +40,16 @@ struct StageBinder {
         return try binder.finish(stage, number, outputs)
     }
 
+    private var program: Program { nodes.program }
+    private var table: UnsafePointer<Int64> { nodes.table }
+
     private init(
-        program: Program, module: Module, backends: [String: any Backend], options: CompileOptions,
-        table: UnsafePointer<Int64>
+        nodes: NodePreparation, module: Module, backends: [String: any Backend], options: CompileOptions
     ) {
-        self.program = program
+        self.nodes = nodes
         self.module = module
         self.backends = backends
         self.options = options
-        self.table = table
-    }
-
-    // MARK: - Sizes
-
-    static func spec(_ tensor: Program.Tensor, _ table: UnsafePointer<Int64>) throws -> TensorSpec {
-        guard let dtype = tensor.dtype, let dims = tensor.dims else {
-            throw TenonError(.internal, "'\(tensor.name)' has no size")
-        }
-        var shape: [Int] = []
-        shape.reserveCapacity(dims.count)
-        var bytes = dtype.byteCount
-        var isEmpty = false
-        for dim in dims {
-            let size = SizeProgram.value(dim, table)
-            guard size >= 0, let size = Int(exactly: size) else {
-                throw TenonError(.invalidShape, "'\(tensor.name)' has a negative size, \(size)", node: tensor.name)
-            }
-            shape.append(size)
-            if size == 0 { isEmpty = true }
-            let (product, overflow) = bytes.multipliedReportingOverflow(by: max(size, 1))
-            guard !overflow else {
-                throw TenonError(
-                    .invalidShape, "'\(tensor.name)' has sizes \(shape), too many for memory", node: tensor.name)
-            }
-            bytes = product
-        }
-        _ = isEmpty
-        return TensorSpec(dtype, shape)
-    }
-
-    private func spec(_ tensor: Int) throws -> TensorSpec { try StageBinder.spec(program.tensors[tensor], table) }
-
-    static func operand(
-        _ argument: Program.Argument, _ program: Program, _ table: UnsafePointer<Int64>
-    ) -> Operand {
-        switch argument {
-        case .tensor(let tensor), .shapeTensor(let tensor):
-            guard let constant = program.constant(tensor) else { return .value(ValueID(tensor)) }
-            return .constant(reshaped(constant, program.tensors[tensor]))
-        case .literal(let literal): return literal
-        case .shape(let sizes): return .shape(sizes.map { .fixed(SizeProgram.value($0, table)) })
-        case .tuple(let fields): return .tuple(fields.map { operand($0, program, table) })
-        }
-    }
-
-    /// A constant under the shape of one of its views.
-    static func reshaped(_ constant: Constant, _ tensor: Program.Tensor) -> Constant {
-        let shape = (tensor.dims ?? []).compactMap { if case .fixed(let size) = $0 { size } else { nil } }
-        if shape == constant.shape { return constant }
-        return (try? Constant(dtype: constant.dtype, shape: shape, borrowing: constant.bytes, owner: constant))
-            ?? constant
-    }
-
-    private func constant(_ tensor: Int) -> Constant? {
-        program.constant(tensor).map { StageBinder.reshaped($0, program.tensors[tensor]) }
     }
 
     // MARK: - Nodes
@@ -161,61 +106,19 @@ struct StageBinder {
         self.nanoseconds += nanoseconds
     }
 
-    /// A node's kernel and the tensors that it reads and writes.
-    private func prepare(_ node: Program.Node) throws -> (PreparedKernel, [TensorSpec]) {
-        let inputs = try node.inputs.map { try spec($0) }
-        let outputs = try node.outputs.map { try spec($0) }
-        switch node.work {
-        case .operation(let operation):
-            let call = call(operation, inputs, node.inputs.map { constant($0) }, outputs)
-            return (try Kernels.prepare(call), inputs + outputs)
-        case .chain(let chain): return (try prepare(chain, node, inputs, outputs), inputs + outputs)
-        case .region, .sizes: throw TenonError(.internal, "'\(node.name)' has no kernel")
-        }
-    }
-
-    private func call(
-        _ operation: Program.Operation, _ inputs: [TensorSpec], _ constants: [Constant?], _ outputs: [TensorSpec]
-    ) -> KernelCall {
-        KernelCall(
-            op: operation.op, inputs: inputs, constants: constants, outputs: outputs,
-            attributes: operation.attributes,
-            arguments: operation.arguments.map { StageBinder.operand($0, program, table) })
-    }
-
-    private func prepare(
-        _ chain: Program.Chain, _ node: Program.Node, _ inputs: [TensorSpec], _ outputs: [TensorSpec]
-    ) throws -> PreparedKernel {
-        guard let output = outputs.first else { throw TenonError(.internal, "a chain without a result") }
-        let constants = node.inputs.map { constant($0) }
-        return try ChainKernels.prepare(
-            ChainCall(
-                anchor: call(
-                    chain.anchor, Array(inputs.prefix(chain.anchorInputs)),
-                    Array(constants.prefix(chain.anchorInputs)), outputs),
-                steps: chain.steps.map {
-                    ChainStep(
-                        op: $0.op, attributes: $0.attributes, arguments: $0.arguments, operand: $0.operand,
-                        isLeft: $0.isLeft)
-                }, operands: Array(inputs.dropFirst(chain.anchorInputs)),
-                constants: Array(constants.dropFirst(chain.anchorInputs)), output: output))
-    }
-
     private mutating func add(
         _ op: OperatorID, _ implementation: String, _ node: Program.Node, _ index: Int
     ) throws {
-        let (kernel, specs) = try prepare(node)
+        let (kernel, specs) = try nodes.prepare(node)
         kernels.append(kernel)
         append(
             .kernel(kernels.count - 1), node, index, workspace: kernel.scratchBytes,
             [
                 StepDescription(
                     binding: node.name, composite: node.composite, implementation: implementation,
-                    bytes: StageBinder.moved(specs))
+                    bytes: specs.totalBytes)
             ], nanoseconds: PlanBuilder.nanoseconds(op, kernel, specs))
     }
-
-    private static func moved(_ specs: [TensorSpec]) -> Int { specs.reduce(0) { $0 &+ $1.byteCount } }
 
     private mutating func add(_ region: Program.Region, _ node: Program.Node, _ index: Int) throws {
         guard let backend = backends[region.codegen] else {
@@ -223,7 +126,7 @@ struct StageBinder {
         }
         let given = try region.arguments.map { argument in
             let type = try self.type(of: argument)
-            let known = StageBinder.operand(argument, program, table)
+            let known = nodes.operand(argument)
             return Specialiser.Argument(type: type, known: Specialiser.isKnown(known) ? known : nil)
         }
         let special = try Specialiser(module: module).specialise(region.function, given, depth: 0)
@@ -246,7 +149,7 @@ struct StageBinder {
     private func type(of argument: Program.Argument) throws -> ValueType {
         switch argument {
         case .tensor(let tensor), .shapeTensor(let tensor):
-            let spec = try spec(tensor)
+            let spec = try nodes.spec(tensor)
             return .tensor(spec.dtype, spec.shape.map { Int64($0) })
         case .shape(let sizes): return .shape(sizes.map { .fixed(SizeProgram.value($0, table)) })
         case .literal(.int): return .scalar(.int64)
@@ -269,7 +172,7 @@ struct StageBinder {
             for tensor in entry.inputs + entry.outputs {
                 let root = program.tensors[tensor].root
                 guard case .node(number) = program.roots[root], !outputs.contains(root) else { continue }
-                let bytes = try spec(tensor).byteCount
+                let bytes = try nodes.spec(tensor).byteCount
                 if let index = request[root] {
                     requests[index].last = max(requests[index].last, position)
                     requests[index].bytes = max(requests[index].bytes, bytes)
@@ -307,6 +210,11 @@ struct StageBinder {
             scratchBytes: requests[firstScratch...].reduce(0) { max($0, $1.bytes) }, expectedNanoseconds: nanoseconds)
     }
 
+    /// With room for what grows by steps; large pieces are as large as they must be.
+    private static func larger(_ bytes: Int) -> Int {
+        bytes > 0 && bytes <= 1 << 20 ? bytes &+ bytes / 2 &+ 64 : bytes
+    }
+
     private func place(
         _ tensor: Int, _ request: [Int: Int], _ requests: [ArenaRequest], _ offsets: [Int]
     ) -> StagePlan.Place {
@@ -315,58 +223,6 @@ struct StageBinder {
             return StagePlan.Place(root: -1, offset: offsets[index], room: requests[index].bytes)
         }
         return StagePlan.Place(root: Int32(root), offset: 0)
-    }
-}
-
-extension StageBinder {
-    /// With room for what grows by steps; large pieces are as large as they must be.
-    fileprivate static func larger(_ bytes: Int) -> Int {
-        bytes > 0 && bytes <= 1 << 20 ? bytes &+ bytes / 2 &+ 64 : bytes
-    }
-
-    /// Makes a plan that one context owns ready for the sizes in the table: only steps whose sizes have changed are prepared
-    /// again. False when its memory has not the room or weights would be packed; the plan is of no use then, as after an
-    /// error.
-    static func move(
-        _ plan: StagePlan, _ number: Int, _ program: Program, _ table: UnsafePointer<Int64>, module: Module,
-        options: CompileOptions
-    ) throws -> Bool {
-        let binder = StageBinder(program: program, module: module, backends: [:], options: options, table: table)
-        let stage = program.stages[number]
-        for (index, node) in stage.nodes.enumerated() {
-            guard node.slots.contains(where: { plan.key[Int($0)] != table[Int(stage.slots[Int($0)])] }) else {
-                continue
-            }
-            guard try binder.move(plan, index, node) else { return false }
-        }
-        plan.setKey(stage.slots, table)
-        return true
-    }
-
-    private func move(_ plan: StagePlan, _ index: Int, _ node: Program.Node) throws -> Bool {
-        guard case .kernel(let old) = plan.steps[index].work else { return true }
-        do {
-            let (kernel, specs) = try prepare(node)
-            let step = plan.steps[index]
-            guard kernel.scratchBytes <= step.workspaceBytes, kernel.hasWeights(of: plan.kernels[old]) else {
-                return false
-            }
-            for (position, spec) in specs.enumerated() {
-                let place = plan.places[Int(step.inputs) + position]
-                guard place.root >= 0 || spec.byteCount <= place.room else { return false }
-            }
-            plan.replace(index, kernel, bytes: StageBinder.moved(specs))
-            return true
-        } catch let error as TenonError {
-            throw error.located(at: node.name)
-        }
-    }
-}
-
-extension PreparedKernel {
-    fileprivate func hasWeights(of other: PreparedKernel) -> Bool {
-        packedBytes == other.packedBytes && sharedWeights.count == other.sharedWeights.count
-            && zip(sharedWeights, other.sharedWeights).allSatisfy { $0 === $1 }
     }
 }
 
