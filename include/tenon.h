@@ -351,7 +351,7 @@ size_t tenon_operator_count(void);
 /* Name of operator `index`, as "nn.conv2d"; NULL outside of the count. Static text. */
 const char *tenon_operator_name(size_t index);
 
-/* Inputs, attributes with kinds, defaults and allowed values, and the formula, as text of several lines. Transferred;
+/* Inputs, attributes with kinds, defaults and allowed values, the formula and the traits, as text of several lines. Transferred;
  * tenon_string_release. Fails with TENON_ERROR_NOT_FOUND. */
 tenon_status tenon_operator_describe(const char *name, char **text) TENON_CHECKED;
 

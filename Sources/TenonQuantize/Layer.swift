@@ -78,14 +78,10 @@ struct Usage {
 
     func isFloat(_ value: ValueID) -> Bool { function.type(of: value).asTensor?.dtype == .float32 }
 
-    static let bounds: Set<String> = ["nn.relu", "nn.relu6", "clip"]
-    /// What only moves elements; CanonicalizeQuantization takes quantisation over them.
-    static let movements: Set<String> = ["reshape", "permute_dims", "flatten", "squeeze", "expand_dims"]
-
     /// Behind all bounds that nothing looks behind.
     func end(_ value: ValueID) -> ValueID {
         var current = value
-        while let user = onlyUser(current), let (op, _) = makers[user], Usage.bounds.contains(op.name) {
+        while let user = onlyUser(current), let (op, _) = makers[user], op.has(.clamps) {
             current = user
         }
         return current
@@ -94,7 +90,7 @@ struct Usage {
     /// The value in front of movements.
     func source(_ value: ValueID) -> ValueID {
         var current = value
-        while let (op, call) = makers[current], Usage.movements.contains(op.name),
+        while let (op, call) = makers[current], op.has(.movesElements),
             case .value(let next)? = call.arguments.first
         {
             current = next
@@ -105,7 +101,7 @@ struct Usage {
     /// The value in front of movements and bounds.
     func origin(_ value: ValueID) -> ValueID {
         var current = value
-        while let (op, call) = makers[current], Usage.movements.contains(op.name) || Usage.bounds.contains(op.name),
+        while let (op, call) = makers[current], op.has([.movesElements, .clamps]),
             case .value(let next)? = call.arguments.first
         {
             current = next

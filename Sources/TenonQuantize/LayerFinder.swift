@@ -106,7 +106,7 @@ struct LayerFinder {
         return Layer(
             name: usage.name(id), op: op, anchor: id, inputs: inputs, output: id,
             // The largest value of a window is one of the integers.
-            end: op.name.contains("max_pool") ? id : usage.end(id), kind: .joining)
+            end: op.has(.maxPooling) ? id : usage.end(id), kind: .joining)
     }
 
     private func isPooling(_ op: OperatorID, _ call: Call, _ data: ValueID) -> Bool {
@@ -117,7 +117,7 @@ struct LayerFinder {
             }
             return Set(axes.map { $0 < 0 ? $0 + Int64(rank) : $0 }) == Set((0..<rank).dropFirst(2).map { Int64($0) })
         }
-        return ["nn.max_pool", "nn.avg_pool", "nn.adaptive_avg_pool"].contains { op.name == "\($0)\(rank - 2)d" }
+        return op.has([.maxPooling, .averagePooling]) || op.name == "nn.adaptive_avg_pool\(rank - 2)d"
     }
 
     /// Without what joins but does not stand between layers: there quantising would cost accuracy and gain nothing.

@@ -95,3 +95,15 @@ def test_functions_call_each_other():
     b.finish(b.call_function(module, "twice", y), module=module)
     assert list(module.functions) == ["twice", "main"]
     np.testing.assert_array_equal(tenon.compile(module)(np.float32([1, 2])), [2, 4])
+
+
+def test_numbers_are_operands():
+    b = tenon.Builder()
+    x = b.parameter("x", (3,))
+    run = tenon.compile(b.finish(b.call("clip", (x + 1) * 0.5 - 2, -1.5, 1)))
+    np.testing.assert_array_equal(run(np.array([-4, 1, 9], np.float32)), np.array([-1.5, -1, 1], np.float32))
+    integers = b = tenon.Builder()
+    n = b.parameter("n", (2,), "i64")
+    assert (tenon.compile(integers.finish(n * 3 + 1))(np.array([2, -5])) == [7, -14]).all()
+    with pytest.raises(tenon.InvalidTypeError, match="a number"):
+        b.call("add", n, object())

@@ -39,17 +39,23 @@ class Value:
         # Without this Python would try indices until one fails.
         raise TypeError("a Value is not iterable")
 
+    def _beside(self, other: Any) -> Any:
+        """A number as a constant of this value's element type."""
+        if not isinstance(other, (int, float)):
+            return other
+        return self._builder.constant(np.array(other), self.type.partition("[")[0])
+
     def __add__(self, other: Any) -> Value:
-        return self._builder.call("add", self, other)
+        return self._builder.call("add", self, self._beside(other))
 
     def __sub__(self, other: Any) -> Value:
-        return self._builder.call("subtract", self, other)
+        return self._builder.call("subtract", self, self._beside(other))
 
     def __mul__(self, other: Any) -> Value:
-        return self._builder.call("multiply", self, other)
+        return self._builder.call("multiply", self, self._beside(other))
 
     def __truediv__(self, other: Any) -> Value:
-        return self._builder.call("divide", self, other)
+        return self._builder.call("divide", self, self._beside(other))
 
     def __matmul__(self, other: Any) -> Value:
         return self._builder.call("matmul", self, other)
@@ -133,6 +139,8 @@ class Builder(Handle):
         """Adds a tensor of known contents. Large arrays are borrowed, not copied: they must not change afterwards."""
         if hasattr(array, "__dlpack__") and not isinstance(array, np.ndarray):
             array = np.from_dlpack(array)
+        if dtype is not None:
+            dtype = _dtypes.to_numpy(_dtypes.number(dtype))
         array = np.ascontiguousarray(array, dtype).reshape(np.shape(array))
         tensor = Tensor(struct_size=ctypes.sizeof(Tensor))
         keep = fill(tensor, array)
@@ -166,7 +174,9 @@ class Builder(Handle):
             return self.shape(operand)
         if isinstance(operand, (np.ndarray, np.generic)) or hasattr(operand, "__dlpack__"):
             return self.constant(operand)
-        raise InvalidTypeError.mismatch("an operand", "a Value, an array or a shape", type(operand).__name__)
+        if isinstance(operand, (int, float)) and not isinstance(operand, bool):
+            return self.literal(repr(operand))
+        raise InvalidTypeError.mismatch("an operand", "a Value, an array, a number or a shape", type(operand).__name__)
 
     def _operands(self, operands: Sequence[Any]) -> Any:
         ids = [self._operand(operand)._id for operand in operands]
@@ -176,7 +186,8 @@ class Builder(Handle):
         """Adds the call of an operator.
 
         Args:
-            inputs: values; arrays become constants, tuples of values tuples, tuples of numbers shapes.
+            inputs: values; arrays become constants, tuples of values tuples, tuples of numbers shapes, numbers the plain numbers that
+                some operators take (``clip``).
             name: what the result is called in the text form.
             attributes: by name; what is left out takes its default. An element type is given as NumPy's.
         """

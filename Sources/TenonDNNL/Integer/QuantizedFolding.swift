@@ -47,7 +47,7 @@ struct QuantizedFolding {
         if let result, let table = table(current, result, last) { return table }
         // ReLU and clip are bounds of the result; in front of them stands what our kernels compute, and its bias.
         var steps: [RegionOp] = []
-        while let op = op(current), ["nn.relu", "nn.relu6", "clip"].contains(op.name) {
+        while let op = op(current), op.op.has(.clamps) {
             steps.append(op)
             current = op.inputs[0]
         }

@@ -44,7 +44,7 @@ enum Lowering {
         // oneDNN is asked for single precision only, but for what moves elements, and an empty tensor is no work for it.
         for id in op.inputs + op.outputs {
             let tensor = graph[id]
-            let moves = op.name == "concat" || MovementLowering.views.contains(op.name)
+            let moves = op.name == "concat" || op.op.has(.view)
             guard tensor.dtype == .float32 || moves && tensor.dtype.byteCount == 1, tensor.count > 0,
                 tensor.dims.count <= 6,
                 tensor.dims.allSatisfy({ $0 <= Int(Int32.max) })

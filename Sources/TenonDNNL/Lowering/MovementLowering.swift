@@ -22,7 +22,7 @@ enum MovementLowering {
     }
 
     /// The same elements in row-major order under other dimensions.
-    static let views = ["reshape", "flatten", "squeeze", "expand_dims"]
+    static let views = Operators.all(with: .view).map(\.name)
 
     /// Whether a permutation makes the last dimension the second one (true) or the second one the last (false); nil for others.
     static func channelMove(_ attributes: Attributes, rank: Int) -> Bool? {
@@ -48,7 +48,7 @@ enum MovementLowering {
         guard op.outputs.count == 1, let first = op.inputs.first, op.inputs.count == 1,
             let view = graph[first].constant
         else { return nil }
-        if views.contains(op.name) { return view.strides == nil ? view : nil }
+        if op.op.has(.view) { return view.strides == nil ? view : nil }
         guard op.name == "permute_dims", graph[first].dtype == .float32 else { return nil }
         let dims = graph[first].dims
         let strides = view.strides ?? rowMajorStrides(dims)

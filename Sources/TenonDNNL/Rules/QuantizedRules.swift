@@ -5,7 +5,7 @@ import TenonRewrite
 /// with exact sums; the check asks them, so that the explanation says why something stays in single precision.
 enum QuantizedRules {
     static func rules() throws -> [FusionPattern] {
-        let layers = ["nn.conv1d", "nn.conv2d", "nn.conv3d", "matmul", "nn.dense"]
+        let layers = Operators.all(with: .linear).filter { !$0.has(.transposedConvolution) }.map(\.name)
         // With a quantised result first: the shorter match is part of the longer one.
         return try layers.map { try layer($0, isQuantized: true) } + [sum(), functions()] + pools()
             + layers.map { try layer($0, isQuantized: false) } + [alone("quantize"), alone("dequantize")]
@@ -18,7 +18,7 @@ enum QuantizedRules {
     }
 
     private static func bounds() throws -> [ChainStep] {
-        try ["nn.relu", "nn.relu6", "clip"].map { ChainStep(try Operators.require($0)) }
+        Operators.all(with: .clamps).map { ChainStep($0) }
     }
 
     /// A convolution or product with known weights, its bias, and bounds of the result.

@@ -72,19 +72,15 @@ enum StandaloneRules {
                     guard let next = candidate.table.call(.bound(user)), case .op(let op) = next.callee else {
                         continue
                     }
-                    if layers.contains(op.name) { return nil }
+                    if isLayer(op) { return nil }
                 }
                 return Refusal(.checkRefused, found: "no layer beside it", expected: "a layer on images")
             }, allowsLeak: false)
     }
 
-    private static let layers: Set<String> = Set(
-        (1...3).flatMap {
-            [
-                "nn.conv\($0)d", "nn.conv\($0)d_transpose", "nn.max_pool\($0)d", "nn.avg_pool\($0)d",
-                "nn.adaptive_avg_pool\($0)d",
-            ]
-        })
+    private static func isLayer(_ op: OperatorID) -> Bool {
+        op.has([.convolution, .transposedConvolution, .maxPooling, .averagePooling, .adaptivePooling])
+    }
 
     private static let steps = Set(
         PostOperations.unaryNames + ["add", "multiply", "subtract", "divide", "maximum", "minimum"])
@@ -97,7 +93,7 @@ enum StandaloneRules {
             else {
                 return false
             }
-            if layers.contains(op.name) { return true }
+            if isLayer(op) { return true }
             guard steps.contains(op.name) else { return false }
             current = call.arguments.first
         }

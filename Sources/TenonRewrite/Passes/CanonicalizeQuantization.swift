@@ -14,8 +14,6 @@ public struct CanonicalizeQuantization: BindingPass {
 
     typealias State = UseCounts
 
-    private static let movements: Set<String> = ["reshape", "permute_dims", "flatten", "squeeze", "expand_dims"]
-
     func visit(
         _ binding: Binding, _ transformer: inout BindingTransformer, _ state: inout UseCounts, _ context: PassContext
     ) throws -> Operand? {
@@ -62,7 +60,7 @@ public struct CanonicalizeQuantization: BindingPass {
         }
         var movements: [(op: OperatorID, call: Call)] = []
         var current = data
-        while movements.count < 8, let (id, op, inner) = transformer.call(current), Self.movements.contains(op.name),
+        while movements.count < 8, let (id, op, inner) = transformer.call(current), op.has(.movesElements),
             uses.count(id) == 1, let next = inner.arguments.first
         {
             movements.append((op, inner))

@@ -80,7 +80,7 @@ public struct FoldBatchNorm: BindingPass {
         _ binding: Binding, _ transformer: inout BindingTransformer, _ state: State
     ) throws -> Operand? {
         guard case .call(let call) = binding.expression, case .op(let op) = call.callee,
-            Self.layers.contains(op.name), call.arguments.count == 2, case .value(let input) = call.arguments[0],
+            op.has(.linear), call.arguments.count == 2, case .value(let input) = call.arguments[0],
             hasOneUse(call.arguments[0], transformer, state), let definition = transformer.definition(.value(input)),
             let weight = transformer.constant(call.arguments[1]), weight.dtype == .float32,
             let rank = transformer.type(of: call.arguments[0]).asTensor?.rank, rank >= 2
@@ -112,11 +112,6 @@ public struct FoldBatchNorm: BindingPass {
         let outputAxis = isProduct ? (transformer.type(of: layer).asTensor?.rank ?? rank) - 1 : 1
         return try ChannelConstant.add(folded.bias, to: layer, axis: outputAxis, &transformer)
     }
-
-    private static let layers: Set<String> = [
-        "nn.conv1d", "nn.conv2d", "nn.conv3d", "nn.conv1d_transpose", "nn.conv2d_transpose", "nn.conv3d_transpose",
-        "nn.dense", "matmul",
-    ]
 
     private func folding(_ op: String, _ call: Call, _ weight: Constant, _ affine: ChannelAffine) -> InputFolding? {
         let shiftsNothing = affine.shift.allSatisfy { $0 == 0 }

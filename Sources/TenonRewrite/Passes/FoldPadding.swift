@@ -28,21 +28,21 @@ public struct FoldPadding: BindingPass {
             let source = pad.arguments.first
         else { return nil }
         var attributes = call.attributes
-        switch op.name {
-        case "nn.conv1d", "nn.conv2d", "nn.conv3d":
+        if op.has(.convolution) {
             guard value == 0 else { return nil }
-        case "nn.avg_pool1d", "nn.avg_pool2d", "nn.avg_pool3d":
+        } else if op.has(.averagePooling) {
             guard value == 0, call.attributes.bool("ceil_mode") != true,
                 call.attributes.bool("count_include_pad") == true || padding.allSatisfy({ $0 == 0 })
             else { return nil }
             attributes["count_include_pad"] = .bool(true)
-        case "nn.max_pool1d", "nn.max_pool2d", "nn.max_pool3d":
+        } else if op.has(.maxPooling) {
             guard value == -.infinity || value == 0 && Self.isNeverNegative(source, transformer),
                 call.attributes.bool("ceil_mode") != true, let kernel = call.attributes.ints("pool_size"),
                 kernel.count * 2 == padding.count
             else { return nil }
             for axis in padding.indices where padding[axis] + widths[axis] >= kernel[axis % kernel.count] { return nil }
-        default: return nil
+        } else {
+            return nil
         }
         attributes["padding"] = .ints(zip(padding, widths).map { $0 + $1 })
         var arguments = call.arguments
@@ -59,15 +59,11 @@ public struct FoldPadding: BindingPass {
 
     private static func isNeverNegative(_ operand: Operand, _ transformer: BindingTransformer) -> Bool {
         guard let (_, op, call) = transformer.call(operand) else { return false }
-        switch op.name {
-        case "nn.relu", "nn.relu6", "sigmoid", "nn.hard_sigmoid", "abs", "square": return true
-        case "clip":
-            guard call.arguments.count == 3 else { return false }
-            switch call.arguments[1] {
-            case .float(let low): return low >= 0
-            case .int(let low): return low >= 0
-            default: return false
-            }
+        if op.has(.nonNegative) { return true }
+        guard op.name == "clip", call.arguments.count == 3 else { return false }
+        switch call.arguments[1] {
+        case .float(let low): return low >= 0
+        case .int(let low): return low >= 0
         default: return false
         }
     }

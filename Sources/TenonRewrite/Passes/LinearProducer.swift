@@ -41,10 +41,10 @@ struct LinearProducer {
         var channelAxis = 1
         groups = Int(clamping: call.attributes.int("groups") ?? 1)
         switch op.name {
-        case "nn.conv1d", "nn.conv2d", "nn.conv3d":
+        case _ where op.has(.convolution):
             axis = 0
             channels = Int(weight.shape[0])
-        case "nn.conv1d_transpose", "nn.conv2d_transpose", "nn.conv3d_transpose":
+        case _ where op.has(.transposedConvolution):
             axis = 1
             channels = Int(weight.shape[1]) * groups
         case "nn.dense":

@@ -66,12 +66,14 @@ public struct MoveTransposes: BindingPass {
     }
 
     /// Where images come from.
-    static let layers: Set<String> = [
-        "nn.conv1d", "nn.conv2d", "nn.conv3d", "nn.conv1d_transpose", "nn.conv2d_transpose", "nn.conv3d_transpose",
-        "nn.max_pool1d", "nn.max_pool2d", "nn.max_pool3d", "nn.avg_pool1d", "nn.avg_pool2d", "nn.avg_pool3d",
-        "nn.adaptive_avg_pool1d", "nn.adaptive_avg_pool2d", "nn.adaptive_avg_pool3d", "nn.adaptive_max_pool1d",
-        "nn.adaptive_max_pool2d", "nn.adaptive_max_pool3d", "image.resize1d", "image.resize2d", "image.resize3d",
-        "nn.batch_norm", "nn.instance_norm", "nn.group_norm", "nn.lrn", "nn.depth_to_space", "nn.space_to_depth",
+    static func isLayer(_ op: OperatorID) -> Bool {
+        op.has([.convolution, .transposedConvolution, .maxPooling, .averagePooling, .adaptivePooling])
+            || others.contains(op.name)
+    }
+
+    private static let others: Set<String> = [
+        "image.resize1d", "image.resize2d", "image.resize3d", "nn.batch_norm", "nn.instance_norm", "nn.group_norm",
+        "nn.lrn", "nn.depth_to_space", "nn.space_to_depth",
     ]
 
     func visit(
@@ -90,7 +92,7 @@ public struct MoveTransposes: BindingPass {
             for part in mover.images { state.mark(part) }
             return moved
         }
-        if Self.layers.contains(op.name) || call.arguments.contains(where: { state.follows($0) }) {
+        if Self.isLayer(op) || call.arguments.contains(where: { state.follows($0) }) {
             state.mark(.value(binding.id))
         }
         return nil

@@ -29,22 +29,11 @@ struct PermutationMover {
         case "strided_slice": return try slice(&transformer, state)
         default: break
         }
-        if Self.unary.contains(op) || Self.binary.contains(op) { return try elementwise(&transformer, state) }
-        if Self.reductions.contains(op) { return try reduction(&transformer, state) }
+        guard case .op(let id) = call.callee else { return nil }
+        if id.has(.elementwise) { return try elementwise(&transformer, state) }
+        if id.has(.reduces) { return try reduction(&transformer, state) }
         return Self.withAxis.contains(op) ? try alongAxis(&transformer, state) : nil
     }
-
-    private static let unary = SinkDataMovement.unary.union([
-        "astype", "ceil", "floor", "sign", "sin", "cos", "rsqrt", "erf", "nn.selu", "nn.celu", "nn.gelu_tanh",
-        "nn.thresholded_relu",
-        "nn.softsign",
-    ])
-
-    private static let binary = SinkDataMovement.binary.union([
-        "power", "equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "where",
-    ])
-
-    private static let reductions: Set<String> = ["mean", "sum", "max", "min", "prod"]
 
     private static let withAxis: Set<String> = ["nn.softmax", "nn.log_softmax"]
 

@@ -87,8 +87,8 @@ public struct RecomposeEmbedding: BindingPass {
     private func applied(
         _ op: OperatorID, _ call: Call, _ type: ValueType, _ reader: Reader, _ context: PassContext
     ) throws -> Taken? {
-        let isBinary = SinkDataMovement.binary.contains(op.name)
-        guard let evaluate = context.evaluate, isBinary || SinkDataMovement.unary.contains(op.name) else { return nil }
+        let isBinary = op.has(.binary)
+        guard let evaluate = context.evaluate, op.has([.unary, .binary]) else { return nil }
         for position in 0..<(isBinary ? 2 : 1) where call.arguments.indices.contains(position) {
             guard let take = reader.inner(call.arguments[position], "take"),
                 reader.transformer.type(of: call.arguments[position]) == type, take.attributes.int("axis") == 0,

@@ -25,35 +25,15 @@ public struct SinkDataMovement: BindingPass {
             uses: UseCounts(function), followsLayer: [Bool](repeating: false, count: function.values.count))
     }
 
-    private static let layers: Set<String> = [
-        "nn.conv1d", "nn.conv2d", "nn.conv3d", "nn.conv1d_transpose", "nn.conv2d_transpose", "nn.conv3d_transpose",
-        "nn.dense", "matmul",
-    ]
-
-    private static let movements: Set<String> = [
-        "reshape", "permute_dims", "nn.depth_to_space", "nn.max_pool1d", "nn.max_pool2d", "nn.max_pool3d",
-    ]
-
-    static let unary: Set<String> = [
-        "nn.relu", "nn.relu6", "nn.leakyrelu", "nn.elu", "nn.hard_sigmoid", "nn.hard_swish", "nn.softplus", "nn.mish",
-        "nn.silu", "nn.gelu", "nn.gelu_tanh", "sigmoid", "tanh", "abs", "exp", "log", "sqrt", "square", "round", "clip",
-        "negative",
-    ]
-
-    static let binary: Set<String> = ["add", "subtract", "multiply", "divide", "maximum", "minimum"]
-
-    /// Non-decreasing, and the same for equal operands bit by bit.
-    private static let monotone: Set<String> = ["nn.relu", "nn.relu6", "clip"]
-
     func visit(
         _ binding: Binding, _ transformer: inout BindingTransformer, _ state: inout State, _ context: PassContext
     ) throws -> Operand? {
         guard case .call(let call) = binding.expression, case .op(let op) = call.callee else { return nil }
-        let isElementwise = Self.unary.contains(op.name) || Self.binary.contains(op.name)
-        if isElementwise, let moved = try sink(op.name, call, binding, &transformer, &state) { return moved }
+        let isElementwise = op.has([.unary, .binary])
+        if isElementwise, let moved = try sink(op, call, binding, &transformer, &state) { return moved }
         let isAfterLayer =
-            Self.layers.contains(op.name)
-            || Self.movements.contains(op.name) && call.arguments.first.map { state.follows($0) } == true
+            op.has(.linear)
+            || op.has([.movesElements, .maxPooling]) && call.arguments.first.map { state.follows($0) } == true
             || isElementwise
                 && call.arguments.contains {
                     state.follows($0) && transformer.type(of: $0) == transformer.type(of: .value(binding.id))
@@ -71,22 +51,22 @@ public struct SinkDataMovement: BindingPass {
     }
 
     private func passage(
-        _ op: String, _ moved: Operand, _ type: ValueType, _ transformer: BindingTransformer, _ state: State
+        _ op: OperatorID, _ moved: Operand, _ type: ValueType, _ transformer: BindingTransformer, _ state: State
     ) -> Passage? {
         let reader = Reader(transformer: transformer, uses: state.uses)
         guard reader.isSpent(moved), transformer.type(of: moved) == type, let (name, call) = reader.call(moved),
             let source = call.arguments.first, reader.isSpent(source), state.follows(source),
             let before = transformer.type(of: source).asTensor,
-            let movement = Movement(name, call, from: before, to: type, overPooling: Self.monotone.contains(op))
+            let movement = Movement(name, call, from: before, to: type, overPooling: op.has(.clamps))
         else { return nil }
         return Passage(movement: movement, call: call, source: source, before: before)
     }
 
     private func sink(
-        _ op: String, _ call: Call, _ binding: Binding, _ transformer: inout BindingTransformer, _ state: inout State
+        _ op: OperatorID, _ call: Call, _ binding: Binding, _ transformer: inout BindingTransformer, _ state: inout State
     ) throws -> Operand? {
         let type = transformer.type(of: .value(binding.id))
-        let isBinary = Self.binary.contains(op)
+        let isBinary = op.has(.binary)
         for position in 0..<(isBinary ? 2 : 1) where call.arguments.indices.contains(position) {
             var arguments = call.arguments
             var types = [type]
@@ -103,12 +83,12 @@ public struct SinkDataMovement: BindingPass {
             }
             guard !passed.isEmpty else { continue }
             let typed = try? Inference.call(
-                try Operators.require(op), arguments, call.attributes,
+                op, arguments, call.attributes,
                 types: arguments.map { transformer.type(of: $0) },
                 constants: arguments.map { transformer.constant($0) })
             guard typed?.type == types[passed.count] else { continue }
             let name = transformer.function.values[binding.id.int].name
-            var result = try transformer.emit(op, arguments, call.attributes, name: name)
+            var result = try transformer.emit(op.name, arguments, call.attributes, name: name)
             state.mark(result)
             for (movement, type) in zip(passed, types).reversed() {
                 var operands = movement.arguments

@@ -1,15 +1,6 @@
 import TenonIR
 
 extension PlanBuilder {
-    /// Operators whose result is the same bytes under another shape.
-    private static let views: [Bool] = {
-        var table = [Bool](repeating: false, count: Operators.all.count)
-        for name in ["reshape", "flatten", "squeeze", "expand_dims"] {
-            if let id = Operators.named(name) { table[Int(id.index)] = true }
-        }
-        return table
-    }()
-
     /// Operators that do more than touch each element once or twice.
     private static let computes: [Bool] = Operators.all.map { schema in
         [
@@ -22,7 +13,7 @@ extension PlanBuilder {
     static let cast = Operators.named("astype")
 
     /// Whether the operator may give the same bytes under another type.
-    static func isView(_ op: OperatorID) -> Bool { views[Int(op.index)] || op == cast }
+    static func isView(_ op: OperatorID) -> Bool { op.has(.view) || op == cast }
 
     mutating func lower(
         _ op: OperatorID, _ attributes: Attributes, _ arguments: [Lowered], _ id: ValueID, _ scope: Scope
@@ -111,7 +102,7 @@ extension PlanBuilder {
     }
 
     private func view(_ op: OperatorID, _ arguments: [Lowered], _ type: ValueType) -> Lowered? {
-        guard PlanBuilder.views[Int(op.index)] || op == PlanBuilder.cast, case .tensor(let source)? = arguments.first,
+        guard op.has(.view) || op == PlanBuilder.cast, case .tensor(let source)? = arguments.first,
             case .tensor(let target) = type, let spec = TensorSpec(target), spec.dtype == source.spec.dtype,
             spec.byteCount == source.spec.byteCount
         else { return nil }
