@@ -78,6 +78,8 @@ public struct PreparedKernel: Sendable {
     public var absorbedInputs: [Int] = []
     /// Roughly how long a run takes on one thread, where the kernel knows better than by the bytes it moves.
     public var expectedNanoseconds: Double?
+    /// Who made it, as reports say it.
+    public internal(set) var provider = "tenon"
     /// Throws only for what depends on the data (an index out of range, say).
     public var run: @Sendable (borrowing KernelArguments) throws -> Void
 

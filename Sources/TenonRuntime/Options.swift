@@ -25,8 +25,13 @@ public struct CompileOptions: Sendable {
     public var losesNaN: Bool
     /// How long threads of a run that wait for each other spin before they sleep.
     public var spin = Spin.adaptive
+    /// Asked for kernels beside the library's own, except by the reference.
+    public var providers: [any KernelProvider] = []
     /// Told how far compiling has come, on one thread at a time; only by the call that these options are given to.
     public var progress: ProgressReport?
+
+    /// Those that are asked.
+    var askedProviders: [any KernelProvider] { usesReferenceKernels ? [] : providers }
 
     public init(
         threads: Int = 1, tuningMilliseconds: Int = 0, isReproducible: Bool = false, memoryLimit: Int? = nil,

@@ -47,7 +47,7 @@ extension PlanBuilder {
         let call = KernelCall(
             op: op, inputs: inputs.map(\.spec), constants: known, outputs: outputs, attributes: inferred.attributes,
             arguments: operands)
-        let kernel = try Kernels.prepare(call)
+        let kernel = try Kernels.prepare(call, options.askedProviders)
         if let folded = try fold(kernel, known, inputs, outputs) {
             return try group(resultType, folded.map { try add($0) })
         }
@@ -58,7 +58,7 @@ extension PlanBuilder {
         let moved = (inputs + tensors).reduce(0) { $0 &+ $1.spec.byteCount }
         let description = StepDescription(
             binding: scope.name(id), composite: scope.composite.isEmpty ? op.name : scope.composite,
-            implementation: "tenon:\(op.name)", bytes: moved)
+            implementation: "\(kernel.provider):\(op.name)", bytes: moved)
         var read = inputs.map(\.buffer)
         if !kernel.absorbedInputs.isEmpty {
             // Nothing is read there any more, so the plan need not keep it.

@@ -2,9 +2,9 @@ import TenonIR
 
 /// A chain kernel by kernel, where no single one does it: each step reads what the one before has written.
 enum ChainKernels {
-    static func prepare(_ call: ChainCall) throws -> PreparedKernel {
+    static func prepare(_ call: ChainCall, _ providers: [any KernelProvider]) throws -> PreparedKernel {
         if let fused = try Kernels.prepareChain(call) { return fused }
-        let anchor = try Kernels.prepare(call.anchor)
+        let anchor = try Kernels.prepare(call.anchor, providers)
         var prepared: [(kernel: PreparedKernel, operand: Int?, isLeft: Bool)] = []
         for step in call.steps {
             var inputs = [call.output]
@@ -19,7 +19,7 @@ enum ChainKernels {
                     op: step.op, inputs: inputs, constants: constants, outputs: [call.output],
                     attributes: step.attributes,
                     arguments: step.operand == nil && !step.arguments.isEmpty
-                        ? step.arguments : inputs.indices.map { .value(ValueID($0)) }))
+                        ? step.arguments : inputs.indices.map { .value(ValueID($0)) }), providers)
             prepared.append((kernel, step.operand.map { $0 + call.anchor.inputs.count }, step.isLeft))
         }
         let kernels = prepared
@@ -59,6 +59,7 @@ enum ChainKernels {
                 }
             }
         }
+        result.provider = anchor.provider
         result.packedBytes = kernels.reduce(anchor.packedBytes) { $0 &+ $1.kernel.packedBytes }
         result.sharedWeights = anchor.sharedWeights + kernels.flatMap(\.kernel.sharedWeights)
         return result

@@ -4,6 +4,7 @@ import TenonIR
 struct NodePreparation {
     let program: Program
     let table: UnsafePointer<Int64>
+    let providers: [any KernelProvider]
 
     static func spec(_ tensor: Program.Tensor, _ table: UnsafePointer<Int64>) throws -> TensorSpec {
         guard let dtype = tensor.dtype, let dims = tensor.dims else {
@@ -61,7 +62,7 @@ struct NodePreparation {
         switch node.work {
         case .operation(let operation):
             let call = call(operation, inputs, node.inputs.map { constant($0) }, outputs)
-            return (try Kernels.prepare(call), inputs + outputs)
+            return (try Kernels.prepare(call, providers), inputs + outputs)
         case .chain(let chain): return (try prepare(chain, node, inputs, outputs), inputs + outputs)
         case .region, .sizes: throw TenonError(.internal, "'\(node.name)' has no kernel")
         }
@@ -91,6 +92,6 @@ struct NodePreparation {
                         op: $0.op, attributes: $0.attributes, arguments: $0.arguments, operand: $0.operand,
                         isLeft: $0.isLeft)
                 }, operands: Array(inputs.dropFirst(chain.anchorInputs)),
-                constants: Array(constants.dropFirst(chain.anchorInputs)), output: output))
+                constants: Array(constants.dropFirst(chain.anchorInputs)), output: output), providers)
     }
 }

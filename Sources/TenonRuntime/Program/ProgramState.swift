@@ -98,6 +98,8 @@ final class ProgramState: ForkParticipant, @unchecked Sendable {
         return HeldPlan(own, account)
     }
 
+    var providers: [any KernelProvider] { options.askedProviders }
+
     private func found(_ stage: Int, _ table: UnsafePointer<Int64>, _ threads: Int) -> StagePlan? {
         let slots = program.stages[stage].slots
         return lock.locked {

@@ -22,7 +22,8 @@ struct StageBinder {
         hasRoom: Bool = false
     ) throws -> StagePlan {
         var binder = StageBinder(
-            nodes: NodePreparation(program: program, table: table), module: module, backends: backends, options: options)
+            nodes: NodePreparation(program: program, table: table, providers: options.askedProviders), module: module,
+            backends: backends, options: options)
         binder.hasRoom = hasRoom
         let stage = program.stages[number]
         let previous = previous.flatMap { $0.threads == options.threads ? $0 : nil }
@@ -76,11 +77,11 @@ struct StageBinder {
 
     private mutating func add(_ node: Program.Node, _ index: Int) throws {
         switch node.work {
-        case .operation(let operation): try add(operation.op, "tenon:\(operation.op.name)", node, index)
+        case .operation(let operation): try add(operation.op, operation.op.name, node, index)
         case .region(let region): try add(region, node, index)
         case .chain(let chain):
             let op = chain.anchor.op
-            try add(op, "tenon:\(op.name)+\(chain.steps.count)", node, index)
+            try add(op, "\(op.name)+\(chain.steps.count)", node, index)
         case .sizes(let sizes):
             append(
                 .sizes(sizes), node, index, workspace: 0,
@@ -107,7 +108,7 @@ struct StageBinder {
     }
 
     private mutating func add(
-        _ op: OperatorID, _ implementation: String, _ node: Program.Node, _ index: Int
+        _ op: OperatorID, _ work: String, _ node: Program.Node, _ index: Int
     ) throws {
         let (kernel, specs) = try nodes.prepare(node)
         kernels.append(kernel)
@@ -115,7 +116,7 @@ struct StageBinder {
             .kernel(kernels.count - 1), node, index, workspace: kernel.scratchBytes,
             [
                 StepDescription(
-                    binding: node.name, composite: node.composite, implementation: implementation,
+                    binding: node.name, composite: node.composite, implementation: "\(kernel.provider):\(work)",
                     bytes: specs.totalBytes)
             ], nanoseconds: PlanBuilder.nanoseconds(op, kernel, specs))
     }
