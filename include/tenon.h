@@ -1207,7 +1207,8 @@ typedef struct tenon_fusion_rule {
     uint32_t struct_size;
     /* TENON_RULE_… */
     uint32_t flags;
-    /* "dnnl.conv2d_relu": what stands before the first dot is the backend. */
+    /* "dnnl.conv2d_relu": what stands before the first dot is the backend. NULL: `text` is a list of rules, as tenon_module_fuse
+     * takes it, and flags, check and attributes are those of each. */
     const char *name;
     /* The pattern, as text or as a handle; the other one is NULL. */
     const char *text;

@@ -139,6 +139,19 @@ struct IndexMap {
 // MARK: - Text
 
 extension IndexMap {
+    /// As Python writes it behind `lambda`.
+    var pythonText: String {
+        let results = outputs.map { digits in
+            digits.map { digit in
+                var text = axes[digit.axis]
+                if digit.divisor != 1 { text += " // \(digit.divisor)" }
+                if let modulus = digit.modulus { text += " % \(modulus)" }
+                return digit.factor == 1 ? text : "\(text) * \(digit.factor)"
+            }.joined(separator: " + ")
+        }
+        return "\(axes.joined(separator: ", ")): (\(results.joined(separator: ", "))\(results.count == 1 ? "," : ""))"
+    }
+
     init(_ text: String) throws {
         var reader = Reader(text)
         while true {
@@ -236,8 +249,11 @@ extension IndexMap {
 
         mutating func number() -> Int64? {
             skip()
+            // TVM says the type of larger ones.
+            let isTyped = take("T.int64(")
             let part = rest.prefix { (0x30...0x39).contains($0) }
             rest = rest.dropFirst(part.count)
+            if isTyped, !take(")") { return nil }
             return Int64(String(decoding: part, as: UTF8.self))
         }
 

@@ -180,9 +180,8 @@ extension ScriptReader {
         if name == "cumsum" || name == "cumprod", given.attributes["axis"] == nil, shape?.count != 1 {
             throw syntax.error("\(name): expected an axis", at: node.at)
         }
-        if name == "image.grid_sample" {
-            throw syntax.error("\(name): Relax's grid has its axes behind the batch, which is not read", at: node.at)
-        }
+        // Relax's grid has its axes behind the batch.
+        if name == "image.grid_sample", given.attributes["grid_axis"] == nil { given.attributes["grid_axis"] = 1 }
     }
 
     private mutating func place(_ node: ScriptNode, _ parameter: String, _ given: inout GivenArguments) throws {
@@ -190,7 +189,7 @@ extension ScriptReader {
         let names = [parameter] + (ScriptNames.inputs[parameter] ?? [])
         let isAttribute = schema.attributes.contains { $0.name == parameter } || schema.aliases[parameter] != nil
         if !isAttribute, let index = schema.inputs.firstIndex(where: { names.contains($0.name) }) {
-            guard !node.isNone else { return }
+            guard !node.isNone, !(schema.inputs[index].isOptional && node.isEmptyTuple) else { return }
             guard given.inputs[index] == nil else {
                 throw syntax.error("\(schema.name): '\(parameter)' is given twice", at: node.at)
             }
@@ -198,7 +197,7 @@ extension ScriptReader {
             return
         }
         if ScriptNames.dropped[schema.name]?.contains(parameter) == true { return }
-        guard var value = try attribute(node) else { return }
+        guard !node.isEmptyTuple, var value = try attribute(node) else { return }
         if case .string(let text) = value {
             // An empty name is none.
             if !isAttribute, text.isEmpty || text == "void" { return }
