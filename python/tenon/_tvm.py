@@ -20,7 +20,7 @@ _WRITTEN = 4096
 _DROPPED = {
     "hint_on_device": {"device_type", "index", "memory_scope", "dst_vdevice"}, "to_vdevice": {"dst_vdevice"},
     **{f"nn.max_pool{n}d": {"count_include_pad"} for n in (1, 2, 3)},
-    "image.resize2d": {"out_dtype"}, "image.resize3d": {"out_dtype"},
+    "image.resize2d": {"out_dtype"}, "image.resize3d": {"out_dtype"}, "grad.max_pool2d_backward": {"count_include_pad"},
 }
 #: Operands of Relax that are attributes here, behind the first.
 _ATTRIBUTES = {
@@ -158,6 +158,7 @@ class _FunctionReader:
         self.reader, self.function, self.is_main, self.indent = reader, function, is_main, indent
         self.names: dict[Any, str] = {}
         self._taken: set[str] = set()
+        self._absent: set[Any] = set()
 
     def define(self, var: Any) -> str:
         hint = re.sub(r"\W", "_", var.name) or "v"
@@ -175,6 +176,8 @@ class _FunctionReader:
         relax = self.reader.relax
         if isinstance(expr, relax.Var):
             return self.names[expr]
+        if type(expr).__name__ == "GenericConst" and not hasattr(expr.value, "numpy"):
+            return _dtypes.NAMES[_dtypes.number(str(expr.value))]
         if isinstance(expr, self.reader.constant_kinds):
             return self.reader.constant(expr, self.is_main)
         kind = type(expr).__name__
@@ -230,7 +233,7 @@ class _FunctionReader:
 
     def call(self, call: Any) -> str:
         relax = self.reader.relax
-        arguments = ", ".join(self.operand(argument) for argument in call.args)
+        arguments = ", ".join(self.operand(argument) for argument in call.args if not self.is_absent(argument))
         if isinstance(call.op, relax.GlobalVar):
             return f"@{_global(call.op.name_hint)}({arguments})"
         if isinstance(call.op, relax.Var):
@@ -250,8 +253,8 @@ class _FunctionReader:
             more = ["grid_axis=1"]
         elif name == "memory.view":
             more = [f"{key}={self.operand(value)}" for key, value in zip(("dtype", "relative_byte_offset"), given[2:])
-                    if not _is_left_out(value)]
-            arguments = ", ".join(self.operand(value) for value in given[:2] if not _is_left_out(value))
+                    if not self.is_left_out(value)]
+            arguments = ", ".join(self.operand(value) for value in given[:2] if not self.is_left_out(value))
         elif name == "layout_transform":
             more = [f"index_map={literal(self.index_map(call.attrs.index_map))}"]
             if call.attrs.pad_value is not None:
@@ -269,10 +272,19 @@ class _FunctionReader:
             more = [f"output_size=[{self.reader.dims(_type_of(given[0]).shape.values[2:])}]"]
         return f"{name}({arguments}){self.attributes(name, call.attrs, more)}"
 
+    def is_left_out(self, value: Any) -> bool:
+        is_empty = type(value).__name__ == "Tuple" and not len(value.fields)
+        return is_empty or self.is_absent(value)
+
+    def is_absent(self, value: Any) -> bool:
+        return _is_left_out(value) or (isinstance(value, self.reader.relax.Var) and value in self._absent)
+
     @staticmethod
     def index_map(given: Any) -> str:
         """What it makes of its indices, as `n, c -> c // 4, n, c % 4`."""
-        names = {index: f"i{number}" for number, index in enumerate(given.initial_indices)}
+        names = {index: index.name for index in given.initial_indices}
+        if len(set(names.values())) < len(names) or not all(re.fullmatch(r"[A-Za-z_]\w*", name) for name in names.values()):
+            names = {index: f"i{number}" for number, index in enumerate(given.initial_indices)}
         signs = {"FloorDiv": "//", "FloorMod": "%", "Mul": "*", "Add": "+"}
 
         def text(expr: Any) -> str:
@@ -325,6 +337,10 @@ class _FunctionReader:
             lines.append(f"{indent}{'dataflow' if is_dataflow else 'block'} {{")
             outputs = []
             for binding in block.bindings:
+                if _is_left_out(binding.value):
+                    # A name for what is left out of a call.
+                    self._absent.add(binding.var)
+                    continue
                 if type(binding).__name__ == "MatchCast":
                     right = f"match_cast({self.operand(binding.value)}, {self.reader.type(_type_of(binding))})"
                 else:
@@ -363,8 +379,7 @@ def _type_of(value: Any) -> Any:
 
 def _is_left_out(value: Any) -> bool:
     """What stands for an argument that is not given."""
-    kind = type(value).__name__
-    return (kind == "Tuple" and not len(value.fields)) or (kind == "Call" and getattr(value.op, "name", "") == "relax.null_value")
+    return type(value).__name__ == "Call" and getattr(value.op, "name", "") == "relax.null_value"
 
 
 def _is_plain(value: Any) -> bool:

@@ -32,14 +32,40 @@ enum GradientOperators {
             inputs: [.init("output_grad"), .init("data")],
             attributes: [
                 .spread("pool_size", .ints([1, 1]), 2), .spread("strides", .ints([1, 1]), 2), .spread("padding", .ints([0, 0, 0, 0]), 4),
-                .spread("dilation", .ints([1, 1]), 2), .defaulted("ceil_mode", false),
+                .spread("dilation", .ints([1, 1]), 2), .defaulted("ceil_mode", false), layout("layout"),
+                layout("out_layout"),
             ] + more,
-            expansion: kind == "max" ? maxPool : averagePool
+            expansion: { expander, call in
+                try reordered(&expander, call) ?? (kind == "max" ? maxPool(&expander, call) : averagePool(&expander, call))
+            }
         ) { site in
             let data = try site.tensor(1, rank: 4)
             _ = try site.tensor(0, rank: 4)
             return .tensor(data)
         }
+    }
+
+    private static func layout(_ name: String) -> OperatorSchema.Attribute {
+        var attribute = OperatorSchema.Attribute.implied(name, "NCHW")
+        attribute.allowed = ["NCHW", "NHWC"]
+        // The result's is data's where nothing else is said.
+        if name == "out_layout" { (attribute.impliedValue, attribute.impliedBy) = (nil, "layout") }
+        return attribute
+    }
+
+    /// A call in another layout as permutations around one in the own; nil where there is none.
+    private static func reordered(_ expander: inout OperatorExpander, _ call: Call) throws -> Operand? {
+        let layout = call.attributes.string("layout") ?? "NCHW"
+        let out = call.attributes.string("out_layout") ?? layout
+        guard call.attributes["layout"] != nil || call.attributes["out_layout"] != nil else { return nil }
+        guard case .op(let op) = call.callee else { return nil }
+        var (arguments, attributes) = (call.arguments, call.attributes)
+        (attributes["layout"], attributes["out_layout"]) = (nil, nil)
+        for (index, order) in [out, layout].enumerated() where order == "NHWC" {
+            arguments[index] = try expander.call("permute_dims", [arguments[index]], ["axes": .ints([0, 3, 1, 2])])
+        }
+        let result = try expander.call(op.name, arguments, attributes)
+        return layout == "NHWC" ? try expander.call("permute_dims", [result], ["axes": .ints([0, 2, 3, 1])]) : result
     }
 
     /// A vector of zeros with the updates added at their places, in the shape of x.

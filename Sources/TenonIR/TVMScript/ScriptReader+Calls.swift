@@ -186,6 +186,7 @@ extension ScriptReader {
 
     private mutating func place(_ node: ScriptNode, _ parameter: String, _ given: inout GivenArguments) throws {
         let schema = given.schema
+        if let name = node.name, scope.absent.contains(name), scope.names[name] == nil { return }
         let names = [parameter] + (ScriptNames.inputs[parameter] ?? [])
         let isAttribute = schema.attributes.contains { $0.name == parameter } || schema.aliases[parameter] != nil
         if !isAttribute, let index = schema.inputs.firstIndex(where: { names.contains($0.name) }) {

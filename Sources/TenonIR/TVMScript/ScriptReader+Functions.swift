@@ -206,6 +206,12 @@ extension ScriptReader {
             return
         }
         if try declaresSymbol(name, value) { return }
+        // What is left out of a call has a name sometimes.
+        guard !value.isNone else {
+            scope.absent.insert(name)
+            return
+        }
+        scope.absent.remove(name)
         let (expression, inferred) = try self.expression(value, declared)
         guard let type = declared ?? inferred else {
             throw syntax.error("the type of '\(name)' cannot be inferred; write it behind the name", at: value.at)

@@ -17,6 +17,8 @@ struct ScriptReader {
         /// What a name means. Python gives the same name again and again.
         var names: [String: Operand] = [:]
         var symbols: [String: Dim] = [:]
+        /// Names of nothing.
+        var absent: Set<String> = []
         var isDataflow = false
         /// What was bound last, by name and value.
         var last: (name: String, id: ValueID)?

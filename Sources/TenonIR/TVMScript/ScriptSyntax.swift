@@ -99,7 +99,7 @@ struct ScriptSyntax {
 
     /// From loosely to tightly binding ones.
     private static let operators: [[StaticString]] = [
-        ["<=", ">=", "==", "!=", "<", ">"], ["+", "-"], ["*", "//", "/"],
+        ["<=", ">=", "==", "!=", "<", ">"], ["+", "-"], ["*", "//", "/", "%"],
     ]
 
     private mutating func operations(_ level: Int) throws -> ScriptNode {
