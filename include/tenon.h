@@ -727,7 +727,7 @@ tenon_status tenon_module_get_function(
 void tenon_function_release(tenon_function *function);
 
 /* Puts a copy of the function into `module` under `name`, in place of one of the same name. Fails with what
- * tenon_module_verify says about the module with it. */
+ * tenon_module_verify says about the module with it. A copy beside the function whose global_symbol it has gets its own. */
 tenon_status tenon_module_set_function(
     tenon_module *module, const char *name, const tenon_function *function) TENON_CHECKED;
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Sequence
 
 import numpy as np
 
@@ -81,7 +81,7 @@ def _global(name: str) -> str:
 
 def _constant_text(array: np.ndarray) -> str:
     dims = ",".join(str(size) for size in array.shape)
-    values = ", ".join(literal(value) if array.dtype == bool else repr(value.item()) for value in array.ravel())
+    values = ", ".join(repr(value.item()) for value in array.ravel())
     return f"{_dtypes.NAMES[_dtypes.number(array.dtype)]}[{dims}] = ({values.replace('True', '1').replace('False', '0')})"
 
 
@@ -154,11 +154,16 @@ class _Reader:
 class _FunctionReader:
     """One function as text."""
 
-    def __init__(self, reader: _Reader, function: Any, is_main: bool, indent: str = "  "):
+    def __init__(self, reader: _Reader, function: Any, is_main: bool, indent: str = "  ", more: Sequence[Any] = ()):
         self.reader, self.function, self.is_main, self.indent = reader, function, is_main, indent
+        self.parameters = [*function.params, *more]
         self.names: dict[Any, str] = {}
         self._taken: set[str] = set()
         self._absent: set[Any] = set()
+        #: What local functions take behind their parameters: values around them.
+        self._captured: dict[Any, list[Any]] = {}
+        #: Functions of the module with their last arguments, as TVM's passes make them of local functions.
+        self._closures: dict[Any, Any] = {}
 
     def define(self, var: Any) -> str:
         hint = re.sub(r"\W", "_", var.name) or "v"
@@ -233,14 +238,23 @@ class _FunctionReader:
 
     def call(self, call: Any) -> str:
         relax = self.reader.relax
-        arguments = ", ".join(self.operand(argument) for argument in call.args if not self.is_absent(argument))
+        arguments = ", ".join(
+            self.operand(argument) for argument in call.args
+            if not self.is_absent(argument) and argument not in self._closures)
         if isinstance(call.op, relax.GlobalVar):
             return f"@{_global(call.op.name_hint)}({arguments})"
         if isinstance(call.op, relax.Var):
+            arguments = ", ".join(self.operand(argument) for argument in [*call.args, *self._captured.get(call.op, ())])
             return f"{self.names[call.op]}({arguments})"
         if isinstance(call.op, relax.ExternFunc):
             return f"extern {literal(str(call.op.global_symbol))}({arguments})"
         name = call.op.name.removeprefix("relax.")
+        if name in ("invoke_closure", "invoke_pure_closure"):
+            closure = self._closures.get(call.args[0])
+            if closure is None:
+                raise UnsupportedError(f"from_tvm: {name} of a closure that is made elsewhere")
+            arguments = ", ".join(self.operand(argument) for argument in [*call.args[1].fields, *closure.args[1].fields])
+            return f"@{_global(closure.args[0].name_hint)}({arguments})"
         if name in ("call_tir", "call_dps_packed", "call_pure_packed", "call_inplace_packed", "call_tir_inplace"):
             callee = call.args[0]
             given = call.args[1:] if name in ("call_pure_packed", "call_inplace_packed") else call.args[1].fields
@@ -271,6 +285,15 @@ class _FunctionReader:
         elif name.startswith("nn.adaptive_") and call.attrs.output_size is None:
             more = [f"output_size=[{self.reader.dims(_type_of(given[0]).shape.values[2:])}]"]
         return f"{name}({arguments}){self.attributes(name, call.attrs, more)}"
+
+    def free(self, function: Any) -> list[Any]:
+        """Values around a function that it uses, in the order of their names."""
+        sizes = set(self.reader.relax.analysis.free_symbolic_vars(function))
+        used = [var for var in self.reader.relax.analysis.free_vars(function) if var not in sizes]
+        for var in used:
+            if var in self._captured:
+                raise UnsupportedError(f"from_tvm: a local function that calls '{var.name}', a function around it")
+        return used
 
     def is_left_out(self, value: Any) -> bool:
         is_empty = type(value).__name__ == "Tuple" and not len(value.fields)
@@ -314,8 +337,6 @@ class _FunctionReader:
         if kind == "TupleGetItem":
             tuple_value = expr.tuple_value
             return f"{self.operand(tuple_value)}.{int(expr.index)}"
-        if kind == "Function":
-            return "fn" + _FunctionReader(self.reader, expr, False, indent + "  ").text()
         if kind == "If":
             then, other = (self.branch(body, indent) for body in (expr.true_branch, expr.false_branch))
             return f"if {self.operand(expr.cond)} {then} else {other}"
@@ -343,8 +364,16 @@ class _FunctionReader:
                     continue
                 if type(binding).__name__ == "MatchCast":
                     right = f"match_cast({self.operand(binding.value)}, {self.reader.type(_type_of(binding))})"
-                else:
+                elif type(binding.value).__name__ != "Function":
                     right = self.expression(binding.value, indent + "  ")
+                if type(binding.value).__name__ == "Call" and getattr(binding.value.op, "name", "") == "relax.make_closure":
+                    self._closures[binding.var] = binding.value
+                    continue
+                if type(binding.value).__name__ == "Function":
+                    self._captured[binding.var] = self.free(binding.value)
+                    inner = _FunctionReader(self.reader, binding.value, False, indent + "    ", self._captured[binding.var])
+                    lines.append(f"{indent}  {self.define(binding.var)} = fn{inner.text()}")
+                    continue
                 name = self.define(binding.var)
                 lines.append(f"{indent}  {name}: {self.reader.type(_type_of(binding.var))} = {right}")
                 if not isinstance(binding.var, relax.DataflowVar):
@@ -356,7 +385,7 @@ class _FunctionReader:
 
     def text(self) -> str:
         function = self.function
-        parameters = [f"{self.define(param)}: {self.reader.type(_type_of(param))}" for param in function.params]
+        parameters = [f"{self.define(param)}: {self.reader.type(_type_of(param))}" for param in self.parameters]
         lines = [*self.blocks(function.body, self.indent), f"{self.indent}return {self.operand(self.result(function.body))}"]
         if self.is_main:
             for name, array in self.reader.bound.items():

@@ -11,7 +11,8 @@ extension ScriptReader {
         if case .value(let id)? = scope.names[name] {
             var result: ValueType?
             if case .function(_, let type) = scope.function.type(of: id) { result = type }
-            return (.call(Call(.local(id), try operands(arguments, named, node))), result)
+            let given = try operands(arguments, named, node) + (scope.captures[id] ?? [])
+            return (.call(Call(.local(id), given)), result)
         }
         if let function = function(named: name) {
             let result = module[function]?.resultType ?? results[function].flatMap { $0 }
@@ -29,6 +30,13 @@ extension ScriptReader {
         case "call_tir", "call_tir_inplace", "call_dps_packed", "call_packed", "call_pure_packed",
             "call_inplace_packed":
             return try external(operation, arguments, named, node)
+        case "invoke_closure", "invoke_pure_closure":
+            guard arguments.count >= 2, let closure = arguments[0].name.flatMap({ scope.closures[$0] }) else {
+                throw syntax.error("\(operation): expected the name of a closure and a tuple", at: node.at)
+            }
+            let given = try arguments[1].isEmptyTuple ? [] : (arguments[1].entries ?? [arguments[1]]).map { try operand($0) }
+            let result = module[closure.function]?.resultType ?? results[closure.function].flatMap { $0 }
+            return (.call(Call(.function(closure.function), given + closure.arguments)), result)
         case "linear": return try linear(arguments, named, node, declared)
         case "eye" where !arguments.isEmpty && arguments[0].entries == nil:
             // Rows and columns stand alone there.
