@@ -29,7 +29,9 @@ private func fusionPatterns(_ rule: tenon_fusion_rule, _ index: Int) throws -> [
         return [asking(rule, only)]
     }
     guard rule.name == nil, rule.pattern == nil, let text = rule.text else {
-        throw invalid("rule \(index): name is \(rule.name == nil ? "NULL" : "empty"), which only a list of rules in text may have")
+        throw invalid(
+            "rule \(index): name is \(rule.name == nil ? "NULL" : "empty"), which only a list of rules in text may have"
+        )
     }
     return try FusionPattern.parseRules(String(cString: text)).map { parsed in
         var pattern = parsed

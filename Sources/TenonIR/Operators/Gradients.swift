@@ -2,7 +2,8 @@
 enum GradientOperators {
     static let schemas: [OperatorSchema] = [
         OperatorSchema(
-            "grad.take_backward", "What take's result contributes to each element of x: output_grad added up where indices say.",
+            "grad.take_backward",
+            "What take's result contributes to each element of x: output_grad added up where indices say.",
             inputs: [.init("output_grad"), .init("x"), .init("indices")], attributes: [.optional("axis", .int)],
             expansion: take
         ) { site in
@@ -31,16 +32,24 @@ enum GradientOperators {
             "grad.\(kind)_pool2d_backward", "The gradient of nn.\(kind)_pool2d with respect to data.",
             inputs: [.init("output_grad"), .init("data")],
             attributes: [
-                .spread("pool_size", .ints([1, 1]), 2), .spread("strides", .ints([1, 1]), 2), .spread("padding", .ints([0, 0, 0, 0]), 4),
+                .spread("pool_size", .ints([1, 1]), 2), .spread("strides", .ints([1, 1]), 2),
+                .spread("padding", .ints([0, 0, 0, 0]), 4),
                 .spread("dilation", .ints([1, 1]), 2), .defaulted("ceil_mode", false), layout("layout"),
                 layout("out_layout"),
             ] + more,
             expansion: { expander, call in
-                try reordered(&expander, call) ?? (kind == "max" ? maxPool(&expander, call) : averagePool(&expander, call))
+                try reordered(&expander, call)
+                    ?? (kind == "max" ? maxPool(&expander, call) : averagePool(&expander, call))
             }
         ) { site in
             let data = try site.tensor(1, rank: 4)
             _ = try site.tensor(0, rank: 4)
+            // Small enough that sums of them are numbers.
+            for (name, least) in [("pool_size", 1), ("strides", 1), ("padding", 0), ("dilation", 1)] {
+                guard try site.ints(name).allSatisfy({ $0 >= least && $0 <= 1 << 20 }) else {
+                    throw site.attributeError(name, expects: "\(least) to 2^20")
+                }
+            }
             return .tensor(data)
         }
     }
@@ -103,8 +112,8 @@ enum GradientOperators {
         let targets = call.arguments[2]
         let targetType = try expander.shaped(targets, "grad.nll_loss_backward").dtype
         let axis = shape.count == 1 ? 0 : 1
-        guard shape.count >= 1, let classes = shape[axis].value else {
-            throw TenonError(.unsupported, "grad.nll_loss_backward: expects a known number of classes")
+        guard shape.count >= 1, let classes = shape[axis].value, classes <= 1 << 24 else {
+            throw TenonError(.unsupported, "grad.nll_loss_backward: expects a known number of classes, at most 2^24")
         }
         let ignored = try expander.scalar(Double(call.attributes.int("ignore_index") ?? -100), targetType)
         let counts = try expander.call("not_equal", [targets, ignored])
@@ -119,7 +128,8 @@ enum GradientOperators {
             each = try expander.call("divide", [each, try expander.call("sum", [weights])])
         }
         // One class of each is minus its weight, the others nothing.
-        let row = [Dim](repeating: 1, count: axis) + [.fixed(classes)] + [Dim](repeating: 1, count: shape.count - axis - 1)
+        let row =
+            [Dim](repeating: 1, count: axis) + [.fixed(classes)] + [Dim](repeating: 1, count: shape.count - axis - 1)
         let numbers = Operand.constant(try .from(doubles: (0..<Int(classes)).map(Double.init), targetType, [classes]))
         let places = try expander.call("expand_dims", [safe], ["axis": .ints([Int64(axis)])])
         let chosen = try expander.call("equal", [places, try expander.call("reshape", [numbers, .shape(row)])])
@@ -168,7 +178,8 @@ enum GradientOperators {
             let share = try coverage(&expander, ones, kernel, strides, padding, dilation, sizes, dtype)
             parts = try expander.call("divide", [parts, share])
         }
-        let weight = try expander.call("ones", [.shape([1, 1] + kernel.map { Dim.fixed($0) })], ["dtype": .dtype(dtype)])
+        let weight = try expander.call(
+            "ones", [.shape([1, 1] + kernel.map { Dim.fixed($0) })], ["dtype": .dtype(dtype)])
         var spread = try expander.call(
             "nn.conv2d_transpose", [parts, weight], ["strides": .ints(strides), "dilation": .ints(dilation)])
         let reached = try expander.shaped(spread, op).shape
@@ -176,7 +187,7 @@ enum GradientOperators {
         var (begin, end): ([Int64], [Int64]) = ([], [])
         var pad = [Int64](repeating: 0, count: 8)
         for axis in 0..<2 {
-            guard let length = reached[axis + 2].value, let size = shape[axis + 2].value else {
+            guard let length = reached[axis + 2].value, let size = shape[axis + 2].value, size <= 1 << 40 else {
                 throw TenonError(.unsupported, "\(op): expects images of known size", operatorName: op)
             }
             begin.append(padding[axis])
@@ -199,14 +210,16 @@ enum GradientOperators {
         let shape = try expander.shaped(ones, "grad.avg_pool2d_backward").shape
         var reach = padding
         for axis in 0..<2 {
-            guard let count = sizes[axis + 2].value, let size = shape[axis + 2].value else {
+            guard let count = sizes[axis + 2].value, let size = shape[axis + 2].value, max(count, size) <= 1 << 40
+            else {
                 throw TenonError(.unsupported, "grad.avg_pool2d_backward: expects images of known size")
             }
             // Windows of ceil_mode may end behind the padding.
             let needed = (count - 1) * strides[axis] + (kernel[axis] - 1) * dilation[axis] + 1
             reach[axis + 2] = max(0, needed - size - padding[axis])
         }
-        let weight = try expander.call("ones", [.shape([1, 1] + kernel.map { Dim.fixed($0) })], ["dtype": .dtype(dtype)])
+        let weight = try expander.call(
+            "ones", [.shape([1, 1] + kernel.map { Dim.fixed($0) })], ["dtype": .dtype(dtype)])
         return try expander.call(
             "nn.conv2d", [ones, weight],
             ["strides": .ints(strides), "padding": .ints(reach), "dilation": .ints(dilation)])

@@ -14,7 +14,8 @@ enum LayoutTransform {
                 plan = try IndexMap(call.attributes.string("index_map") ?? "").plan(shape)
             } catch let refusal as IndexMap.Refusal {
                 throw TenonError(
-                    .unsupported, "layout_transform: index_map expects \(refusal.expectation)", operatorName: "layout_transform")
+                    .unsupported, "layout_transform: index_map expects \(refusal.expectation)",
+                    operatorName: "layout_transform")
             }
             var x = call.arguments[0]
             if plan.padding.contains(where: { $0 != 0 }) {
@@ -161,7 +162,9 @@ extension IndexMap {
             axes.append(name)
             if !reader.take(",") { break }
         }
-        guard reader.take("->"), axes.count <= 64 else { throw Refusal(expectation: "'->' behind the names of indices") }
+        guard reader.take("->"), axes.count <= 64 else {
+            throw Refusal(expectation: "'->' behind the names of indices")
+        }
         repeat {
             outputs.append(try sum(&reader))
             guard outputs.count <= 64 else { throw Refusal(expectation: "at most 64 results") }
@@ -188,7 +191,9 @@ extension IndexMap {
             throw Refusal(expectation: "results that begin with one of \(axes.joined(separator: ", "))")
         }
         while let operation = ["//", "%", "*"].first(where: { reader.take($0) }) {
-            guard let number = reader.number(), number > 0 else { throw Refusal(expectation: "a number above 0 behind '\(operation)'") }
+            guard let number = reader.number(), number > 0 else {
+                throw Refusal(expectation: "a number above 0 behind '\(operation)'")
+            }
             switch operation {
             case "*":
                 for index in digits.indices {
@@ -197,15 +202,21 @@ extension IndexMap {
                     digits[index].factor = product
                 }
             case "//":
-                guard digits.count == 1, digits[0].factor == 1 else { throw Refusal(expectation: "single indices to divide") }
+                guard digits.count == 1, digits[0].factor == 1 else {
+                    throw Refusal(expectation: "single indices to divide")
+                }
                 let (product, overflow) = digits[0].divisor.multipliedReportingOverflow(by: number)
                 let rest = (digits[0].modulus ?? 0) % number
                 guard !overflow, rest == 0 else { throw Refusal(expectation: "digits that divide each other") }
                 digits[0].divisor = product
                 digits[0].modulus = digits[0].modulus.map { $0 / number }
             default:
-                guard digits.count == 1, digits[0].factor == 1 else { throw Refusal(expectation: "single indices to divide") }
-                guard (digits[0].modulus ?? number) % number == 0 else { throw Refusal(expectation: "digits that divide each other") }
+                guard digits.count == 1, digits[0].factor == 1 else {
+                    throw Refusal(expectation: "single indices to divide")
+                }
+                guard (digits[0].modulus ?? number) % number == 0 else {
+                    throw Refusal(expectation: "digits that divide each other")
+                }
                 digits[0].modulus = number
             }
         }

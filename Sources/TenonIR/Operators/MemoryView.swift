@@ -26,8 +26,8 @@ enum MemoryView {
                 guard !overflow else { throw site.inputError(1, expects: "sizes that can be counted") }
                 bytes = product
             }
-            let available = Int64(count) * Int64(own.byteCount)
-            guard offset <= available, bytes <= available - offset else {
+            let (available, overflow) = Int64(count).multipliedReportingOverflow(by: Int64(own.byteCount))
+            guard !overflow, offset <= available, bytes <= available - offset else {
                 throw site.inputError(0, expects: "\(bytes) bytes from byte \(offset) on")
             }
         }

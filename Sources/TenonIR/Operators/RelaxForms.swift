@@ -135,8 +135,10 @@ enum RelaxForms {
         result.viewAttributes = ["window_size"]
         result.infer = { site in
             if let size = site.attributes.int("window_size") {
-                guard size > 0, site.attributes.string("causal_mask") != nil, site.attributes.int("left_window") == -1 else {
-                    throw site.attributeError("window_size", expects: "a number above 0, with causal_mask and without left_window")
+                guard size > 0, site.attributes.string("causal_mask") != nil, site.attributes.int("left_window") == -1
+                else {
+                    throw site.attributeError(
+                        "window_size", expects: "a number above 0, with causal_mask and without left_window")
                 }
             }
             return try rule(site)

@@ -8,7 +8,8 @@ enum ScriptNames {
 
     /// Python's signs.
     static let operations = [
-        "+": "add", "-": "subtract", "*": "multiply", "/": "divide", "//": "floor_divide", "%": "mod", "**": "power", "<": "less",
+        "+": "add", "-": "subtract", "*": "multiply", "/": "divide", "//": "floor_divide", "%": "mod", "**": "power",
+        "<": "less",
         ">": "greater", "<=": "less_equal", ">=": "greater_equal", "==": "equal", "!=": "not_equal",
     ]
 

@@ -18,6 +18,9 @@ extension ScriptReader {
             let result = module[function]?.resultType ?? results[function].flatMap { $0 }
             return (.call(Call(.function(function), try operands(arguments, named, node))), result)
         }
+        if case .function? = scope.around[name] {
+            throw syntax.error("'\(name)' is a function around this one, which is not read", at: node.at)
+        }
         guard name.hasPrefix("R.") else { throw syntax.error("'\(name)' is not defined", at: node.at) }
         let operation = String(name.dropFirst(2))
         switch operation {
@@ -34,7 +37,8 @@ extension ScriptReader {
             guard arguments.count >= 2, let closure = arguments[0].name.flatMap({ scope.closures[$0] }) else {
                 throw syntax.error("\(operation): expected the name of a closure and a tuple", at: node.at)
             }
-            let given = try arguments[1].isEmptyTuple ? [] : (arguments[1].entries ?? [arguments[1]]).map { try operand($0) }
+            let given =
+                try arguments[1].isEmptyTuple ? [] : (arguments[1].entries ?? [arguments[1]]).map { try operand($0) }
             let result = module[closure.function]?.resultType ?? results[closure.function].flatMap { $0 }
             return (.call(Call(.function(closure.function), given + closure.arguments)), result)
         case "linear": return try linear(arguments, named, node, declared)

@@ -175,7 +175,7 @@ extension ScriptReader {
         if let last = scope.blocks.last, !last.isDataflow, let binding = last.bindings.last, binding.id == id,
             case .operand(let operand) = binding.expression
         {
-            scope.blocks[scope.blocks.count - 1].bindings.removeLast()
+            _ = scope.blocks[scope.blocks.count - 1].bindings.popLast()
             dropEmptyBlock()
             result = operand
         }

@@ -4,7 +4,8 @@ import TenonIR
 enum CopyKernels {
     static let table: [(String, Kernels.Prepare)] = [
         ("reshape", bytes), ("flatten", bytes), ("squeeze", bytes), ("expand_dims", bytes),
-        ("reinterpret", reinterpret), ("memory.view", view), ("permute_dims", permute), ("broadcast_to", broadcast), ("strided_slice", slice),
+        ("reinterpret", reinterpret), ("memory.view", view), ("permute_dims", permute), ("broadcast_to", broadcast),
+        ("strided_slice", slice),
         ("flip", flip),
         ("tile", tile), ("repeat", repeatElements), ("nn.depth_to_space", depthToSpace),
         ("nn.space_to_depth", spaceToDepth), ("concat", concat), ("stack", stack), ("split", split),
