@@ -198,3 +198,24 @@ def test_attributes_that_relax_has_not_are_said():
         tenon.to_tvm(module)
     there = tenon.to_tvm(tenon.Module.parse(ONE))
     assert "R.dataflow()" in there.script()
+
+
+def test_tuples_of_replacements_stand_where_they_are_used(rng):
+    module = tenon.Module.parse(
+        "fn @main(%x: f32[4,4], %w: f32[4,4], %v: f32[4,4]) { dataflow { %a = matmul(%x, %w) %b = matmul(%x, %v) "
+        "%z = add(%a, %b) output %z } return %z }")
+    with d.PatternContext() as context:
+        i, p, q = d.wildcard(), d.wildcard(), d.wildcard()
+        left, right = d.is_op("matmul")(i, p), d.is_op("matmul")(i, q)
+
+    def joined(met, values):
+        pieces = R.split(R.matmul(met[i], R.concat([met[p], met[q]], axis=1)), sections=2, axis=1)
+        return {met[left]: pieces[0], met[right]: pieces[1]}
+
+    rewritten = d.rewrite_bindings(context, joined, module)
+    assert "concat((%w, %v))" in str(rewritten)
+    arrays = [rng.standard_normal((4, 4), np.float32) for _ in range(3)]
+    np.testing.assert_allclose(run(rewritten, *arrays), run(module, *arrays), rtol=1e-5, atol=1e-5)
+    # And so the next pattern sees them.
+    pattern = d.is_op("matmul")("*", d.is_op("concat")(d.is_tuple([d.wildcard(), d.wildcard()])))
+    assert len(T.FuseOpsByPattern([("a.m", pattern)])(rewritten).functions) == 2
