@@ -727,7 +727,7 @@ tenon_status tenon_module_get_function(
 void tenon_function_release(tenon_function *function);
 
 /* Puts a copy of the function into `module` under `name`, in place of one of the same name. Fails with what
- * tenon_module_verify says about the module with it. */
+ * tenon_module_verify says about the module with it. A copy beside the function whose global_symbol it has gets its own. */
 tenon_status tenon_module_set_function(
     tenon_module *module, const char *name, const tenon_function *function) TENON_CHECKED;
 
@@ -1207,7 +1207,8 @@ typedef struct tenon_fusion_rule {
     uint32_t struct_size;
     /* TENON_RULE_… */
     uint32_t flags;
-    /* "dnnl.conv2d_relu": what stands before the first dot is the backend. */
+    /* "dnnl.conv2d_relu": what stands before the first dot is the backend. NULL: `text` is a list of rules, as tenon_module_fuse
+     * takes it, and flags, check and attributes are those of each. */
     const char *name;
     /* The pattern, as text or as a handle; the other one is NULL. */
     const char *text;

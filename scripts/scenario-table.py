@@ -25,6 +25,7 @@ FAMILIES = [
 
 # Where the behaviour of Apache TVM's own tests is shown, or why it is not.
 SOURCES = [
+    ("every test by name", "[tvm-tests.md](tvm-tests.md)"),
     ("`test_dataflow_pattern` (58)", "M, R, in TVM's order; calls of kernels of a lower level by name or with destinations are "
      "calls of what the library does not know: `Python/test_tvmscript.py`. What such tests show about nesting, edges, diamonds and forks "
      "is M-12 and M-15 to M-24 with operators"),
@@ -45,7 +46,7 @@ LEFT_OUT = {
     "B-37": "TVM expects to fail here too: a name with a wider type than its value. A binding has the type of its value here.",
     "W-03": "A rule consists of functions of this library alone: what is another kind of function cannot be written in one.",
     "W-05": "As W-03.",
-    "W-12": "Relax's views of memory at byte offsets have no counterpart; sizes that a rule leaves open are W-27 and W-28.",
+    "W-12": "Byte offsets of views are numbers here, none that depend on a size or an element type; sizes that a rule leaves open are W-27 and W-28.",
     "W-15": "TVM refuses a rule whose own functions are public; here they come into the module as they are written.",
     "F-19": "Cannot arise: a value is an index into its own function's table, so that two functions cannot share one.",
 }

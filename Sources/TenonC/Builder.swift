@@ -65,7 +65,12 @@ final class BuilderHandle: HandleObject {
     }
 
     func tuple(_ fields: [Operand], name: String) throws -> Operand {
-        if let replacement { return try replacement.pointee.tuple(fields, name: name) }
+        if let replacement {
+            guard name.isEmpty else { return try replacement.pointee.tuple(fields, name: name) }
+            // Without a name it stands where it is used, as in Relax, so that patterns see it there.
+            _ = try ValueType.tuple(checking: fields.map { replacement.pointee.type(of: $0) })
+            return .tuple(fields)
+        }
         return .value(try builder.tuple(fields, name: name))
     }
 

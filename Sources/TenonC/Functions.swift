@@ -30,9 +30,13 @@ public func tenon_module_set_function(
         let handle = try Handle.object(module, ModuleHandle.self)
         let name = try string(name, "name")
         guard !name.isEmpty else { throw invalid("name is empty") }
-        let function = try Handle.object(function, FunctionHandle.self).bindings.function
+        var function = try Handle.object(function, FunctionHandle.self).bindings.function
         try handle.change { module in
             var changed = module
+            // A copy of what is known by its name outside is known by its own.
+            if let symbol = function.globalSymbol, symbol != name, function.codegen == nil, module[symbol] != nil {
+                function.attributes["global_symbol"] = .string(name)
+            }
             changed[name] = function
             try changed.verify()
             return changed

@@ -19,12 +19,31 @@ func pattern(_ text: UnsafePointer<CChar>?, _ handle: OpaquePointer?, _ what: St
     }
 }
 
-private func fusionPattern(_ rule: tenon_fusion_rule, _ index: Int) throws -> FusionPattern {
-    guard let named = rule.name, named.pointee != 0 else { throw invalid("rule \(index): name is NULL or empty") }
-    let name = String(cString: named)
+/// One rule, or those of a list in text.
+private func fusionPatterns(_ rule: tenon_fusion_rule, _ index: Int) throws -> [FusionPattern] {
+    let name = rule.name.map { String(cString: $0) } ?? ""
     guard rule.flags & ~UInt32(1) == 0 else { throw invalid("rule '\(name)': flags is \(rule.flags)") }
-    var result = FusionPattern(
-        name, try pattern(rule.text, rule.pattern, "rule '\(name)'"), allowsLeak: rule.flags & 1 == 0)
+    guard name.isEmpty else {
+        let only = FusionPattern(
+            name, try pattern(rule.text, rule.pattern, "rule '\(name)'"), allowsLeak: rule.flags & 1 == 0)
+        return [asking(rule, only)]
+    }
+    guard rule.name == nil, rule.pattern == nil, let text = rule.text else {
+        throw invalid(
+            "rule \(index): name is \(rule.name == nil ? "NULL" : "empty"), which only a list of rules in text may have"
+        )
+    }
+    return try FusionPattern.parseRules(String(cString: text)).map { parsed in
+        var pattern = parsed
+        if rule.flags & 1 != 0 { pattern.allowsLeak = false }
+        return asking(rule, pattern)
+    }
+}
+
+/// The pattern with the host's check and attributes.
+private func asking(_ rule: tenon_fusion_rule, _ pattern: FusionPattern) -> FusionPattern {
+    var result = pattern
+    let name = pattern.name
     if let function = rule.check {
         let host = HostCallback(function: function, userData: rule.user_data)
         result.check = { candidate in
@@ -63,7 +82,7 @@ extension MatchHandle {
 }
 
 func fusionRules(_ rules: UnsafePointer<tenon_fusion_rule>?, _ count: Int) throws -> [FusionPattern] {
-    try Sized.array(rules, count, tenon_fusion_rule(), "rules").enumerated().map { try fusionPattern($1, $0) }
+    try Sized.array(rules, count, tenon_fusion_rule(), "rules").enumerated().flatMap { try fusionPatterns($1, $0) }
 }
 
 @implementation @_cdecl("tenon_module_fuse_rules")

@@ -259,7 +259,7 @@ package struct CallSignature {
 
 extension ValueType {
     /// What is known in both is the same.
-    func isConsistent(with other: ValueType) -> Bool {
+    public func isConsistent(with other: ValueType) -> Bool {
         switch (self, other) {
         case (.object, _), (_, .object): return true
         case (.tensor(let a), .tensor(let b)):

@@ -176,6 +176,29 @@ static void failing_checks_change_nothing(void **state)
     tenon_module_release(module);
 }
 
+/* A rule without a name is a list of rules in text, each with the check. */
+static void lists_of_rules_take_a_check(void **state)
+{
+    (void)state;
+    struct seen seen = {0, TENON_REFUSE, "a convolution", "anything else"};
+    tenon_fusion_rule list = rule(
+        NULL, "dnnl.conv2d = %root: nn.conv2d(%lhs: *, %rhs: *); closed x.none = exp(*);", refuse_convolution, &seen);
+    tenon_module *module = support_parse(conv_relu);
+    assert_ok(tenon_module_fuse_rules(module, &list, 1, 0, NULL));
+    assert_int_equal(seen.calls, 1);
+    assert_true(equal(module, conv_relu));
+    seen.verdict = TENON_ACCEPT;
+    assert_ok(tenon_module_fuse_rules(module, &list, 1, 0, NULL));
+    assert_false(equal(module, conv_relu));
+    list.text = "dnnl.conv2d = ";
+    assert_int_equal(tenon_module_fuse_rules(module, &list, 1, 0, NULL), TENON_ERROR_PARSE);
+    list.text = NULL;
+    assert_fails(tenon_module_fuse_rules(module, &list, 1, 0, NULL), TENON_ERROR_INVALID_ARGUMENT, "name is NULL");
+    list.name = "";
+    assert_fails(tenon_module_fuse_rules(module, &list, 1, 0, NULL), TENON_ERROR_INVALID_ARGUMENT, "name is empty");
+    tenon_module_release(module);
+}
+
 static int32_t change_the_module(const tenon_match *match, tenon_reply *reply, void *user_data)
 {
     (void)match;
@@ -281,7 +304,9 @@ static void rules_are_checked(void **state)
     tenon_pattern *pattern = NULL;
     assert_ok(tenon_pattern_parse("nn.conv2d(*, *)", &pattern));
     tenon_fusion_rule bad = rule(NULL, "*", NULL, NULL);
-    assert_fails(tenon_module_fuse_rules(module, &bad, 1, 0, NULL), TENON_ERROR_INVALID_ARGUMENT, "rule 0: name is NULL");
+    assert_fails(tenon_module_fuse_rules(module, &bad, 1, 0, NULL), TENON_ERROR_PARSE, "expected a rule");
+    bad = rule("", "*", NULL, NULL);
+    assert_fails(tenon_module_fuse_rules(module, &bad, 1, 0, NULL), TENON_ERROR_INVALID_ARGUMENT, "rule 0: name is empty");
     bad = rule("x.y", NULL, NULL, NULL);
     assert_fails(tenon_module_fuse_rules(module, &bad, 1, 0, NULL), TENON_ERROR_INVALID_ARGUMENT, "'x.y': expected either");
     bad = rule("x.y", "nn.relu(*)", NULL, NULL);
@@ -633,6 +658,7 @@ int main(void)
         cmocka_unit_test(rewriters_replace_several_values),
         cmocka_unit_test(rules_of_two_functions_take_a_check),
         cmocka_unit_test(functions_are_read),
+        cmocka_unit_test(lists_of_rules_take_a_check),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

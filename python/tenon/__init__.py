@@ -30,7 +30,8 @@ from .module import Function, Module, describe, load, operators, passes
 from .profile import Profile, Step
 from .quantization import Quantization, QuantizedLayer
 from ._options import CompileOptions
-from ._tvm import from_tvm, to_tvm
+from ._to_tvm import to_tvm
+from ._tvm import from_tvm
 
 __version__: str = _lib.lib.tenon_version().decode()
 

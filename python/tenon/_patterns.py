@@ -145,7 +145,7 @@ def _op(name: str) -> ExprPattern:
 def literal(value: Any) -> str:
     """A value of an attribute in the text form."""
     if isinstance(value, (bool, np.bool_)):
-        return "True" if value else "False"
+        return "true" if value else "false"
     if isinstance(value, str):
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
     if isinstance(value, (list, tuple, np.ndarray)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Sequence
 
 import numpy as np
 
@@ -20,7 +20,7 @@ _WRITTEN = 4096
 _DROPPED = {
     "hint_on_device": {"device_type", "index", "memory_scope", "dst_vdevice"}, "to_vdevice": {"dst_vdevice"},
     **{f"nn.max_pool{n}d": {"count_include_pad"} for n in (1, 2, 3)},
-    "image.resize2d": {"out_dtype"}, "image.resize3d": {"out_dtype"}, "memory.view": {"relative_byte_offset"},
+    "image.resize2d": {"out_dtype"}, "image.resize3d": {"out_dtype"}, "grad.max_pool2d_backward": {"count_include_pad"},
 }
 #: Operands of Relax that are attributes here, behind the first.
 _ATTRIBUTES = {
@@ -81,7 +81,7 @@ def _global(name: str) -> str:
 
 def _constant_text(array: np.ndarray) -> str:
     dims = ",".join(str(size) for size in array.shape)
-    values = ", ".join(literal(value) if array.dtype == bool else repr(value.item()) for value in array.ravel())
+    values = ", ".join(repr(value.item()) for value in array.ravel())
     return f"{_dtypes.NAMES[_dtypes.number(array.dtype)]}[{dims}] = ({values.replace('True', '1').replace('False', '0')})"
 
 
@@ -154,10 +154,16 @@ class _Reader:
 class _FunctionReader:
     """One function as text."""
 
-    def __init__(self, reader: _Reader, function: Any, is_main: bool, indent: str = "  "):
+    def __init__(self, reader: _Reader, function: Any, is_main: bool, indent: str = "  ", more: Sequence[Any] = ()):
         self.reader, self.function, self.is_main, self.indent = reader, function, is_main, indent
+        self.parameters = [*function.params, *more]
         self.names: dict[Any, str] = {}
         self._taken: set[str] = set()
+        self._absent: set[Any] = set()
+        #: What local functions take behind their parameters: values around them.
+        self._captured: dict[Any, list[Any]] = {}
+        #: Functions of the module with their last arguments, as TVM's passes make them of local functions.
+        self._closures: dict[Any, Any] = {}
 
     def define(self, var: Any) -> str:
         hint = re.sub(r"\W", "_", var.name) or "v"
@@ -175,6 +181,8 @@ class _FunctionReader:
         relax = self.reader.relax
         if isinstance(expr, relax.Var):
             return self.names[expr]
+        if type(expr).__name__ == "GenericConst" and not hasattr(expr.value, "numpy"):
+            return _dtypes.NAMES[_dtypes.number(str(expr.value))]
         if isinstance(expr, self.reader.constant_kinds):
             return self.reader.constant(expr, self.is_main)
         kind = type(expr).__name__
@@ -230,24 +238,43 @@ class _FunctionReader:
 
     def call(self, call: Any) -> str:
         relax = self.reader.relax
-        arguments = ", ".join(self.operand(argument) for argument in call.args)
+        arguments = ", ".join(
+            self.operand(argument) for argument in call.args
+            if not self.is_absent(argument) and argument not in self._closures)
         if isinstance(call.op, relax.GlobalVar):
             return f"@{_global(call.op.name_hint)}({arguments})"
         if isinstance(call.op, relax.Var):
+            arguments = ", ".join(self.operand(argument) for argument in [*call.args, *self._captured.get(call.op, ())])
             return f"{self.names[call.op]}({arguments})"
         if isinstance(call.op, relax.ExternFunc):
             return f"extern {literal(str(call.op.global_symbol))}({arguments})"
         name = call.op.name.removeprefix("relax.")
+        if name in ("invoke_closure", "invoke_pure_closure"):
+            closure = self._closures.get(call.args[0])
+            if closure is None:
+                raise UnsupportedError(f"from_tvm: {name} of a closure that is made elsewhere")
+            arguments = ", ".join(self.operand(argument) for argument in [*call.args[1].fields, *closure.args[1].fields])
+            return f"@{_global(closure.args[0].name_hint)}({arguments})"
         if name in ("call_tir", "call_dps_packed", "call_pure_packed", "call_inplace_packed", "call_tir_inplace"):
             callee = call.args[0]
             given = call.args[1:] if name in ("call_pure_packed", "call_inplace_packed") else call.args[1].fields
             called = str(callee.global_symbol) if isinstance(callee, relax.ExternFunc) else callee.name_hint
             return f"extern {literal(called)}({', '.join(self.operand(argument) for argument in given)})"
-        if name == "image.grid_sample":
-            raise UnsupportedError("from_tvm: image.grid_sample: Relax's grid has its axes behind the batch")
         given = list(call.args)
         more: list[str] = []
-        if name == "eye":
+        if name == "image.grid_sample":
+            # Relax's grid has its axes behind the batch.
+            more = ["grid_axis=1"]
+        elif name == "memory.view":
+            more = [f"{key}={self.operand(value)}" for key, value in zip(("dtype", "relative_byte_offset"), given[2:])
+                    if not self.is_left_out(value)]
+            arguments = ", ".join(self.operand(value) for value in given[:2] if not self.is_left_out(value))
+        elif name == "layout_transform":
+            more = [f"index_map={literal(self.index_map(call.attrs.index_map))}"]
+            if call.attrs.pad_value is not None:
+                more.append(f"pad_value={self.attribute(self.plain(call.attrs.pad_value))}")
+            return f"{name}({arguments}) {{{', '.join(more)}}}"
+        elif name == "eye":
             more = [f"k={self.operand(given[2])}"]
             arguments = f"shape[{self.reader.dims([self.plain(size) for size in given[:2]])}]"
         elif name in _ATTRIBUTES:
@@ -258,6 +285,45 @@ class _FunctionReader:
         elif name.startswith("nn.adaptive_") and call.attrs.output_size is None:
             more = [f"output_size=[{self.reader.dims(_type_of(given[0]).shape.values[2:])}]"]
         return f"{name}({arguments}){self.attributes(name, call.attrs, more)}"
+
+    def free(self, function: Any) -> list[Any]:
+        """Values around a function that it uses, in the order of their names."""
+        sizes = set(self.reader.relax.analysis.free_symbolic_vars(function))
+        used = [var for var in self.reader.relax.analysis.free_vars(function) if var not in sizes]
+        for var in used:
+            if var in self._captured:
+                raise UnsupportedError(f"from_tvm: a local function that calls '{var.name}', a function around it")
+        return used
+
+    def is_left_out(self, value: Any) -> bool:
+        is_empty = type(value).__name__ == "Tuple" and not len(value.fields)
+        return is_empty or self.is_absent(value)
+
+    def is_absent(self, value: Any) -> bool:
+        return _is_left_out(value) or (isinstance(value, self.reader.relax.Var) and value in self._absent)
+
+    @staticmethod
+    def index_map(given: Any) -> str:
+        """What it makes of its indices, as `n, c -> c // 4, n, c % 4`."""
+        names = {index: index.name for index in given.initial_indices}
+        if len(set(names.values())) < len(names) or not all(re.fullmatch(r"[A-Za-z_]\w*", name) for name in names.values()):
+            names = {index: f"i{number}" for number, index in enumerate(given.initial_indices)}
+        signs = {"FloorDiv": "//", "FloorMod": "%", "Mul": "*", "Add": "+"}
+
+        def text(expr: Any) -> str:
+            kind = type(expr).__name__
+            if expr in names:
+                return names[expr]
+            if kind == "IntImm":
+                return str(int(expr))
+            if kind in signs:
+                parts = [text(part) for part in (expr.a, expr.b)]
+                if kind == "Add":
+                    return " + ".join(parts)
+                return f"{parts[0] if type(expr.a).__name__ != 'Add' else f'({parts[0]})'} {signs[kind]} {parts[1]}"
+            raise UnsupportedError(f"from_tvm: layout_transform: an index that is {expr}")
+
+        return f"{', '.join(names.values())} -> {', '.join(text(expr) for expr in given.final_indices)}"
 
     @staticmethod
     def plain(value: Any) -> Any:
@@ -271,8 +337,6 @@ class _FunctionReader:
         if kind == "TupleGetItem":
             tuple_value = expr.tuple_value
             return f"{self.operand(tuple_value)}.{int(expr.index)}"
-        if kind == "Function":
-            return "fn" + _FunctionReader(self.reader, expr, False, indent + "  ").text()
         if kind == "If":
             then, other = (self.branch(body, indent) for body in (expr.true_branch, expr.false_branch))
             return f"if {self.operand(expr.cond)} {then} else {other}"
@@ -294,10 +358,22 @@ class _FunctionReader:
             lines.append(f"{indent}{'dataflow' if is_dataflow else 'block'} {{")
             outputs = []
             for binding in block.bindings:
+                if _is_left_out(binding.value):
+                    # A name for what is left out of a call.
+                    self._absent.add(binding.var)
+                    continue
                 if type(binding).__name__ == "MatchCast":
                     right = f"match_cast({self.operand(binding.value)}, {self.reader.type(_type_of(binding))})"
-                else:
+                elif type(binding.value).__name__ != "Function":
                     right = self.expression(binding.value, indent + "  ")
+                if type(binding.value).__name__ == "Call" and getattr(binding.value.op, "name", "") == "relax.make_closure":
+                    self._closures[binding.var] = binding.value
+                    continue
+                if type(binding.value).__name__ == "Function":
+                    self._captured[binding.var] = self.free(binding.value)
+                    inner = _FunctionReader(self.reader, binding.value, False, indent + "    ", self._captured[binding.var])
+                    lines.append(f"{indent}  {self.define(binding.var)} = fn{inner.text()}")
+                    continue
                 name = self.define(binding.var)
                 lines.append(f"{indent}  {name}: {self.reader.type(_type_of(binding.var))} = {right}")
                 if not isinstance(binding.var, relax.DataflowVar):
@@ -309,7 +385,7 @@ class _FunctionReader:
 
     def text(self) -> str:
         function = self.function
-        parameters = [f"{self.define(param)}: {self.reader.type(_type_of(param))}" for param in function.params]
+        parameters = [f"{self.define(param)}: {self.reader.type(_type_of(param))}" for param in self.parameters]
         lines = [*self.blocks(function.body, self.indent), f"{self.indent}return {self.operand(self.result(function.body))}"]
         if self.is_main:
             for name, array in self.reader.bound.items():
@@ -330,171 +406,10 @@ def _type_of(value: Any) -> Any:
     return value.ty if hasattr(value, "ty") else value.struct_info
 
 
+def _is_left_out(value: Any) -> bool:
+    """What stands for an argument that is not given."""
+    return type(value).__name__ == "Call" and getattr(value.op, "name", "") == "relax.null_value"
+
+
 def _is_plain(value: Any) -> bool:
     return isinstance(value, (bool, int, float, str)) or type(value).__name__ in ("IntImm", "FloatImm")
-
-
-# ------------------------------------------------------------------------------------------------------------- back
-
-
-def to_tvm(module: Module) -> Any:
-    """The module as an ``IRModule`` of Relax: functions of operators that Relax has, by the same names."""
-    tvm, relax = _tvm()
-    writer = _Writer(tvm, relax)
-    for name in module.functions:
-        writer.globals[name] = relax.GlobalVar(name)
-    result = {}
-    for name, function in module.functions.items():
-        attributes = {key: value for key, value in function.attributes.items() if not key.startswith("tenon.")}
-        if not {"Composite", "Primitive"} & set(attributes):
-            attributes.setdefault("global_symbol", name)
-        result[writer.globals[name]] = writer.function(function.graph, attributes)
-    return relax.transform.Normalize()(tvm.IRModule(result))
-
-
-class _Writer:
-    def __init__(self, tvm: Any, relax: Any):
-        self.tvm, self.relax = tvm, relax
-        self.globals: dict[str, Any] = {}
-        self._symbols: dict[str, Any] = {}
-
-    # Types.
-
-    def dims(self, source: str) -> list[Any]:
-        return [self.dim(part) for part in _split(source)]
-
-    def dim(self, source: str) -> Any:
-        for name in re.findall(r"[A-Za-z_]\w*", source):
-            if name not in ("max", "min"):
-                self._symbols.setdefault(name, self.tvm.tirx.Var(name, "int64"))
-        scope = {**self._symbols, "max": self.tvm.tirx.max, "min": self.tvm.tirx.min}
-        if not re.fullmatch(r"[\w\s+\-*/(),]*", source):
-            raise UnsupportedError(f"to_tvm: a size {source}")
-        value = eval(source, {"__builtins__": {}}, scope)  # noqa: S307 (sizes that the library printed)
-        return value if not isinstance(value, int) else self.tvm.tirx.IntImm("int64", value)
-
-    def type(self, source: str) -> Any:
-        relax = self.relax
-        source = source.strip()
-        if source.startswith("("):
-            return relax.TupleType([self.type(part) for part in _split(source[1:-1]) if part])
-        if source == "object":
-            return relax.AnyType() if hasattr(relax, "AnyType") else relax.ObjectStructInfo()
-        if source.startswith("shape"):
-            return relax.ShapeType(self.dims(source[6:-1])) if "[" in source else relax.ShapeType(ndim=-1)
-        name, _, rest = source.partition("[")
-        dtype = "" if name == "?" else str(np.dtype(_dtypes.to_numpy(_dtypes.number(name))))
-        rest = rest[:-1]
-        if rest == "...":
-            return relax.TensorType(dtype=dtype or None)
-        if rest.startswith("rank="):
-            return relax.TensorType(dtype=dtype or None, ndim=int(rest[5:]))
-        return relax.TensorType(self.dims(rest), dtype)
-
-    # Functions.
-
-    def function(self, graph: Graph, attributes: dict[str, Any]) -> Any:
-        relax = self.relax
-        outer, self._symbols = self._symbols, {}
-        values: dict[int, Any] = {}
-        parameters = []
-        for parameter in graph.parameters:
-            values[parameter._id] = relax.Var(parameter.name or f"p{parameter._id}", self.type(parameter.type))
-            parameters.append(values[parameter._id])
-        bindings = []
-        for expr in graph.bindings:
-            made = self.expression(expr, values)
-            var = relax.Var(expr.name or f"v{expr._id}", None if expr.kind == "function" else self.type(expr.type))
-            values[expr._id] = var
-            bindings.append(relax.VarBinding(var, made))
-        results = [self.operand(expr, values) for expr in graph.results]
-        body = results[0] if len(results) == 1 else relax.Tuple(results)
-        blocks = [relax.BindingBlock(bindings)] if bindings else []
-        types = [self.type(expr.type) for expr in graph.results]
-        returned = types[0] if len(types) == 1 else relax.TupleType(types)
-        made = relax.Function(parameters, relax.SeqExpr(blocks, body), returned)
-        for key, value in attributes.items():
-            made = made.with_attr(key, value)
-        self._symbols = outer
-        return made
-
-    def operand(self, expr: Expr, values: dict[int, Any]) -> Any:
-        relax = self.relax
-        if expr._id in values:
-            return values[expr._id]
-        if expr.kind == "constant":
-            return relax.const(expr.data)
-        if expr.kind == "tuple":
-            return relax.Tuple([self.operand(field, values) for field in expr.args])
-        source = expr.text
-        if source.startswith("shape"):
-            return relax.ShapeExpr(self.dims(source[6:-1]))
-        if source.startswith("@"):
-            return self.globals[source[1:]]
-        if source.startswith('"'):
-            return relax.StringImm(source[1:-1])
-        if re.fullmatch(r"-?\d+", source):
-            return self.tvm.tirx.IntImm("int64", int(source))
-        try:
-            return self.tvm.tirx.FloatImm("float64", float(source))
-        except ValueError:
-            return relax.DataTypeImm(str(np.dtype(_dtypes.to_numpy(_dtypes.number(source)))))
-
-    def expression(self, expr: Expr, values: dict[int, Any]) -> Any:
-        relax = self.relax
-        kind = expr.kind
-        if kind == "call":
-            return self.call(expr, [self.operand(argument, values) for argument in expr.args])
-        if kind == "function_call":
-            return relax.Call(self.globals[expr.op], [self.operand(argument, values) for argument in expr.args])
-        if kind == "external_call":
-            return relax.Call(
-                relax.ExternFunc(expr.op), [self.operand(argument, values) for argument in expr.args], None,
-                [self.type(expr.type)])
-        if kind == "local_call":
-            callee = next(values[e._id] for e in expr._graph.bindings if e.kind == "function" and e.name == expr.op)
-            return relax.Call(callee, [self.operand(argument, values) for argument in expr.args])
-        if kind == "tuple":
-            return relax.Tuple([self.operand(field, values) for field in expr.args])
-        if kind == "tuple_get_item":
-            return relax.TupleGetItem(self.operand(expr.args[0], values), expr.index)
-        if kind == "alias":
-            return self.operand(expr.args[0], values)
-        if kind == "function":
-            inner = expr.callee
-            return self.function(inner, inner.attributes)
-        raise UnsupportedError(f"to_tvm: {kind} %{expr.name}")
-
-    def call(self, expr: Expr, arguments: list[Any]) -> Any:
-        import inspect
-
-        function: Any = self.relax.op
-        for part in expr.op.split("."):
-            function = getattr(function, part, None)
-            if function is None:
-                raise UnsupportedError(f"to_tvm: Relax has no operator '{expr.op}'")
-        attributes = dict(expr.attrs)
-        if expr.op == "split":
-            indices = attributes.pop("indices", None)
-            sections = attributes.pop("sections", None)
-            attributes["indices_or_sections"] = sections if indices is None else indices
-        known = inspect.signature(function).parameters
-        for name in list(attributes):
-            if name not in known:
-                del attributes[name]
-            elif isinstance(attributes[name], _dtypes.ElementType) or isinstance(attributes[name], (np.dtype, type)):
-                attributes[name] = str(np.dtype(_dtypes.to_numpy(_dtypes.number(attributes[name]))))
-        return function(*arguments, **attributes)
-
-
-def _split(source: str) -> list[str]:
-    """Parts between the commas that stand in no brackets."""
-    parts, depth, start = [], 0, 0
-    for index, letter in enumerate(source):
-        depth += letter in "([{"
-        depth -= letter in ")]}"
-        if letter == "," and depth == 0:
-            parts.append(source[start:index].strip())
-            start = index + 1
-    parts.append(source[start:].strip())
-    return [part for part in parts if part]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from typing import TYPE_CHECKING, Any, Iterable, Iterator, Mapping, Protocol, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Mapping, Protocol, Sequence
 
 from ._attributes import Attributes
 from ._handle import Handle, integers, new, strings, text
@@ -13,6 +13,7 @@ from ._limits import limits
 from ._names import require_known
 from ._progress import Progress, Reporter
 from .errors import InvalidArgumentError, InvalidTypeError, NotFoundError, check
+from .errors import check as _check
 from .graph import Graph, OwnedGraph
 from .info import Metadata, ModelInfo, read_info, write_info
 
@@ -371,6 +372,7 @@ class Module(Handle):
     def fuse(
         self, rules: str, *, bind_constants: bool = True, annotate_codegen: bool = False,
         disabled_rules: Sequence[str] = (), timeout: float | None = None, cancel: CancelToken | None = None,
+        check: Callable[[Any], Any] | None = None, attrs_getter: Callable[[Any], Any] | None = None,
     ) -> Module:
         """A new module in which every match of the rules is a function of its own.
 
@@ -379,6 +381,9 @@ class Module(Handle):
             bind_constants: tensor literals stay inside the functions made; otherwise they become parameters.
             annotate_codegen: each match becomes a region that carries ``Codegen``; otherwise a composite.
             disabled_rules: rules that are not applied, by name.
+            check: whether to fuse, asked of each match, as a check of ``tenon.transform.FusionPattern`` is; nodes that the rules
+                name are the labels.
+            attrs_getter: attributes of the function made, of what the named nodes met.
 
         >>> module = Module.parse('''
         ... fn @main(%x: f32[2,3], %w: f32[3,4]) -> f32[2,4] {
@@ -395,7 +400,14 @@ class Module(Handle):
         result = self.copy()
         options = _pass_options(0, (), (), disabled_rules, timeout, cancel)
         flags = (0 if bind_constants else 1) | (2 if annotate_codegen else 0)
-        check(lib.tenon_module_fuse(result._handle, rules.encode(), flags, ctypes.byref(options)))
+        if check is None and attrs_getter is None:
+            _check(lib.tenon_module_fuse(result._handle, rules.encode(), flags, ctypes.byref(options)))
+            return result
+        from .transform import _Rules
+
+        given = _Rules.of_text(rules, check, attrs_getter)
+        given.status(
+            lib.tenon_module_fuse_rules(result._handle, given.array, given.count, flags, ctypes.byref(options)))
         return result
 
     def rewrite(self, rule: str, *, timeout: float | None = None, cancel: CancelToken | None = None) -> Module:

@@ -292,6 +292,19 @@ class _Rules:
                     lambda match, given=given, labels=labels: given.attrs_getter(
                         Annotated(PatternCheckContext(match, labels))))
 
+    @classmethod
+    def of_text(cls, text: str, check: Any, attrs_getter: Any) -> _Rules:
+        """Rules in text, with one check and one attribute getter for all."""
+        rules = cls([])
+        rules.count = 1
+        slot = rules.array[0]
+        slot.struct_size, slot.text = ctypes.sizeof(FusionRule), text.encode()
+        if check is not None:
+            slot.check = rules.calls.check(lambda match: check(PatternCheckContext(match, None)))
+        if attrs_getter is not None:
+            slot.attributes = rules.calls.attributes(lambda match: attrs_getter(Annotated(PatternCheckContext(match, None))))
+        return rules
+
     def status(self, status: int) -> None:
         self.calls.status(status)
 

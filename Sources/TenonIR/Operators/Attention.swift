@@ -3,32 +3,33 @@ enum AttentionOperators {
     static let layouts = AttentionLayout.allCases.map(\.rawValue)
 
     static let schemas: [OperatorSchema] = [
-        OperatorSchema(
-            "nn.attention",
-            """
-            softmax(scale * query * transposed key + mask) * value per head, each given as [batch, token, head, size] (layout \
-            'bthd'), [batch, head, token, size] ('bhtd') or [token, batch, head, size] ('tbhd'); several query heads may share a head of keys and values. With softcap c \
-            the scaled products are c * tanh(x / c). The mask, which broadcasts to [batch, head, query, key], is added, or, as bool, \
-            says which keys count; so do lengths, one int64 per sample. Query i sees key j with causal_mask 'TopLeft' if j <= i, with \
-            'BottomRight' if j <= i + keys - queries, with 'Lengths' if j <= i + length - queries, and with windows if it is no \
-            further away than that. What the mask or causality hides scores mask_value (default: minus infinity), the rest \
-            nothing. A query that sees no key gives hidden_value: zero, or NaN.
-            """,
-            inputs: [
-                .init("query"), .init("key"), .init("value"), .init("mask", optional: true),
-                .init("lengths", optional: true),
-            ],
-            attributes: [
-                .optional("scale", .float),
-                .optional("causal_mask", .string, allowed: ["TopLeft", "BottomRight", "Lengths"]),
-                .optional("mask_value", .float), .defaulted("softcap", 0.0), .defaulted("left_window", -1),
-                .defaulted("right_window", -1),
-                .defaulted("hidden_value", "zero", allowed: ["zero", "nan"]),
-                .defaulted("query_layout", "bthd", allowed: layouts),
-                .defaulted("key_layout", "bthd", allowed: layouts),
-                .defaulted("value_layout", "bthd", allowed: layouts),
-                .defaulted("out_layout", "bthd", allowed: layouts),
-            ], infer: infer)
+        RelaxForms.window(
+            OperatorSchema(
+                "nn.attention",
+                """
+                softmax(scale * query * transposed key + mask) * value per head, each given as [batch, token, head, size] (layout \
+                'bthd'), [batch, head, token, size] ('bhtd') or [token, batch, head, size] ('tbhd'); several query heads may share a head of keys and values. With softcap c \
+                the scaled products are c * tanh(x / c). The mask, which broadcasts to [batch, head, query, key], is added, or, as bool, \
+                says which keys count; so do lengths, one int64 per sample. Query i sees key j with causal_mask 'TopLeft' if j <= i, with \
+                'BottomRight' if j <= i + keys - queries, with 'Lengths' if j <= i + length - queries, and with windows if it is no \
+                further away than that. What the mask or causality hides scores mask_value (default: minus infinity), the rest \
+                nothing. A query that sees no key gives hidden_value: zero, or NaN.
+                """,
+                inputs: [
+                    .init("query"), .init("key"), .init("value"), .init("mask", optional: true),
+                    .init("lengths", optional: true),
+                ],
+                attributes: [
+                    .optional("scale", .float),
+                    .optional("causal_mask", .string, allowed: ["TopLeft", "BottomRight", "Lengths"]),
+                    .optional("mask_value", .float), .defaulted("softcap", 0.0), .defaulted("left_window", -1),
+                    .defaulted("right_window", -1),
+                    .defaulted("hidden_value", "zero", allowed: ["zero", "nan"]),
+                    .defaulted("query_layout", "bthd", allowed: layouts),
+                    .defaulted("key_layout", "bthd", allowed: layouts),
+                    .defaulted("value_layout", "bthd", allowed: layouts),
+                    .defaulted("out_layout", "bthd", allowed: layouts),
+                ], infer: infer))
     ]
 
     /// [batch, head, token, size] of an operand.

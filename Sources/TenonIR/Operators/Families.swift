@@ -26,5 +26,6 @@ extension Operators {
         ComposedIndexingOperators.schemas,
         LearningOperators.schemas,
         RelaxOperators.schemas,
+        GradientOperators.schemas,
     ]
 }

@@ -95,11 +95,69 @@ enum RelaxForms {
         }
         return result
     }
+
+    /// `grid_axis`: where a grid has its axes, last as in ONNX or behind the batch as in Relax.
+    static func axesOfGrid(_ schema: OperatorSchema) -> OperatorSchema {
+        var result = schema
+        let (rule, name) = (schema.infer, schema.name)
+        result.attributes.append(.implied("grid_axis", -1))
+        result.viewAttributes = ["grid_axis"]
+        result.infer = { site in
+            guard let given = site.attributes.int("grid_axis") else { return try rule(site) }
+            guard given == 1 else { throw site.attributeError("grid_axis", expects: "-1 or 1") }
+            var grid = try site.tensor(1)
+            if var shape = grid.shape, shape.count > 1 {
+                shape.append(shape.remove(at: 1))
+                grid = TensorType(grid.dtype, shape)
+            }
+            return try rule(
+                CallSite(
+                    schema: site.schema, arguments: site.arguments, types: [site.types[0], .tensor(grid)],
+                    constants: site.constants, attributes: site.attributes))
+        }
+        result.expansion = { expander, call in
+            guard call.attributes.int("grid_axis") != nil else { return nil }
+            let rank = Int64(try expander.shaped(call.arguments[1], name).shape.count)
+            var attributes = call.attributes
+            attributes["grid_axis"] = nil
+            let order = [0] + (2..<max(rank, 2)).map { $0 } + [1]
+            let grid = try expander.call("permute_dims", [call.arguments[1]], ["axes": .ints(order)])
+            return try expander.call(name, [call.arguments[0], grid], attributes)
+        }
+        return result
+    }
+
+    /// `window_size`: how many keys up to its own a query of causal attention sees.
+    static func window(_ schema: OperatorSchema) -> OperatorSchema {
+        var result = schema
+        let (rule, name) = (schema.infer, schema.name)
+        result.attributes.append(.optional("window_size", .int))
+        result.viewAttributes = ["window_size"]
+        result.infer = { site in
+            if let size = site.attributes.int("window_size") {
+                guard size > 0, site.attributes.string("causal_mask") != nil, site.attributes.int("left_window") == -1
+                else {
+                    throw site.attributeError(
+                        "window_size", expects: "a number above 0, with causal_mask and without left_window")
+                }
+            }
+            return try rule(site)
+        }
+        result.expansion = { expander, call in
+            guard let size = call.attributes.int("window_size") else { return nil }
+            var attributes = call.attributes
+            attributes["window_size"] = nil
+            attributes["left_window"] = .int(size - 1)
+            return try expander.call(name, call.arguments, attributes)
+        }
+        return result
+    }
 }
 
 /// Operators of Relax that are a few others in a row.
 enum RelaxOperators {
     static let schemas: [OperatorSchema] = [
+        LayoutTransform.schema, MemoryView.schema,
         OperatorSchema(
             "median",
             """

@@ -1,19 +1,20 @@
 /// Sampling and detection on images [n, c, spatial…].
 enum VisionOperators {
     static let schemas: [OperatorSchema] = [
-        OperatorSchema(
-            "image.grid_sample",
-            """
-            data [n, c, spatial…] read at the positions of grid [n, out…, axes], which lists the last spatial axis first \
-            and runs from -1 to 1. With keep_positions a cubic outside of a border reads the border's pixels at the positions \
-            that the grid says; else positions are moved inside first.
-            """,
-            inputs: [.init("data"), .init("grid")],
-            attributes: [
-                .defaulted("method", "bilinear", allowed: ["nearest", "bilinear", "bicubic"]),
-                .defaulted("padding_mode", "zeros", allowed: ["zeros", "border", "reflection"]),
-                .defaulted("align_corners", false), .optional("keep_positions", .bool), layout,
-            ], infer: gridSample),
+        RelaxForms.axesOfGrid(
+            OperatorSchema(
+                "image.grid_sample",
+                """
+                data [n, c, spatial…] read at the positions of grid [n, out…, axes], which lists the last spatial axis first \
+                and runs from -1 to 1. With keep_positions a cubic outside of a border reads the border's pixels at the positions \
+                that the grid says; else positions are moved inside first.
+                """,
+                inputs: [.init("data"), .init("grid")],
+                attributes: [
+                    .defaulted("method", "bilinear", allowed: ["nearest", "bilinear", "bicubic"]),
+                    .defaulted("padding_mode", "zeros", allowed: ["zeros", "border", "reflection"]),
+                    .defaulted("align_corners", false), .optional("keep_positions", .bool), layout,
+                ], infer: gridSample)),
         regionsView.applied(
             to: OperatorSchema(
                 "vision.roi_align",

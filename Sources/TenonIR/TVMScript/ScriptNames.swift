@@ -8,7 +8,8 @@ enum ScriptNames {
 
     /// Python's signs.
     static let operations = [
-        "+": "add", "-": "subtract", "*": "multiply", "/": "divide", "//": "floor_divide", "**": "power", "<": "less",
+        "+": "add", "-": "subtract", "*": "multiply", "/": "divide", "//": "floor_divide", "%": "mod", "**": "power",
+        "<": "less",
         ">": "greater", "<=": "less_equal", ">=": "greater_equal", "==": "equal", "!=": "not_equal",
     ]
 
@@ -77,6 +78,8 @@ enum ScriptNames {
     static let dropped: [String: Set<String>] = [
         "hint_on_device": ["dst_vdevice", "device_type", "index", "memory_scope"], "to_vdevice": ["dst_vdevice"],
         "nn.max_pool1d": ["count_include_pad"], "nn.max_pool2d": ["count_include_pad"],
+        "grad.max_pool2d_backward": ["count_include_pad"],
+        "layout_transform": ["axis_separators", "input_axis_separators"],
         "nn.max_pool3d": ["count_include_pad"], "image.resize2d": ["out_dtype"], "image.resize3d": ["out_dtype"],
     ]
 

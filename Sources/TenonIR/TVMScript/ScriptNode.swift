@@ -34,8 +34,19 @@ struct ScriptNode {
         }
     }
 
+    /// What stands where nothing is given.
     var isNone: Bool {
-        if case .none = kind { return true }
-        return false
+        switch kind {
+        case .none: true
+        case .call(let callee, let arguments, let named):
+            callee.name == "R.null_value" && arguments.isEmpty && named.isEmpty
+        default: false
+        }
+    }
+
+    /// As TVM prints some arguments that are left out.
+    var isEmptyTuple: Bool {
+        guard case .call(let callee, let arguments, let named) = kind else { return false }
+        return callee.name == "R.tuple" && arguments.isEmpty && named.isEmpty
     }
 }

@@ -189,7 +189,18 @@ struct ScriptPrinter {
             if schema.name == "eye", case .shape(let dims)? = call.arguments.first {
                 parts[0] = ScriptPrinter.text(dims, quoted: false)
             }
-            for attribute in schema.attributes {
+            if schema.name == "image.grid_sample", call.attributes["grid_axis"] == nil, parts.count > 1 {
+                let rank = type.asTensor?.rank ?? 4
+                let axes = ([0, rank - 1] + (1..<max(rank - 1, 1))).map(String.init).joined(separator: ", ")
+                parts[1] = "R.permute_dims(\(parts[1]), axes=[\(axes)])"
+            }
+            for attribute in schema.attributes where attribute.name != "grid_axis" {
+                if schema.name == "layout_transform", attribute.name == "index_map",
+                    let map = call.attributes.string("index_map").flatMap({ try? IndexMap($0) })
+                {
+                    parts.append("index_map=T.index_map(lambda \(map.pythonText))")
+                    continue
+                }
                 guard let value = call.attributes[attribute.name] else { continue }
                 let isWritten = ScriptNames.written[schema.name]?.contains(attribute.name) == true
                 if !isWritten, let known = attribute.defaultValue, value.isIdentical(to: known) { continue }

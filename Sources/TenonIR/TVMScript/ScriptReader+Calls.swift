@@ -11,11 +11,15 @@ extension ScriptReader {
         if case .value(let id)? = scope.names[name] {
             var result: ValueType?
             if case .function(_, let type) = scope.function.type(of: id) { result = type }
-            return (.call(Call(.local(id), try operands(arguments, named, node))), result)
+            let given = try operands(arguments, named, node) + (scope.captures[id] ?? [])
+            return (.call(Call(.local(id), given)), result)
         }
         if let function = function(named: name) {
             let result = module[function]?.resultType ?? results[function].flatMap { $0 }
             return (.call(Call(.function(function), try operands(arguments, named, node))), result)
+        }
+        if case .function? = scope.around[name] {
+            throw syntax.error("'\(name)' is a function around this one, which is not read", at: node.at)
         }
         guard name.hasPrefix("R.") else { throw syntax.error("'\(name)' is not defined", at: node.at) }
         let operation = String(name.dropFirst(2))
@@ -29,6 +33,14 @@ extension ScriptReader {
         case "call_tir", "call_tir_inplace", "call_dps_packed", "call_packed", "call_pure_packed",
             "call_inplace_packed":
             return try external(operation, arguments, named, node)
+        case "invoke_closure", "invoke_pure_closure":
+            guard arguments.count >= 2, let closure = arguments[0].name.flatMap({ scope.closures[$0] }) else {
+                throw syntax.error("\(operation): expected the name of a closure and a tuple", at: node.at)
+            }
+            let given =
+                try arguments[1].isEmptyTuple ? [] : (arguments[1].entries ?? [arguments[1]]).map { try operand($0) }
+            let result = module[closure.function]?.resultType ?? results[closure.function].flatMap { $0 }
+            return (.call(Call(.function(closure.function), given + closure.arguments)), result)
         case "linear": return try linear(arguments, named, node, declared)
         case "eye" where !arguments.isEmpty && arguments[0].entries == nil:
             // Rows and columns stand alone there.
@@ -180,17 +192,17 @@ extension ScriptReader {
         if name == "cumsum" || name == "cumprod", given.attributes["axis"] == nil, shape?.count != 1 {
             throw syntax.error("\(name): expected an axis", at: node.at)
         }
-        if name == "image.grid_sample" {
-            throw syntax.error("\(name): Relax's grid has its axes behind the batch, which is not read", at: node.at)
-        }
+        // Relax's grid has its axes behind the batch.
+        if name == "image.grid_sample", given.attributes["grid_axis"] == nil { given.attributes["grid_axis"] = 1 }
     }
 
     private mutating func place(_ node: ScriptNode, _ parameter: String, _ given: inout GivenArguments) throws {
         let schema = given.schema
+        if let name = node.name, scope.absent.contains(name), scope.names[name] == nil { return }
         let names = [parameter] + (ScriptNames.inputs[parameter] ?? [])
         let isAttribute = schema.attributes.contains { $0.name == parameter } || schema.aliases[parameter] != nil
         if !isAttribute, let index = schema.inputs.firstIndex(where: { names.contains($0.name) }) {
-            guard !node.isNone else { return }
+            guard !node.isNone, !(schema.inputs[index].isOptional && node.isEmptyTuple) else { return }
             guard given.inputs[index] == nil else {
                 throw syntax.error("\(schema.name): '\(parameter)' is given twice", at: node.at)
             }
@@ -198,7 +210,7 @@ extension ScriptReader {
             return
         }
         if ScriptNames.dropped[schema.name]?.contains(parameter) == true { return }
-        guard var value = try attribute(node) else { return }
+        guard !node.isEmptyTuple, var value = try attribute(node) else { return }
         if case .string(let text) = value {
             // An empty name is none.
             if !isAttribute, text.isEmpty || text == "void" { return }

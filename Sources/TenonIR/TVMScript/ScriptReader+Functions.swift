@@ -6,7 +6,13 @@ extension ScriptReader {
         defer { syntax.leave() }
         let outer = scope
         scope = Scope()
-        defer { scope = outer }
+        scope.around = outer.around
+        for (name, operand) in outer.names { scope.around[name] = outer.function.type(of: operand) }
+        defer {
+            let captured = scope.captured
+            scope = outer
+            self.captured = captured
+        }
         try syntax.require("(")
         while !syntax.isNext(")") {
             let name = try syntax.name()
@@ -117,10 +123,13 @@ extension ScriptReader {
     private mutating func localFunction() throws {
         syntax.advance()
         let name = try syntax.name()
+        let start = syntax.token.start
         let function = try self.function()
-        bind(
+        let captured = try self.captured.map { try value($0, ScriptNode(kind: .name($0), at: start)) }
+        let id = bind(
             .function(function), .function(parameters: function.parameterTypes, result: function.resultType), name: name
         )
+        scope.captures[id] = captured.isEmpty ? nil : captured
     }
 
     private mutating func conditional() throws {
@@ -161,7 +170,16 @@ extension ScriptReader {
         try read(&self)
         guard let (name, id) = scope.last else { throw syntax.error("a branch binds nothing", at: start) }
         dropEmptyBlock()
-        let body = Body(blocks: scope.blocks, result: .value(id))
+        var result = Operand.value(id)
+        // A name for the value that the branch has is none.
+        if let last = scope.blocks.last, !last.isDataflow, let binding = last.bindings.last, binding.id == id,
+            case .operand(let operand) = binding.expression
+        {
+            _ = scope.blocks[scope.blocks.count - 1].bindings.popLast()
+            dropEmptyBlock()
+            result = operand
+        }
+        let body = Body(blocks: scope.blocks, result: result)
         (scope.blocks, scope.names, scope.isDataflow) = (blocks, names, isDataflow)
         return (body, name)
     }
@@ -206,6 +224,21 @@ extension ScriptReader {
             return
         }
         if try declaresSymbol(name, value) { return }
+        // What is left out of a call has a name sometimes.
+        guard !value.isNone else {
+            scope.absent.insert(name)
+            return
+        }
+        scope.absent.remove(name)
+        if case .call(let callee, let arguments, _) = value.kind, callee.name == "R.make_closure" {
+            guard arguments.count == 2, let function = arguments[0].name.flatMap({ function(named: $0) }) else {
+                throw syntax.error("make_closure: expected a function of the module and a tuple", at: value.at)
+            }
+            let given = arguments[1].entries ?? [arguments[1]]
+            scope.closures[name] = (function, try arguments[1].isEmptyTuple ? [] : given.map { try operand($0) })
+            return
+        }
+        scope.closures[name] = nil
         let (expression, inferred) = try self.expression(value, declared)
         guard let type = declared ?? inferred else {
             throw syntax.error("the type of '\(name)' cannot be inferred; write it behind the name", at: value.at)

@@ -151,7 +151,7 @@ extension ScriptReader {
     /// The value of an attribute; nil for `None`.
     mutating func attribute(_ node: ScriptNode) throws -> AttributeValue? {
         switch node.kind {
-        case .none: return nil
+        case _ where node.isNone: return nil
         case .int(let value): return .int(value)
         case .float(let value): return .float(value)
         case .bool(let value): return .bool(value)

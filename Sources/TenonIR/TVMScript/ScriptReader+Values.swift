@@ -49,8 +49,21 @@ extension ScriptReader {
         return .value(bind(expression, type, name: ""))
     }
 
-    private func value(_ name: String, _ node: ScriptNode) throws -> Operand {
-        if let value = scope.names[name] { return value }
+    mutating func value(_ name: String, _ node: ScriptNode) throws -> Operand {
+        if let value = scope.names[name] {
+            if case .value(let id) = value, scope.captures[id] != nil {
+                throw syntax.error("'\(name)' uses values around it, and can only be called", at: node.at)
+            }
+            return value
+        }
+        if let type = scope.around[name] {
+            if case .function = type { throw syntax.error("'\(name)' is a function around this one", at: node.at) }
+            let id = scope.function.addValue(name, type)
+            scope.function.parameters.append(id)
+            scope.names[name] = .value(id)
+            scope.captured.append(name)
+            return .value(id)
+        }
         if let function = function(named: name) { return .global(function) }
         if let size = scope.symbols[name] { return try number(size, node) }
         throw syntax.error("'\(name)' is not defined before its use", at: node.at)

@@ -8,6 +8,8 @@ struct ScriptReader {
     var scope = Scope()
     /// The functions of the module, read or not, and what they say that they return.
     private(set) var results: [String: ValueType?] = [:]
+    /// What the function read last used of those around it.
+    var captured: [String] = []
     /// Names that mean the module itself, as the class's own.
     var moduleNames: Set<String> = ["cls"]
 
@@ -17,7 +19,16 @@ struct ScriptReader {
         /// What a name means. Python gives the same name again and again.
         var names: [String: Operand] = [:]
         var symbols: [String: Dim] = [:]
+        /// Names of nothing.
+        var absent: Set<String> = []
         var isDataflow = false
+        /// What the functions around this one can see, and what of that this one uses: it becomes parameters of its own.
+        var around: [String: ValueType] = [:]
+        var captured: [String] = []
+        /// What a local function takes behind its parameters.
+        var captures: [ValueID: [Operand]] = [:]
+        /// Functions of the module with their last arguments, as TVM's passes make them of local functions.
+        var closures: [String: (function: String, arguments: [Operand])] = [:]
         /// What was bound last, by name and value.
         var last: (name: String, id: ValueID)?
     }

@@ -99,7 +99,7 @@ struct ScriptSyntax {
 
     /// From loosely to tightly binding ones.
     private static let operators: [[StaticString]] = [
-        ["<=", ">=", "==", "!=", "<", ">"], ["+", "-"], ["*", "//", "/"],
+        ["<=", ">=", "==", "!=", "<", ">"], ["+", "-"], ["*", "//", "/", "%"],
     ]
 
     private mutating func operations(_ level: Int) throws -> ScriptNode {
@@ -199,6 +199,7 @@ struct ScriptSyntax {
             case "None": return node(.none)
             case "True": return node(.bool(true))
             case "False": return node(.bool(false))
+            case "lambda": return node(.string(try indices()))
             default: return node(.name(name))
             }
         case .integer:
@@ -218,6 +219,24 @@ struct ScriptSyntax {
             throw expected("an expression")
         default: throw expected("an expression")
         }
+    }
+
+    /// `i, j: (j, i // 2, i % 2)` as `i, j -> j, i // 2, i % 2`, what an attribute says of indices.
+    private mutating func indices() throws -> String {
+        var names = [try name()]
+        while skip(",") { names.append(try name()) }
+        try require(":")
+        let start = token.start
+        let isTuple = isNext("(")
+        let body = try expression()
+        // Up to the last of what is neither a blank nor, in a tuple, its end.
+        var text = lexer.bytes.prefix(token.start).dropFirst(start)
+        while let last = text.last, last == UInt8(ascii: " ") || last == UInt8(ascii: "\n") { text = text.dropLast() }
+        if isTuple, case .tuple = body.kind {
+            text = text.dropFirst().dropLast()
+            while let last = text.last, [UInt8(ascii: " "), UInt8(ascii: ",")].contains(last) { text = text.dropLast() }
+        }
+        return "\(names.joined(separator: ", ")) -> \(String(decoding: text, as: UTF8.self))"
     }
 
     /// A tuple, or an expression in parentheses.

@@ -4,7 +4,7 @@ import TenonIR
 /// normalisation where asked for.
 ///
 /// Batch normalisation becomes `(x − mean) / √(variance + ε) · γ + β` with the statistics given, its other results those
-/// statistics. With `training` it stays: its statistics are the batch's.
+/// statistics, with `training` too: who asks for this pass says that the module is for inference.
 public struct DecomposeOpsForInference: ConfigurablePass {
     /// The function to look at; nil for all.
     private let function: String?
@@ -134,7 +134,7 @@ private struct NormalizationWriter {
     }
 
     func batch(_ transformer: inout BindingTransformer) throws -> Operand? {
-        guard call.attributes.bool("training") != true, call.arguments.count == 5, let axis = axis("axis") else {
+        guard call.arguments.count == 5, let axis = axis("axis") else {
             return nil
         }
         let mean = try aligned(call.arguments[3], to: [axis], rank: rank, &transformer)

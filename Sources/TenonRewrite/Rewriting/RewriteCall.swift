@@ -165,7 +165,7 @@ extension ReplacementBuilder {
     /// The replacement of a value must be of its type; where nothing was known of it, more is known now.
     mutating func adopt(_ operand: Operand, for id: ValueID) throws {
         let (new, old) = (function.type(of: operand), function.values[id.int].type)
-        guard new.canReplace(old) else {
+        guard new.canReplace(old), old.isConsistent(with: new) else {
             throw TenonError(.invalidType, "the replacement has type \(new), not \(old)")
         }
         if case .object = old { function.values[id.int].type = new }

@@ -4,7 +4,8 @@ import TenonIR
 enum CopyKernels {
     static let table: [(String, Kernels.Prepare)] = [
         ("reshape", bytes), ("flatten", bytes), ("squeeze", bytes), ("expand_dims", bytes),
-        ("reinterpret", reinterpret), ("permute_dims", permute), ("broadcast_to", broadcast), ("strided_slice", slice),
+        ("reinterpret", reinterpret), ("memory.view", view), ("permute_dims", permute), ("broadcast_to", broadcast),
+        ("strided_slice", slice),
         ("flip", flip),
         ("tile", tile), ("repeat", repeatElements), ("nn.depth_to_space", depthToSpace),
         ("nn.space_to_depth", spaceToDepth), ("concat", concat), ("stack", stack), ("split", split),
@@ -35,6 +36,18 @@ enum CopyKernels {
             let (from, to) = (arguments.input(0, UInt8.self), arguments.output(0, UInt8.self))
             for index in 0..<count { to[index] = from[index] == 0 ? 0 : 1 }
         }
+    }
+
+    /// Bytes from an offset on, read as what the result is.
+    private static func view(_ call: KernelCall) throws -> PreparedKernel {
+        let (x, y) = (call.inputs[0], call.outputs[0])
+        let offset = Int(call.attributes.int("relative_byte_offset") ?? 0)
+        guard x.dtype.byteCount > 0, y.dtype.byteCount > 0 else { throw call.unsupported(x.dtype) }
+        let (available, needed) = (x.byteCount, y.byteCount)
+        guard offset >= 0, offset <= available, needed <= available - offset else {
+            throw call.error(.invalidShape, "\(needed) bytes from byte \(offset) on are not within \(available) bytes")
+        }
+        return PreparedKernel { BlockCopy.all(needed, $0.inputs[0] + offset, $0.outputs[0], $0.parallel) }
     }
 
     /// Bytes of the first input, whose elements must have a size.

@@ -10,12 +10,13 @@ public struct LambdaLift: ModulePass {
     public func run(on module: Module, _ context: PassContext) throws -> Module {
         var result = module
         for (name, function) in module.functions where function.codegen == nil {
-            if let lifted = Self.lifted(function, named: name, &result) { result[name] = lifted }
+            if let lifted = Self.lifted(function, within: name, &result) { result[name] = lifted }
         }
         return result
     }
 
-    private static func lifted(_ function: Function, named name: String, _ module: inout Module) -> Function? {
+    /// - Parameter name: of the function of the module that all stand in, which new names begin with.
+    private static func lifted(_ function: Function, within name: String, _ module: inout Module) -> Function? {
         var names: [ValueID: String] = [:]
         function.forEachBinding { binding in
             guard case .function(let local) = binding.expression else { return }
@@ -23,7 +24,7 @@ public struct LambdaLift: ModulePass {
             let global = module.uniqueName(hint.isEmpty ? "\(name)_function" : "\(name)_\(hint)")
             // Taken before what is inside it looks for a name.
             module[global] = local
-            if let inner = lifted(local, named: global, &module) { module[global] = inner }
+            if let inner = lifted(local, within: name, &module) { module[global] = inner }
             names[binding.id] = global
         }
         guard !names.isEmpty else { return nil }

@@ -37,7 +37,12 @@ public struct LiftTransformParams: ConfigurablePass {
             }
             let (rest, transform) = Self.split(function, Int(count), effects)
             result[name] = rest
-            result[module.uniqueName("\(name)_transform_params")] = transform
+            // To be called from outside, and all of its own parameters are weights.
+            let other = result.uniqueName("\(name)_transform_params")
+            var shown = transform
+            shown.attributes["num_input"] = 0
+            shown.attributes["global_symbol"] = .string(other)
+            result[other] = shown
         }
         return result
     }
