@@ -17,7 +17,7 @@ class Handle:
 
     def __init__(self, address: int):
         self._address: int | None = address
-        self._finalizer = weakref.finalize(self, getattr(lib, self._release), address)
+        self._finalizer: weakref.finalize[..., Any] = weakref.finalize(self, getattr(lib, self._release), address)
 
     def close(self) -> None:
         """Releases the object now. Further use raises InvalidStateError; closing again does nothing."""

@@ -22,7 +22,7 @@ ProgressFunction = CFUNCTYPE(c_int32, c_char_p, c_uint64, c_uint64, c_void_p)
 
 
 #: The last fields of the options of every call that may take long.
-LIMITS = [("timeout_nanoseconds", c_uint64), ("cancel", c_void_p)]
+LIMITS: list[Any] = [("timeout_nanoseconds", c_uint64), ("cancel", c_void_p)]
 
 
 class Tensor(Structure):

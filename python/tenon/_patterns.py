@@ -99,7 +99,8 @@ class DFPattern:
         self, expr: Expr, var2val: Mapping[Any, Any] | None = None,
     ) -> dict[DFPattern, Expr] | None:
         """What every pattern inside met; None when it does not match."""
-        return _context().extract(self, expr, var2val is None or len(var2val) > 0)
+        met: dict[DFPattern, Expr] | None = _context().extract(self, expr, var2val is None or len(var2val) > 0)
+        return met
 
     def __iter__(self) -> Iterator[Any]:
         # Without this Python would take items until one fails.
@@ -561,7 +562,7 @@ class PrimArrPattern(DFPattern):
     def __init__(self, shape: Sequence[int | str]):
         self.fields = tuple(shape)
 
-    def __getitem__(self, index: int) -> Any:
+    def __getitem__(self, index: int) -> Any:  # type: ignore[override]
         if not -len(self.fields) <= index < len(self.fields):
             raise PatternIndexError.mismatch("size", f"an index below {len(self.fields)}", index)
         return self.fields[index]

@@ -230,12 +230,13 @@ def rewrite_call(
 
     def replace(match: Match, builder: ReplacementBuilder) -> Any:
         root = match.root
+        assert root is not None
         result = rewriter(root, printer.met(match.subjects) if printer else match.captures)
         if result is None or isinstance(result, Refusal) or result == root:
             return result if isinstance(result, Refusal) else None
         return [(root, result)]
 
-    text = pattern if isinstance(pattern, str) else printer.text()
+    text = printer.text() if printer else str(pattern)
     return _apply(_rule(name, text=text.encode(), rewrite=calls.rewrite(replace)), calls, mod)
 
 

@@ -49,6 +49,8 @@ class _Memory:
     """Memory as NumPy takes it; arrays keep this object, and with it the owner."""
 
     __slots__ = ("__array_interface__", "owner")
+    __array_interface__: dict[str, Any]
+    owner: Any
 
 
 def memory_array(address: int, dtype: np.dtype[Any], shape: tuple[int, ...], owner: Any) -> np.ndarray[Any, Any]:

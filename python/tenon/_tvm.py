@@ -41,7 +41,7 @@ def from_tvm(source: Any) -> Module:
             return Module.parse(source)
         raise
     if isinstance(source, str):
-        from tvm.script import ir as I, relax as R, tirx as T
+        from tvm.script import ir as I, relax as R, tirx as T  # type: ignore[import-untyped,import-not-found,unused-ignore]
 
         # TVM's parser knows the names and no statements that import them.
         bare = re.sub(r"^(from|import) tvm\b.*$", "", source, flags=re.M)
@@ -68,7 +68,7 @@ def from_tvm(source: Any) -> Module:
 
 def _tvm() -> tuple[Any, Any]:
     try:
-        import tvm
+        import tvm  # type: ignore[import-untyped,import-not-found,unused-ignore]
         from tvm import relax
     except ImportError as error:
         raise UnsupportedError("modules of TVM need the package apache-tvm") from error
@@ -98,6 +98,7 @@ class _Reader:
         self.constant_kinds = tuple({type(relax.const(1.0)), *(k for k in [getattr(relax, "Constant", None)] if k)})
 
     def constant(self, expr: Any, bindable: bool) -> str:
+        name: str
         for known, name in self._constants:
             if known.same_as(expr) and (bindable or name.startswith("const")):
                 return name
@@ -313,7 +314,7 @@ class _FunctionReader:
         def text(expr: Any) -> str:
             kind = type(expr).__name__
             if expr in names:
-                return names[expr]
+                return str(names[expr])
             if kind == "IntImm":
                 return str(int(expr))
             if kind in signs:

@@ -161,7 +161,7 @@ class Executable(Handle):
     def __init__(self, module: Module, **options: Unpack[CompileOptions]):
         """See ``tenon.compile``."""
         require_known(options, CompileOptions.__annotations__, "compile")
-        given = dict(options)
+        given: dict[str, Any] = dict(options)
         progress = options.get("progress")
         given.pop("progress", None)
         timeout, cancel = given.pop("timeout", None), given.pop("cancel", None)
@@ -187,7 +187,7 @@ class Executable(Handle):
             raise hosts.explained(error)
         # The callbacks stay until the library has called them for the last time.
         self._finalizer.detach()
-        self._finalizer = weakref.finalize(self, _release, self._handle, hosts)
+        self._finalizer = weakref.finalize(self, _release_hosted, self._handle, hosts)
         #: Threads of one run.
         self.threads: int = lib.tenon_executable_threads(self._handle)
         self.inputs = self._ports(lib.tenon_executable_input_count, lib.tenon_executable_get_input)
@@ -229,8 +229,9 @@ class Executable(Handle):
     def __call__(self, *args: Any, **kwargs: Any) -> np.ndarray[Any, Any] | tuple[np.ndarray[Any, Any], ...]:
         """Runs on arrays, by position or by the names of the inputs; a mapping alone is of arrays by name."""
         if len(args) == 1 and not kwargs and isinstance(args[0], Mapping):
-            args, kwargs = (), dict(args[0])
-        results = self.run(self._ordered(args, kwargs) if kwargs else args)
+            kwargs, args = dict(args[0]), ()
+        inputs: Any = self._ordered(args, kwargs) if kwargs else args
+        results = self.run(inputs)
         return results[0] if len(results) == 1 else tuple(results)
 
     def _given(self, inputs: Any) -> Sequence[Any]:
@@ -512,7 +513,7 @@ class _Results:
         return arrays
 
 
-def _release(address: int, hosts: Backends) -> None:
+def _release_hosted(address: int, hosts: Backends) -> None:
     lib.tenon_executable_release(address)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable
+from typing import Any, Callable
 
 from ._lib import LogFunction, lib
 from .errors import InvalidArgumentError, check
@@ -10,7 +10,7 @@ from .errors import InvalidArgumentError, check
 LEVELS = {"debug": 1, "information": 2, "warning": 3, "error": 4}
 _NAMES = {number: name for name, number in LEVELS.items()}
 # The callbacks that were given: one may still be under way when another takes its place.
-_kept: list = []
+_kept: list[Any] = []
 
 
 def set_log(listener: Callable[[str, str], None] | None, level: str = "warning") -> None:
@@ -26,6 +26,7 @@ def set_log(listener: Callable[[str, str], None] | None, level: str = "warning")
         raise InvalidArgumentError.mismatch("level", "one of " + ", ".join(LEVELS), level, node="level")
 
     def call(number: int, message: bytes, _: int) -> None:
+        assert listener is not None
         listener(_NAMES.get(number, str(number)), message.decode(errors="replace"))
 
     function = LogFunction(call) if listener is not None else LogFunction()

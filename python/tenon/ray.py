@@ -84,7 +84,7 @@ class Predictor:
 
 
 def map_batches(
-    dataset: Dataset, model: Module | str | os.PathLike | bytes, *, workers: int | tuple[int, int] = 1,
+    dataset: Dataset, model: Module | str | os.PathLike[str] | bytes, *, workers: int | tuple[int, int] = 1,
     cpus_per_worker: float = 1, batch_size: int = 64, inputs: Mapping[str, str] | None = None,
     outputs: Mapping[str, str] | None = None, keep: Sequence[str] | None = None, options: Mapping[str, Any] | None = None,
     worker: type[Predictor] = Predictor, **ray_options: Any,
@@ -108,8 +108,10 @@ def map_batches(
     import ray
 
     if isinstance(model, (Module, bytes, bytearray, memoryview)):
-        model = ray.put(bytes(model) if isinstance(model, (bytearray, memoryview)) else model)
-    arguments = {"model": model, "inputs": inputs, "outputs": outputs, "keep": keep, **(options or {})}
+        given: Any = ray.put(bytes(model) if isinstance(model, (bytearray, memoryview)) else model)
+    else:
+        given = model
+    arguments = {"model": given, "inputs": inputs, "outputs": outputs, "keep": keep, **(options or {})}
     return dataset.map_batches(
         worker, fn_constructor_kwargs=arguments, concurrency=workers, num_cpus=cpus_per_worker, batch_size=batch_size,
         batch_format="numpy", **ray_options)
@@ -136,7 +138,7 @@ def _assigned_cpus() -> int:
         import ray
     except ImportError:
         return 0
-    context = ray.get_runtime_context() if ray.is_initialized() else None
+    context: Any = ray.get_runtime_context() if ray.is_initialized() else None
     if context is None or context.get_actor_id() is None:
         return 0
     return max(1, int(context.get_assigned_resources().get("CPU", 1)))

@@ -229,7 +229,12 @@ def has_leaking_intermediate_variables(context: PatternCheckContext) -> bool:
     return context.leaks
 
 
-class Annotated(dict):
+def _in_context(function: Callable[[Any], Any], context: Callable[[Any, Any], Any], labels: Any) -> Callable[[Any], Any]:
+    """A function of the library's match as one of what TVM hands over."""
+    return lambda match: function(context(match, labels))
+
+
+class Annotated(dict[str, Any]):
     """What an attribute getter sees: what the annotated patterns met, by their labels, as in TVM. It has the fields of the
     ``PatternCheckContext`` too."""
 
@@ -285,12 +290,10 @@ class _Rules:
                     label: [name for name, found in printer.labels if found is pattern]
                     for label, pattern in (given.annotation_patterns or {}).items()}
             if given.check is not None:
-                slot.check = self.calls.check(
-                    lambda match, given=given, labels=labels: given.check(PatternCheckContext(match, labels)))
+                slot.check = self.calls.check(_in_context(given.check, PatternCheckContext, labels))
             if given.attrs_getter is not None:
-                slot.attributes = self.calls.attributes(
-                    lambda match, given=given, labels=labels: given.attrs_getter(
-                        Annotated(PatternCheckContext(match, labels))))
+                slot.attributes = self.calls.attributes(_in_context(
+                    given.attrs_getter, lambda match, labels: Annotated(PatternCheckContext(match, labels)), labels))
 
     @classmethod
     def of_text(cls, text: str, check: Any, attrs_getter: Any) -> _Rules:
@@ -363,7 +366,7 @@ class FuseOpsByPattern(Pass):
             lib.tenon_module_explain_rules(
                 mod._handle, rules.array, rules.count, int(json), ctypes.byref(options), ctypes.byref(out)))
         try:
-            return ctypes.string_at(out.value).decode(errors="replace")
+            return ctypes.string_at(out.value or 0).decode(errors="replace")
         finally:
             lib.tenon_string_release(out)
 
@@ -387,7 +390,7 @@ class RunCodegen(Pass):
     ):
         super().__init__(PassInfo("RunCodegen", 0))
         if target_options is not None and not isinstance(target_options, Mapping):
-            target_options, backends = None, [*target_options, *backends]
+            backends, target_options = [*target_options, *backends], None
         self._options = {name: dict(options or {}) for name, options in (target_options or {}).items()}
         self._entries = list(entry_functions or ())
         self._backends = list(backends)
@@ -545,7 +548,7 @@ def dataflowblock_pass(
 
 
 def _decorator(
-    what: str, kind: type[Pass], method: str, pass_func: Any, opt_level: int | None, name: str | None,
+    what: str, kind: Callable[[Any, PassInfo], Pass], method: str, pass_func: Any, opt_level: int | None, name: str | None,
     required: Sequence[str],
 ) -> Any:
     if opt_level is None:
@@ -648,7 +651,8 @@ def _rewriting_pass(rewriter: PatternMatchingRewriter) -> ModulePass:
     """A rewriter as a step of a ``Sequential``."""
 
     def rewrite(mod: Module, ctx: PassContext) -> Module:
-        return rewriter(mod)
+        result: Module = rewriter(mod)
+        return result
 
     return ModulePass(rewrite, PassInfo(rewriter.name, 0))
 

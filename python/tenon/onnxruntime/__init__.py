@@ -17,20 +17,35 @@ from importlib.machinery import PathFinder as _PathFinder
 from typing import Any as _Any, Sequence as _Sequence
 
 from .._lib import lib as _lib
-from ._errors import (  # noqa: F401 - part of the interface
-    DeviceReset, EngineError, EPFail, Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, ModelLoadCanceled, ModelLoaded,
-    ModelRequiresCompilation, NoModel, NoSuchFile, NotFound, NotImplemented, OnnxRuntimeException, RuntimeException,
+from ._errors import (
+    DeviceReset as DeviceReset, EngineError as EngineError, EPFail as EPFail, Fail as Fail,
+    InvalidArgument as InvalidArgument, InvalidGraph as InvalidGraph, InvalidProtobuf as InvalidProtobuf,
+    ModelLoadCanceled as ModelLoadCanceled, ModelLoaded as ModelLoaded,
+    ModelRequiresCompilation as ModelRequiresCompilation, NoModel as NoModel, NoSuchFile as NoSuchFile,
+    NotFound as NotFound, NotImplemented as NotImplemented, OnnxRuntimeException as OnnxRuntimeException,
+    RuntimeException as RuntimeException,
 )
-from ._install import install, is_installed
-from ._options import PROVIDER as _PROVIDER, RunOptions, SessionOptions
-from ._session import InferenceSession, ModelMetadata, NodeArg
+from ._install import (
+    install as install, is_installed as is_installed,
+)
+from ._options import (
+    PROVIDER as _PROVIDER, RunOptions as RunOptions, SessionOptions as SessionOptions,
+)
+from ._session import (
+    InferenceSession as InferenceSession, ModelMetadata as ModelMetadata, NodeArg as NodeArg,
+)
 from ._types import (
-    ABSENT as _ABSENT, ExecutionMode, ExecutionOrder, GraphOptimizationLevel, ModelPackageWriteMode, OrtAllocatorType,
-    OrtArenaCfg, OrtCompileApiFlags, OrtDevice, OrtDeviceMemoryType, OrtDeviceVendorId, OrtEpDevice,
-    OrtExecutionProviderDevicePolicy, OrtHardwareDevice, OrtHardwareDeviceType, OrtMemoryInfo, OrtMemoryInfoDeviceType,
-    OrtMemType, OrtSparseFormat,
+    ABSENT as _ABSENT, ExecutionMode as ExecutionMode, ExecutionOrder as ExecutionOrder,
+    GraphOptimizationLevel as GraphOptimizationLevel, ModelPackageWriteMode as ModelPackageWriteMode,
+    OrtAllocatorType as OrtAllocatorType, OrtArenaCfg as OrtArenaCfg, OrtCompileApiFlags as OrtCompileApiFlags,
+    OrtDevice as OrtDevice, OrtDeviceMemoryType as OrtDeviceMemoryType, OrtDeviceVendorId as OrtDeviceVendorId,
+    OrtEpDevice as OrtEpDevice, OrtExecutionProviderDevicePolicy as OrtExecutionProviderDevicePolicy,
+    OrtHardwareDevice as OrtHardwareDevice, OrtHardwareDeviceType as OrtHardwareDeviceType, OrtMemoryInfo as OrtMemoryInfo,
+    OrtMemoryInfoDeviceType as OrtMemoryInfoDeviceType, OrtMemType as OrtMemType, OrtSparseFormat as OrtSparseFormat,
 )
-from ._values import IOBinding, OrtValue, OrtValueVector, copy_tensors
+from ._values import (
+    IOBinding as IOBinding, OrtValue as OrtValue, OrtValueVector as OrtValueVector, copy_tensors as copy_tensors,
+)
 
 #: The interface that this package follows, not a version of ONNX Runtime.
 __version__ = "1.32.0"

@@ -15,7 +15,7 @@ from tenon.onnxruntime import (  # noqa: F401
 __version__ = _package.__version__
 
 
-def get_default_session_options() -> _package.SessionOptions:
+def get_default_session_options() -> Any:
     return _package.SessionOptions()
 
 

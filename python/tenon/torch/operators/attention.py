@@ -54,7 +54,7 @@ def attention(
 
 def _single(g: Graph, query: Tensor, key: Tensor, value: Tensor, mask: Any, causal: bool, scale: Any) -> Any:
     """One operator, whose rows without any key give 0, as PyTorch's do."""
-    layout = dict.fromkeys(["query_layout", "key_layout", "value_layout", "out_layout"], "bhtd")
+    layout: dict[str, Any] = dict.fromkeys(["query_layout", "key_layout", "value_layout", "out_layout"], "bhtd")
     if scale is not None:
         layout["scale"] = float(scale)
     if causal:

@@ -59,7 +59,7 @@ def index(g: Graph, self: Any, indices: Any) -> Any:
         axis, positions = pairs[0]
         return g.call("take", self, positions, axis=axis)
     axes = [axis for axis, _ in pairs]
-    shape = torch.functional.broadcast_shapes(*[index.shape for _, index in pairs])
+    shape = torch.functional.broadcast_shapes(*[index.shape for _, index in pairs])  # type: ignore[no-untyped-call,unused-ignore]
     rest = [axis for axis in range(self.rank) if axis not in axes]
     result = g.call("gather_nd", g.permute(self, axes + rest), _joined(g, self, pairs, shape))
     # Neighbouring index tensors leave their dimensions in place, others put them in front.
@@ -77,7 +77,7 @@ def index_put(g: Graph, self: Any, indices: Any, values: Any, accumulate: Any, u
         raise UnsupportedError("index_put without an index")
     axes = [axis for axis, _ in pairs]
     rest = [axis for axis in range(self.rank) if axis not in axes]
-    shape = torch.functional.broadcast_shapes(*[index.shape for _, index in pairs])
+    shape = torch.functional.broadcast_shapes(*[index.shape for _, index in pairs])  # type: ignore[no-untyped-call,unused-ignore]
     # Values have the shape that reading there gives: neighbouring index tensors leave their dimensions in place.
     lead = axes[0] if axes == list(range(axes[0], axes[0] + len(axes))) else 0
     result = [*(self.shape[axis] for axis in rest[:lead]), *shape, *(self.shape[axis] for axis in rest[lead:])]

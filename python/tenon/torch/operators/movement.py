@@ -238,7 +238,7 @@ def _padded(g: Graph, x: Tensor, pad: Sequence[int], mode: str, value: float = 0
     return g.call("nn.pad", x, pad_width=widths, pad_mode=mode, pad_value=float(value))
 
 
-def _padded_by_parts(g: Graph, x: Tensor, pad: Sequence[Any], mode: str, value: float):
+def _padded_by_parts(g: Graph, x: Tensor, pad: Sequence[Any], mode: str, value: float) -> Any:
     """By numbers that are symbols: one tensor of the value in front and one behind."""
     if mode != "constant":
         raise UnsupportedError(f"pad mode '{mode}' needs known widths")

@@ -148,7 +148,8 @@ def vector_norm(
 
 @converter("cosine_similarity")
 def cosine_similarity(g: Graph, x1: Any, x2: Any, dim: Any, eps: Any) -> Any:
-    shape, dtype = torch.functional.broadcast_shapes(x1.shape, x2.shape), g.out.dtype
+    dtype = g.out.dtype
+    shape = torch.functional.broadcast_shapes(x1.shape, x2.shape)  # type: ignore[no-untyped-call,unused-ignore]
     a, b = (g.call("broadcast_to", g.as_type(x, dtype), sizes_text(shape)) for x in (x1, x2))
     axis = [dim + len(shape) if dim < 0 else dim]
     norms = [g.call("maximum", g.call("l2_norm", x, axis=axis, keepdims=True), g.scalar(eps, dtype)) for x in (a, b)]
