@@ -8,6 +8,24 @@ public struct OperatorID: Hashable, Sendable {
     public var name: String { schema.name }
 }
 
+/// Operators, found without hashing.
+public struct OperatorSet: Sendable {
+    private var words: [UInt64] = []
+
+    public init(_ operators: some Sequence<OperatorID>) {
+        for id in operators {
+            let word = Int(id.index / 64)
+            while words.count <= word { words.append(0) }
+            words[word] |= 1 << UInt64(id.index % 64)
+        }
+    }
+
+    public func contains(_ id: OperatorID) -> Bool {
+        let word = Int(id.index / 64)
+        return word < words.count && words[word] >> UInt64(id.index % 64) & 1 == 1
+    }
+}
+
 /// An operator as data. The builder, verifier, parser, importers, the C API and the documentation read it.
 public struct OperatorSchema: Sendable {
     public struct Input: Sendable {

@@ -42,7 +42,7 @@ struct GroupFinder {
         let positions = BlockPositions(block, valueCount: table.function.values.count)
         for binding in block.bindings {
             guard case .call(let call) = binding.expression else { continue }
-            if let roots = compiled.rootOperators {
+            if let roots = compiled.roots {
                 guard case .op(let op) = call.callee, roots.contains(op) else { continue }
             }
             try Work.check()

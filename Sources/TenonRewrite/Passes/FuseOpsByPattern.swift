@@ -54,7 +54,7 @@ public struct FuseOpsByPattern: ModulePass {
         let compiled = try CompiledPattern(pattern.pattern)
         var functions = FunctionTable(module)
         for (name, function) in module.functions where isEligible(name, function) {
-            if let roots = compiled.rootOperators, !Self.uses(function, roots) { continue }
+            if let roots = compiled.roots, !Self.uses(function, roots) { continue }
             var rewriting = Rewriting(
                 pass: self, pattern: pattern, compiled: compiled, function: function, module: module,
                 functions: functions,
@@ -66,7 +66,7 @@ public struct FuseOpsByPattern: ModulePass {
         return functions.module
     }
 
-    private static func uses(_ function: Function, _ roots: Set<OperatorID>) -> Bool {
+    private static func uses(_ function: Function, _ roots: OperatorSet) -> Bool {
         function.containsBinding {
             guard case .call(let call) = $0, case .op(let op) = call.callee else { return false }
             return roots.contains(op)

@@ -5,6 +5,8 @@ import TenonIR
 public struct CompiledPattern: Sendable {
     /// Operators that a matching root call must have; nil when it may be anything.
     public let rootOperators: Set<OperatorID>?
+    /// The same for asking often.
+    let roots: OperatorSet?
     let nodes: [Pattern]
     let indices: [ObjectIdentifier: Int]
     let root: Pattern
@@ -36,6 +38,7 @@ public struct CompiledPattern: Sendable {
         root = pattern
         var known: [ObjectIdentifier: Set<OperatorID>?] = [:]
         rootOperators = CompiledPattern.operators(of: pattern, &known)
+        roots = rootOperators.map { OperatorSet($0) }
     }
 
     /// Operators that the root call of what `pattern` matches has one of; nil when it may be anything.
@@ -46,10 +49,10 @@ public struct CompiledPattern: Sendable {
 
     /// Whether the block has a call that the root could match.
     func mayMatch(in block: Block) -> Bool {
-        guard let rootOperators else { return true }
+        guard let roots else { return true }
         return block.bindings.contains { binding in
             guard case .call(let call) = binding.expression, case .op(let op) = call.callee else { return false }
-            return rootOperators.contains(op)
+            return roots.contains(op)
         }
     }
 

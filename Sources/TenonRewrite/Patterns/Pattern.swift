@@ -154,7 +154,7 @@ extension Pattern {
                 commutes: commutes ?? Pattern.commutesByDefault(self)))
     }
 
-    private static let commutative: Set<OperatorID> = Set(["add", "multiply"].compactMap { Operators.named($0) })
+    private static let commutative = OperatorSet(["add", "multiply"].compactMap { Operators.named($0) })
 
     static func commutesByDefault(_ callee: Pattern) -> Bool {
         switch callee.kind {

@@ -88,7 +88,7 @@ struct RewriteRule {
         switch expression {
         case .function, .conditional, .operand(.value): return false
         case .call(let call):
-            guard let roots = compiled.rootOperators else { return true }
+            guard let roots = compiled.roots else { return true }
             if case .op(let op) = call.callee { return roots.contains(op) }
             return false
         default: return compiled.rootOperators == nil
