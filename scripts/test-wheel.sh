@@ -14,6 +14,12 @@ check() { # check ENVIRONMENT EXPECTED-PLACE
     (cd / && "$work/$1/bin/python" "$root/Tests/Python/installed/digits.py" "$root/Tests/Fixtures/digits" "$2")
 }
 
+# glibc 2.34 is enough for our own library; what is bundled may ask for more where the wheel is built.
+if objdump -T "$prefix/lib/libtenon.so" | grep -E 'GLIBC_2\.(3[5-9]|[4-9][0-9])'; then
+    echo "wheel: the library needs a newer glibc than 2.34" >&2
+    exit 1
+fi
+
 python3 -m venv "$work/wheel"
 "$work/wheel/bin/pip" install -q --disable-pip-version-check "$root"/build/dist/tenon-*.whl
 check wheel "$work/wheel"
@@ -21,6 +27,20 @@ check wheel "$work/wheel"
 for library in "$work"/wheel/lib/python*/site-packages/tenon.libs/*; do
     name=$(basename "$library" | sed -e 's/-[0-9a-f]*\.so.*//' -e 's/\.so.*//' -e 's/^libdnnl$/oneDNN/')
     ls "$work"/wheel/lib/python*/site-packages/tenon-*.dist-info/licenses/licenses/"$name" >/dev/null
+done
+
+# On each other Python that is here, as far back as the package says it goes; from the wheel alone, without oneDNN's package.
+shopt -s nullglob
+tried=" $("$work/wheel/bin/python" -c 'import sys; print("%d.%d" % sys.version_info[:2])') "
+for python in /usr/bin/python3.[0-9]* /usr/local/bin/python3.[0-9]* "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.*/bin/python3; do
+    version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || continue
+    [[ $tried != *" $version "* ]] && [ "${version#3.}" -ge 9 ] || continue
+    "$python" -m venv "$work/$version" 2>/dev/null || continue
+    tried+="$version "
+    # NumPy may have no wheel for a very new one.
+    "$work/$version/bin/pip" install -q --disable-pip-version-check --only-binary :all: "$root"/build/dist/tenon-*.whl || continue
+    check "$version" "$work/$version"
+    echo "wheel: works on Python $version"
 done
 
 cp -r "$root/python" "$work/source"
