@@ -49,7 +49,7 @@ run_examples() { scripts/examples.sh "$prefix" build/examples && scripts/demo.sh
 run_python() {
     local log=build/test-python.log result=0
     mkdir -p build
-    PYTHONPATH="$root/python" TENON_LIBRARY="$prefix/lib/libtenon.so" .venv/bin/python -m pytest -q -rs Tests/Python |
+    PYTHONPATH="$root/python" TENON_LIBRARY="$prefix/lib/libtenon.so" .venv/bin/python -m pytest -q -rs --durations=20 Tests/Python |
         tee "$log" || result=1
     # How many were skipped belongs in the summary.
     note=$(tail -n 1 "$log" | sed 's/ in .*//')
