@@ -30,7 +30,7 @@ help:
 	@echo 'make bench-programs            programs that others wrote for ONNX Runtime, on it and on Tenon'
 	@echo 'make format, make lint         swift format with the committed configuration'
 	@echo 'make scenarios                 write docs/scenarios.md: which test holds which behaviour'
-	@echo 'make fuzz, make fuzz-short     importer, text form and runs under libFuzzer, ten minutes or twenty seconds each'
+	@echo 'make fuzz, make fuzz-short     importer, text form, runs and valid modules under libFuzzer, ten minutes or twenty seconds each'
 	@echo 'make soak                      long forms of tests: forks, failing allocations, mutated models, graphs against TVM, fuzzers; hours'
 	@echo 'make proto                     generate the Swift of the ONNX messages again'
 

@@ -35,6 +35,7 @@ let fuzzTargets: [Target] =
         + [
             ("Importer", ["TenonIR", "TenonONNX"]), ("Text", ["TenonIR"]),
             ("Run", ["TenonIR", "TenonONNX", "TenonRewrite", "TenonRuntime", "TenonDNNL"]),
+            ("Valid", ["TenonIR", "TenonONNX", "TenonRewrite", "TenonRuntime", "TenonDNNL"]),
         ].map { name, dependencies in
             .executableTarget(
                 name: "Fuzz\(name)", dependencies: ["FuzzDriver"] + dependencies.map { .init(stringLiteral: $0) },

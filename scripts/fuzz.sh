@@ -1,5 +1,6 @@
 #!/bin/bash
-# Fuzzes importer, text form and runs with libFuzzer and the address sanitizer. usage: fuzz.sh SECONDS [importer|text|run...]
+# Fuzzes importer, text form, runs and valid modules with libFuzzer and the address sanitizer.
+# usage: fuzz.sh SECONDS [importer|text|run|valid...]
 # Inputs that fail are left in build/fuzz; the corpus in the tree is only read.
 set -euo pipefail
 
@@ -7,7 +8,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 seconds=$1
 shift
 targets=("$@")
-[ "${#targets[@]}" -gt 0 ] || targets=(importer text run)
+[ "${#targets[@]}" -gt 0 ] || targets=(importer text run valid)
 cd "$root"
 work=build/fuzz
 mkdir -p "$work"
@@ -28,7 +29,10 @@ flags=(
     -Xlinker "$runtime" -Xlinker -lstdc++ -Xswiftc -use-ld=lld
 )
 for target in "${targets[@]}"; do
+    # Choices need no dictionary and no seeds.
+    corpus=() words=
     case $target in
+        valid) product=FuzzValid ;;
         importer) product=FuzzImporter words=onnx corpus=(Tests/Fuzz/corpus/onnx) ;;
         text) product=FuzzText words=text corpus=(Tests/Fuzz/corpus/text) ;;
         run) product=FuzzRun words=text corpus=(Tests/Fuzz/corpus/onnx Tests/Fuzz/corpus/text) ;;
@@ -43,7 +47,7 @@ for target in "${targets[@]}"; do
     }
     start=$(date +%s)
     "$work/swift/debug/$product" -max_total_time="$seconds" -max_len=4096 -timeout=10 -rss_limit_mb=4096 \
-        -dict="Tests/Fuzz/$words.dict" -artifact_prefix="$work/$target-" -print_final_stats=1 \
+        ${words:+-dict="Tests/Fuzz/$words.dict"} -artifact_prefix="$work/$target-" -print_final_stats=1 \
         "$work/$target" "${corpus[@]}" 2>"$work/$target.log" || {
         tail -60 "$work/$target.log" >&2
         echo "fuzz.sh: $target found something; the input is in $work" >&2

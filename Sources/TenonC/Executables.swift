@@ -56,7 +56,7 @@ func compileBackends(_ options: UnsafePointer<tenon_executable_options>?) throws
 
 func compileOptions(_ options: UnsafePointer<tenon_executable_options>?) throws -> CompileOptions {
     let given = try givenOptions(options)
-    guard given.flags & ~UInt32(15) == 0 else { throw invalid("flags \(given.flags) has bits that mean nothing") }
+    guard given.flags & ~UInt32(31) == 0 else { throw invalid("flags \(given.flags) has bits that mean nothing") }
     guard given.threads <= 1024 else { throw invalid("threads is \(given.threads); expected 0 to 1024") }
     var result = CompileOptions(threads: given.threads == 0 ? min(CPUCount.usable, 1024) : Int(given.threads))
     result.isReproducible = given.flags & 1 != 0
@@ -65,6 +65,7 @@ func compileOptions(_ options: UnsafePointer<tenon_executable_options>?) throws 
     guard given.numerics <= 2 else { throw invalid("numerics is \(given.numerics); expected one of TENON_NUMERICS_…") }
     result.losesNaN = given.numerics == 2
     result.flushesDenormals = given.flags & 4 != 0
+    result.isCancellable = given.flags & 16 != 0
     guard let spin = Spin(rawValue: given.spin) else {
         throw invalid("spin is \(given.spin); expected one of TENON_SPIN_…")
     }

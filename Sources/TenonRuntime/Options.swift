@@ -10,6 +10,8 @@ public struct CompileOptions: Sendable {
     public var isReproducible: Bool
     /// Numbers too small for the normal range count as 0 in runs, as inputs and as results.
     public var flushesDenormals = false
+    /// No step of a backend, which nothing ends before it is done, is expected to take longer than a deadline may be passed.
+    public var isCancellable = false
     /// Upper bound for packed weights, arenas and scratch together, in bytes; nil for none.
     public var memoryLimit: Int?
     /// How many shapes of a module with symbolic dimensions are kept compiled at once; at least 1.

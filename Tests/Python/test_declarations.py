@@ -128,7 +128,7 @@ def test_callbacks():
 def test_constants():
     text = HEADER.read_text()
     assert int(re.search(r"TENON_ABI_VERSION (\d+)", text)[1]) == _lib.ABI_VERSION
-    for name in ("COMPILE_REPRODUCIBLE", "COMPILE_REFERENCE", "COMPILE_FLUSH_DENORMALS", "RUN_PROFILE", "PASS_VERIFY"):
+    for name in ("COMPILE_REPRODUCIBLE", "COMPILE_REFERENCE", "COMPILE_FLUSH_DENORMALS", "COMPILE_CANCELLABLE", "RUN_PROFILE", "PASS_VERIFY"):
         assert int(re.search(rf"TENON_{name} UINT32_C\((\d+)\)", text)[1]) == getattr(_lib, name)
 
 

@@ -333,6 +333,7 @@ COMPILE_REFERENCE = 2
 NUMERICS = {None: 0, "strict": 1, "fast": 2}
 COMPILE_FLUSH_DENORMALS = 4
 COMPILE_UNOPTIMIZED = 8
+COMPILE_CANCELLABLE = 16
 SPINS = {"adaptive": 0, "long": 1, "short": 2}
 RUN_PROFILE = 1
 QUANTIZE_MODES = {"static": 0, "dynamic": 1}

@@ -5,7 +5,16 @@ from __future__ import annotations
 import ctypes
 from typing import TYPE_CHECKING, Any, Mapping, Sequence, TypedDict
 
-from ._lib import COMPILE_FLUSH_DENORMALS, COMPILE_REFERENCE, COMPILE_REPRODUCIBLE, COMPILE_UNOPTIMIZED, NUMERICS, SPINS, ExecutableOptions
+from ._lib import (
+    COMPILE_CANCELLABLE,
+    COMPILE_FLUSH_DENORMALS,
+    COMPILE_REFERENCE,
+    COMPILE_REPRODUCIBLE,
+    COMPILE_UNOPTIMIZED,
+    NUMERICS,
+    SPINS,
+    ExecutableOptions,
+)
 from ._names import require_known
 from ._progress import Progress
 from .backend import Backends
@@ -31,6 +40,7 @@ class CompileOptions(TypedDict, total=False):
     spin: str
     numerics: str | None
     flush_denormals: bool
+    cancellable: bool
     progress: Progress | None
     timeout: float | None
     cancel: CancelToken | None
@@ -64,6 +74,8 @@ def executable_options(options: Mapping[str, Any]) -> tuple[ExecutableOptions, B
         flags |= COMPILE_REFERENCE
     if options.get("flush_denormals"):
         flags |= COMPILE_FLUSH_DENORMALS
+    if options.get("cancellable"):
+        flags |= COMPILE_CANCELLABLE
     return ExecutableOptions(
         struct_size=ctypes.sizeof(ExecutableOptions), flags=flags, threads=numbers["threads"],
         concurrent_runs=numbers["concurrent_runs"], tuning_milliseconds=int(numbers["tuning"] * 1000),

@@ -36,8 +36,15 @@ extension CandidateMaker {
         var found: [Candidate] = []
         for usesSum in isResidual ? [true, false] : [false] {
             guard let postOps = try PostOpPlan(node, context, shape: y, layout: to, usesSum: usesSum) else { continue }
+            let parts = LongSteps.parts(convolution.flops(x, y, graph), batch: y[0], context)
+            // Operands that differ from sample to sample stay with the whole batch.
+            if parts > 1,
+                postOps.operands.contains(where: { Broadcasting.aligned(graph[$0.operand.tensor].dims, to: y)?[0] != 1 })
+            {
+                continue
+            }
             for algorithm in algorithms(convolution, from, to, x, y) {
-                found += try self.convolution(node, convolution, from, to, algorithm, postOps)
+                found += try self.convolution(node, convolution, from, to, algorithm, postOps, parts)
             }
         }
         return found
@@ -57,19 +64,31 @@ extension CandidateMaker {
 
     private func convolution(
         _ node: RegionNode, _ convolution: Convolution, _ from: Layout, _ to: Layout, _ algorithm: tdnnl_algorithm,
-        _ postOps: PostOpPlan
+        _ postOps: PostOpPlan, _ parts: Int
     ) throws -> [Candidate] {
         let y = graph[node.output].dims
         var source = try context.laidOut(node.inputs[0], from, argument: TDNNL_ARG_SRC)
         var target = try context.descriptor(y, graph[node.output].dtype, to)
         var (convolution, view) = (convolution, ConvolutionLowering.weightsView(convolution, graph))
-        if isColumn(node, convolution) {
+        let isColumn = isColumn(node, convolution)
+        if isColumn {
             source.descriptor = try context.descriptor(
                 graph[node.inputs[0]].dims.turned, graph[node.output].dtype, from)
             target = try context.descriptor(y.turned, graph[node.output].dtype, to)
             view = (view.dims.turned, view.strides?.turned)
             convolution.turn()
         }
+        var batch: BatchParts?
+        if parts > 1 {
+            func part(_ dims: [Int], _ layout: Layout) throws -> MemoryDescriptor {
+                let dims = [dims[0] / parts] + dims.dropFirst()
+                return try context.descriptor(
+                    isColumn ? dims.turned : dims, graph[node.output].dtype, layout)
+            }
+            batch = BatchParts(
+                count: parts, source: try part(graph[node.inputs[0]].dims, from), target: try part(y, to))
+        }
+        let (data, result) = (batch?.source ?? source.descriptor, batch?.target ?? target)
         let weights = try MemoryDescriptor.any(view.dims, graph[convolution.weights].dtype)
         let bias = try convolution.bias.map { try MemoryDescriptor.any([y[1]], graph[$0].dtype) }
         var found: [Candidate] = []
@@ -77,8 +96,8 @@ extension CandidateMaker {
             var handle: OpaquePointer?
             let make = convolution.isTransposed ? tdnnl_deconvolution_create : tdnnl_convolution_create
             let status = make(
-                &handle, engine, Int32(algorithm.rawValue), source.descriptor.handle, weights.handle, bias?.handle,
-                target.handle, convolution.strides, convolution.dilations, convolution.padsBegin, convolution.padsEnd,
+                &handle, engine, Int32(algorithm.rawValue), data.handle, weights.handle, bias?.handle,
+                result.handle, convolution.strides, convolution.dilations, convolution.padsBegin, convolution.padsEnd,
                 attributes)
             return (status, handle)
         }
@@ -98,7 +117,7 @@ extension CandidateMaker {
             found.append(
                 Candidate(
                     descriptor: descriptor, implementation: name, operands: operands, output: to,
-                    outputDescriptor: target, accumulates: postOps.accumulates,
+                    outputDescriptor: target, accumulates: postOps.accumulates, parts: batch,
                     time: time(node, convolution, from, to, name, packed[0].descriptor.byteCount)))
         }
         return found

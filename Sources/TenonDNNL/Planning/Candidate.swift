@@ -15,6 +15,8 @@ struct Candidate {
     var kernel: (any Implementation)?
     /// What our own kernel does behind the primitive, or alone.
     var tail: EltwiseTail?
+    /// The primitive computes a part of the batch, and runs once for each.
+    var parts: BatchParts?
     /// Expected nanoseconds.
     var time: Double
 

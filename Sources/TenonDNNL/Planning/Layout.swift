@@ -24,6 +24,8 @@ struct PlanContext {
     var numerics = NumericsPolicy.strict
     /// When only one layout is asked for: tensors that cannot have it keep all of theirs.
     var onlyLayout: Layout?
+    /// No primitive may be expected to take longer, in nanoseconds; nil for any time.
+    var longest: Double?
 
     /// The layouts that such tensors may have.
     func layouts(_ dims: [Int], _ dtype: DataType) -> [Layout] {

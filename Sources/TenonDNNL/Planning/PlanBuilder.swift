@@ -136,12 +136,34 @@ struct PlanBuilder {
         operands.append((Int32(TDNNL_ARG_DST.rawValue), output, candidate.outputDescriptor))
         let layouts = candidate.operands.first.map { $0.descriptor.layoutText() } ?? ""
         let bytes = operands.reduce(0) { $0 &+ $1.descriptor.byteCount }
-        try append(
-            descriptor, operands,
-            StepDescription(
-                binding: node.binding, composite: node.composite, implementation: candidate.implementation,
-                layouts: layouts + ":" + candidate.outputDescriptor.layoutText(), bytes: bytes, flops: node.flops(graph)
-            ))
+        let description = StepDescription(
+            binding: node.binding, composite: node.composite, implementation: candidate.implementation,
+            layouts: layouts + ":" + candidate.outputDescriptor.layoutText(), bytes: bytes, flops: node.flops(graph))
+        guard let parts = candidate.parts else { return try append(descriptor, operands, description) }
+        for part in 0..<parts.count { try append(descriptor, operands, description, part, of: parts) }
+    }
+
+    /// The step of one part of the batch, whose data and result lie behind those of the parts before it.
+    private mutating func append(
+        _ descriptor: PrimitiveDescriptor,
+        _ operands: [(argument: Int32, buffer: BufferID, descriptor: MemoryDescriptor)], _ whole: StepDescription,
+        _ part: Int, of parts: BatchParts
+    ) throws {
+        var (operands, description) = (operands, whole)
+        for index in operands.indices {
+            let described: MemoryDescriptor
+            switch operands[index].argument {
+            case Int32(TDNNL_ARG_SRC.rawValue): described = parts.source
+            case Int32(TDNNL_ARG_DST.rawValue): described = parts.target
+            default: continue
+            }
+            let bytes = described.byteCount
+            operands[index].descriptor = described
+            operands[index].buffer = addBuffer(bytes, .alias(operands[index].buffer, part &* bytes))
+        }
+        description.bytes /= parts.count
+        description.flops /= parts.count
+        try append(descriptor, operands, description)
     }
 
     /// Memory for a result: where a concatenation wants it, else of its own.

@@ -11,12 +11,14 @@ struct RegionPlanner {
         _ region: Function, options: CompileOptions, numerics: NumericsPolicy = .strict
     ) throws -> Plan {
         let engine = try Engine.shared()
-        let folded = try ChainFolding.fold(try RegionReader.read(region), isExact: numerics == .exact)
+        let longest = options.isCancellable ? LongSteps.limit : nil
+        let folded = try ChainFolding.fold(
+            try RegionReader.read(region), isExact: numerics == .exact, longest: longest, threads: options.threads)
         var planner = RegionPlanner(
             context: PlanContext(
                 engine: engine, graph: folded.graph, threads: options.threads,
                 blockSize: PlanContext.preferredBlockSize(engine), costs: CostModel(threads: options.threads),
-                numerics: numerics))
+                numerics: numerics, longest: longest))
         var folds = folded.nodes
         if numerics != .exact {
             folds = DepthwiseFolding.fold(folds, planner.context)
@@ -31,7 +33,7 @@ struct RegionPlanner {
             }
         }
         // Measurements differ from run to run, and with them the choice and its rounding.
-        if options.tuningMilliseconds > 0 && !options.isReproducible {
+        if options.tuningMilliseconds > 0 && !options.isReproducible && !options.isCancellable {
             try Tuner(engine, threads: options.threads, milliseconds: options.tuningMilliseconds)
                 .tune(planner.nodes, &planner.candidates, planner.context, options.progress)
         }
@@ -47,7 +49,10 @@ struct RegionPlanner {
         var cut: [PostOp] = []
         let result = node.output
         while true {
-            let found = try CandidateMaker(context: context).candidates(node)
+            var found = try CandidateMaker(context: context).candidates(node)
+            if let longest = context.longest {
+                found.removeAll { $0.descriptor != nil && $0.time / Double($0.parts?.count ?? 1) > longest }
+            }
             if !found.isEmpty && (CandidateMaker.isFast(found) || node.postOps.isEmpty) {
                 nodes.append(node)
                 candidates.append(found)
@@ -83,7 +88,7 @@ struct RegionPlanner {
 
     private func refusal(_ node: RegionNode) -> TenonError {
         let types = node.operands.map { "\(context.graph[$0].dims)" }.joined(separator: ", ")
-        return TenonError(.unsupported, "\(node.composite): oneDNN has no implementation for \(types)")
+        return TenonError(.unsupported, "\(node.composite): oneDNN has no implementation\(context.longest == nil ? "" : ", or none that is short,") for \(types)")
     }
 
     private func plan() throws -> Plan {

@@ -14,15 +14,22 @@ struct ChainFolding {
 
     /// Every operator that may lose NaN or infinities in oneDNN stays a node of its own, on its Swift kernel.
     private let isExact: Bool
+    /// So does what a primitive would take longer for, in nanoseconds.
+    private let longest: Double?
+    private let threads: Int
 
-    static func fold(_ graph: RegionGraph, isExact: Bool = false) throws -> (graph: RegionGraph, nodes: [RegionNode]) {
-        var folding = ChainFolding(graph, isExact: isExact)
+    static func fold(
+        _ graph: RegionGraph, isExact: Bool = false, longest: Double? = nil, threads: Int = 1
+    ) throws -> (graph: RegionGraph, nodes: [RegionNode]) {
+        var folding = ChainFolding(graph, isExact, longest, threads)
         try folding.run()
         return (folding.graph, folding.nodes.compactMap { $0 })
     }
 
-    private init(_ given: RegionGraph, isExact: Bool) {
+    private init(_ given: RegionGraph, _ isExact: Bool, _ longest: Double?, _ threads: Int) {
         self.isExact = isExact
+        self.longest = longest
+        self.threads = threads
         movements = MovementFolding(given)
         graph = movements.graph
         uses = graph.useCounts()
@@ -41,14 +48,18 @@ struct ChainFolding {
                 continue
             }
             try straighten(op)
-            let isLossy = isExact && !NumericsPolicy.isFaithful(op.name)
-            if !isLossy, absorb(op) { continue }
-            let node = isLossy ? Lowering.kernel(op, graph) : movedNode(op) ?? Lowering.node(op, &graph)
+            let isOurs = isExact && !NumericsPolicy.isFaithful(op.name) || isTooLong(op)
+            if !isOurs, absorb(op) { continue }
+            let node = isOurs ? Lowering.kernel(op, graph) : movedNode(op) ?? Lowering.node(op, &graph)
             if let composite = op.composite { producer[node.output.index] = (nodes.count, composite) }
             nodes.append(node)
             if op.name == "nn.batch_norm", case .normalization = node.operation { passStatistics(op) }
         }
         for output in graph.outputs { try straighten(output) }
+    }
+
+    private func isTooLong(_ op: RegionOp) -> Bool {
+        longest.map { LongSteps.isTooLong(op, graph, longest: $0, threads: threads) } ?? false
     }
 
     /// Composites of quantised tensors that one of our kernels computes, by number.
