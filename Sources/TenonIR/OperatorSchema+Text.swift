@@ -20,8 +20,10 @@ extension OperatorSchema {
             lines.append(line)
         }
         if isCommutative { lines.append("commutative") }
-        let traits = Operators.named(name).map { id in OperatorTraits.names.filter { id.has($0.trait) }.map(\.name) } ?? []
-        if !traits.isEmpty { lines.append("traits: " + traits.joined(separator: ", ")) }
+        if let id = Operators.named(name) {
+            let traits = OperatorTraits.names.filter { id.has($0.trait) }.map(\.name)
+            if !traits.isEmpty { lines.append("traits: " + traits.joined(separator: ", ")) }
+        }
         return lines.joined(separator: "\n") + "\n"
     }
 }

@@ -39,7 +39,8 @@ extension CandidateMaker {
             let parts = LongSteps.parts(convolution.flops(x, y, graph), batch: y[0], context)
             // Operands that differ from sample to sample stay with the whole batch.
             if parts > 1,
-                postOps.operands.contains(where: { Broadcasting.aligned(graph[$0.operand.tensor].dims, to: y)?[0] != 1 })
+                postOps.operands.contains(where: { Broadcasting.aligned(graph[$0.operand.tensor].dims, to: y)?[0] != 1 }
+                )
             {
                 continue
             }

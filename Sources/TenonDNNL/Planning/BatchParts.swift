@@ -22,7 +22,7 @@ enum LongSteps {
         guard let longest = context.longest, batch > 1 else { return 1 }
         let needed = flops / rate(context.threads) / longest
         guard needed > 1 else { return 1 }
-        return (1...batch).first { batch % $0 == 0 && Double($0) >= needed } ?? batch
+        return stride(from: 1, through: batch, by: 1).first { batch % $0 == 0 && Double($0) >= needed } ?? batch
     }
 
     /// Whether an operator is a product that no primitive computes in time, not even for one sample.

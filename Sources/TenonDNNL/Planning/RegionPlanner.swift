@@ -88,7 +88,8 @@ struct RegionPlanner {
 
     private func refusal(_ node: RegionNode) -> TenonError {
         let types = node.operands.map { "\(context.graph[$0].dims)" }.joined(separator: ", ")
-        return TenonError(.unsupported, "\(node.composite): oneDNN has no implementation\(context.longest == nil ? "" : ", or none that is short,") for \(types)")
+        let bound = context.longest == nil ? "" : ", or none that is short,"
+        return TenonError(.unsupported, "\(node.composite): oneDNN has no implementation\(bound) for \(types)")
     }
 
     private func plan() throws -> Plan {

@@ -63,7 +63,8 @@ public struct SinkDataMovement: BindingPass {
     }
 
     private func sink(
-        _ op: OperatorID, _ call: Call, _ binding: Binding, _ transformer: inout BindingTransformer, _ state: inout State
+        _ op: OperatorID, _ call: Call, _ binding: Binding, _ transformer: inout BindingTransformer,
+        _ state: inout State
     ) throws -> Operand? {
         let type = transformer.type(of: .value(binding.id))
         let isBinary = op.has(.binary)

@@ -44,7 +44,8 @@ extension ProgramContext {
         guard let own = stage.own, own.plan.threads == threads else { return false }
         // A plan that is left half-way would be for no size at all.
         stages[number] = nil
-        guard try NodePreparation(program: program, table: table, providers: shared.providers).move(own.plan, number) else { return false }
+        let nodes = NodePreparation(program: program, table: table, providers: shared.providers)
+        guard try nodes.move(own.plan, number) else { return false }
         stages[number] = stage
         return true
     }

@@ -188,7 +188,9 @@ struct StageBinder {
         for (position, step) in steps.enumerated() {
             requests.append(ArenaRequest(bytes: step.workspaceBytes, first: position, last: position))
         }
-        if hasRoom { for index in requests.indices { requests[index].bytes = StageBinder.larger(requests[index].bytes) } }
+        if hasRoom {
+            for index in requests.indices { requests[index].bytes = StageBinder.larger(requests[index].bytes) }
+        }
         guard let arena = ArenaPlanner.plan(requests) else {
             throw TenonError(.limitExceeded, "main: intermediates need more bytes than can be addressed")
         }
