@@ -9,7 +9,7 @@ BUILD := build
 LOCAL := $(abspath $(BUILD)/prefix)
 
 .PHONY: help scenarios setup setup-test build install local examples demo test test-c test-python wheel valgrind asan dnnl3 abi format lint proto \
-        fuzz fuzz-short soak bench bench-fusion bench-rewriting bench-models bench-programs bench-torch sweep-torch sweep-onnx clean
+        fuzz fuzz-short sanitize soak bench bench-fusion bench-rewriting bench-models bench-programs bench-torch sweep-torch sweep-onnx clean
 
 help:
 	@echo 'make demo                      install what is missing, build, classify digits, compare fused with unfused'
@@ -31,6 +31,7 @@ help:
 	@echo 'make format, make lint         swift format with the committed configuration'
 	@echo 'make scenarios                 write docs/scenarios.md: which test holds which behaviour'
 	@echo 'make fuzz, make fuzz-short     importer, text form, runs and valid modules under libFuzzer, ten minutes or twenty seconds each'
+	@echo 'make sanitize                  the C and C++ suites with the library under address, undefined and thread sanitizers'
 	@echo 'make soak                      long forms of tests: forks, failing allocations, mutated models, graphs against TVM, fuzzers; hours'
 	@echo 'make proto                     generate the Swift of the ONNX messages again'
 
@@ -110,6 +111,9 @@ fuzz:
 
 fuzz-short:
 	scripts/fuzz.sh 20
+
+sanitize: setup-test
+	SWIFT='$(SWIFT)' scripts/sanitize.sh $(BUILD)/sanitize
 
 soak: setup-test local
 	scripts/soak.sh '$(LOCAL)'
