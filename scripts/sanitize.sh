@@ -43,6 +43,9 @@ run_kind() {
     ln -sf libtenon.so "$work/lib/libtenon.so.0"
     local common=(-g -O1 -fsanitize="$kind" -shared-libsan -Iinclude -ITests/C)
     local link=(-L"$work/lib" -ltenon -Wl,-rpath,"$work/lib" -Wl,-rpath,"$(dirname "$runtime")" -lpthread -ldl -lm)
+    # The runtime of the thread sanitizer watches over libdispatch and asks for its symbols.
+    local dispatch=$toolchain/lib/swift/linux
+    [ "$kind" != thread ] || link+=(-Wl,--no-as-needed -L"$dispatch" -ldispatch -lBlocksRuntime -Wl,-rpath,"$dispatch")
     # Leaks are for valgrind: the runtime of Swift keeps much for the process.
     export ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:abort_on_error=1
     export UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS="suppressions=$root/Tests/tsan.supp halt_on_error=1"
