@@ -26,6 +26,11 @@ def cases():
             {"dtype": np.dtype(target)})
     add("reinterpret-to-bool", "reinterpret", [np.array([0, 1, 2, 255], np.uint8)], np.array([False, True, True, True]),
         {"dtype": np.dtype(bool)})
+    x = rand("bytes", (4, 6))
+    add("view-rows", "memory.view", [x, Shape([3, 8])], x.reshape(3, 8))
+    add("view-behind", "memory.view", [x, Shape([3])], x.reshape(-1)[2:5], {"relative_byte_offset": 8})
+    add("view-integers", "memory.view", [x, Shape([2, 5])], x.view(np.uint16).reshape(-1)[3:13].reshape(2, 5),
+        {"dtype": np.dtype(np.uint16), "relative_byte_offset": 6})
     x = rand("x", (2, 3, 4))
     add("flatten", "flatten", [x], x.reshape(-1))
     add("flatten-scalar", "flatten", [np.float32(3).reshape(())], np.array([3], f32))
