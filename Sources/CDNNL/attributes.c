@@ -15,8 +15,6 @@ dnnl_alg_kind_t tdnnl_native_algorithm(int32_t algorithm) {
     case TDNNL_LRN_WITHIN_CHANNEL: return dnnl_lrn_within_channel;
     case TDNNL_RESAMPLING_NEAREST: return dnnl_resampling_nearest;
     case TDNNL_RESAMPLING_LINEAR: return dnnl_resampling_linear;
-    case TDNNL_SOFTMAX_ACCURATE: return dnnl_softmax_accurate;
-    case TDNNL_SOFTMAX_LOG: return dnnl_softmax_log;
     case TDNNL_BINARY_ADD: return dnnl_binary_add;
     case TDNNL_BINARY_SUB: return dnnl_binary_sub;
     case TDNNL_BINARY_MUL: return dnnl_binary_mul;

@@ -72,17 +72,16 @@ int tdnnl_layer_normalization_create(
 }
 
 int tdnnl_softmax_create(
-    tdnnl_pd **out, tdnnl_engine *engine, int32_t algorithm, const tdnnl_md *src, const tdnnl_md *dst, int32_t axis,
+    tdnnl_pd **out, tdnnl_engine *engine, const tdnnl_md *src, const tdnnl_md *dst, int32_t axis,
     const tdnnl_attributes *attributes) {
     if (!out) return TDNNL_INVALID_ARGUMENTS;
     *out = NULL;
     if (!engine || !src || !dst || axis < 0 || axis >= tdnnl_md_ndims(src)) return TDNNL_INVALID_ARGUMENTS;
-    if (algorithm != TDNNL_SOFTMAX_ACCURATE && algorithm != TDNNL_SOFTMAX_LOG) return TDNNL_INVALID_ARGUMENTS;
     tdnnl_pd *pd;
     dnnl_primitive_attr_t native;
     int status = tdnnl_pd_begin(&pd, &native, attributes, NULL, 0);
     if (status != TDNNL_OK) return status;
-    dnnl_alg_kind_t kind = tdnnl_native_algorithm(algorithm);
+    const dnnl_alg_kind_t kind = dnnl_softmax_accurate;
 #if TDNNL_V3
     status = tdnnl_guarded_softmax_forward_primitive_desc_create(
         &pd->pd, tdnnl_native_engine(engine), dnnl_forward_inference, kind, tdnnl_native(src), tdnnl_native(dst),

@@ -1,6 +1,7 @@
 import CTenon
 import TenonIR
 import TenonRewrite
+import TenonRuntime
 
 @implementation @_cdecl("tenon_pass_count")
 public func tenon_pass_count() -> Int { Library.passNames.count }
@@ -46,7 +47,7 @@ func context(_ options: UnsafePointer<tenon_pass_options>?) throws -> PassContex
         requiredPasses: Set(try strings(given.required_passes, given.required_pass_count, "required_passes")),
         disabledPasses: Set(try strings(given.disabled_passes, given.disabled_pass_count, "disabled_passes")),
         disabledRules: Set(try strings(given.disabled_rules, given.disabled_rule_count, "disabled_rules")),
-        evaluate: Library.evaluate)
+        evaluate: Interpreter.evaluate)
     context.verifies = given.flags & 1 != 0
     context.entryFunctions = try strings(given.entry_functions, given.entry_function_count, "entry_functions")
     let instruments = try HostInstruments(given.instruments, given.instrument_count)

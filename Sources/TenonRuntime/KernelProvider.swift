@@ -19,7 +19,7 @@ extension Kernels {
             guard var kernel = try provider.kernel(for: call) else { continue }
             kernel.provider = provider.name
             let time = PlanBuilder.nanoseconds(call.op, kernel, call.inputs + call.outputs)
-            if time < best?.time ?? .infinity || best == nil { best = (kernel, time) }
+            if best.map({ time < $0.time }) ?? true { best = (kernel, time) }
         }
         guard let best else { return try prepare(call) }
         guard isAvailable(call.op) else { return best.kernel }

@@ -157,24 +157,23 @@ static void test_layer_normalization(void **state) {
 
 static void test_softmax(void **state) {
     (void)state;
-    for (int kind = TDNNL_SOFTMAX_ACCURATE; kind <= TDNNL_SOFTMAX_LOG; kind++)
-        for (int axis = 1; axis < 3; axis++) {
-            tensor x = random_tensor(3, DIMS(2, 5, 4), 1), y = make(3, x.dims), expected = make(3, x.dims);
-            int64_t step = axis == 1 ? 4 : 1, length = axis == 1 ? 5 : 4;
-            for (int64_t i = 0; i < count(&x); i++) {
-                int64_t base = i - i / step % length * step;
-                double sum = 0;
-                for (int64_t k = 0; k < length; k++) sum += exp(x.data[base + k * step]);
-                expected.data[i] = (float)(kind == TDNNL_SOFTMAX_LOG ? x.data[i] - log(sum) : exp(x.data[i]) / sum);
-            }
-            tdnnl_md *mds[] = {plain(&x), plain(&y)};
-            tdnnl_pd *pd;
-            OK(tdnnl_softmax_create(&pd, engine, kind, mds[0], mds[1], axis, NULL));
-            operand operands[] = {{TDNNL_ARG_SRC, &x, NULL, 0}, {TDNNL_ARG_DST, &y, NULL, 1}};
-            run(pd, operands, 2);
-            assert_close(&y, &expected, 1e-5f);
-            end(pd, mds, 2, (tensor *[]){&x, &y, &expected}, 3);
+    for (int axis = 1; axis < 3; axis++) {
+        tensor x = random_tensor(3, DIMS(2, 5, 4), 1), y = make(3, x.dims), expected = make(3, x.dims);
+        int64_t step = axis == 1 ? 4 : 1, length = axis == 1 ? 5 : 4;
+        for (int64_t i = 0; i < count(&x); i++) {
+            int64_t base = i - i / step % length * step;
+            double sum = 0;
+            for (int64_t k = 0; k < length; k++) sum += exp(x.data[base + k * step]);
+            expected.data[i] = (float)(exp(x.data[i]) / sum);
         }
+        tdnnl_md *mds[] = {plain(&x), plain(&y)};
+        tdnnl_pd *pd;
+        OK(tdnnl_softmax_create(&pd, engine, mds[0], mds[1], axis, NULL));
+        operand operands[] = {{TDNNL_ARG_SRC, &x, NULL, 0}, {TDNNL_ARG_DST, &y, NULL, 1}};
+        run(pd, operands, 2);
+        assert_close(&y, &expected, 1e-5f);
+        end(pd, mds, 2, (tensor *[]){&x, &y, &expected}, 3);
+    }
 }
 
 static void test_lrn(void **state) {

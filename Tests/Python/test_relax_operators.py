@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import tenon
+from relax_scripts import both_readers
 
 SCRIPT = '''
 @I.ir_module
@@ -29,18 +30,6 @@ def run(module, *arrays):
     reference = tenon.compile(module, reference=True)(*arrays)
     np.testing.assert_allclose(found, reference, rtol=1e-5, atol=1e-5)
     return found
-
-
-def both_readers(script):
-    """The module as this library reads it, and as TVM's objects give it where TVM is installed."""
-    read = [tenon.Module.parse(script)]
-    try:
-        import tvm  # noqa: F401
-    except ImportError:
-        return read
-    read.append(tenon.from_tvm(script))
-    assert read[0] == read[1]
-    return read
 
 
 def legalised(script, *arrays):

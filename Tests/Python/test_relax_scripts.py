@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import tenon
+from relax_scripts import both_readers
 from tenon import dpl as d, op as R, transform as T
 
 HEAD = '@I.ir_module\nclass Module:\n    @R.function\n    def main({}):\n'
@@ -12,17 +13,6 @@ SQUARE = 'R.Tensor((4, 4), "float32")'
 
 def script(body, parameters=f"x: {SQUARE}, y: {SQUARE}"):
     return HEAD.format(parameters) + "\n".join("        " + line for line in body.strip("\n").split("\n"))
-
-
-def readers(source):
-    read = [tenon.Module.parse(source)]
-    try:
-        import tvm  # noqa: F401
-    except ImportError:
-        return read
-    read.append(tenon.from_tvm(source))
-    assert read[0] == read[1]
-    return read
 
 
 def run(module, *arrays):
@@ -57,7 +47,7 @@ return z"""
 ], ids=["once", "through two"])
 def test_local_functions_that_use_values_around_them(rng, body, expected):
     x, y = (rng.standard_normal((4, 4), np.float32) for _ in range(2))
-    for module in readers(script(body)):
+    for module in both_readers(script(body)):
         np.testing.assert_allclose(run(module, x, y), expected(x, y), rtol=1e-5, atol=1e-5)
         lifted = T.LambdaLift()(module)
         assert len(lifted.functions) > 1

@@ -250,6 +250,34 @@ import Testing
         #expect(left.filter { $0 != "reshape" } == ["nn.conv2d", "add"])
     }
 
+    private static let point = "const f32[2,3,1,1](0.5, -0.25, 0.75, 1.0, 0.5, -0.5)"
+
+    /// The layer that it follows adds it at no cost, and two additions of different signs behind the next one would not be joined.
+    @Test func aBiasStaysWithItsLayer() throws {
+        let left = try rewrite(
+            convolution(
+                """
+                %c = nn.conv2d(%x, \(Self.weight))
+                %a = add(%c, const f32[3,1,1](0.25, -0.5, 1.0))
+                %d = nn.conv2d(%a, \(Self.point))
+                %y = add(%d, const f32[2,1,1](-0.5, 0.75))
+                """), [FoldBatchNorm()])
+        #expect(left == ["nn.conv2d", "add", "nn.conv2d", "add"])
+    }
+
+    @Test(arguments: [
+        // Of no layer, and of one whose result is used once more.
+        ("%c = nn.relu(%x)\n%a = add(%c, const f32[2,1,1](0.25, -0.5))\n%y = nn.conv2d(%a, \(weight))", "nn.relu"),
+        (
+            "%c = nn.conv2d(%x, \(weight))\n%a = add(%c, const f32[3,1,1](0.25, -0.5, 1.0))\n%d = nn.conv2d(%a, \(point))\n%e = nn.conv2d(%c, \(point))\n%y = multiply(%d, %e)",
+            "nn.conv2d"
+        ),
+    ])
+    func anAdditionMovesBehindALayer(bindings: String, first: String) throws {
+        let left = try rewrite(convolution(bindings), [FoldBatchNorm()]).filter { $0 != "reshape" }
+        #expect(Array(left.prefix(3)) == [first, "nn.conv2d", "add"])
+    }
+
     @Test func batchNormBeforeAPaddedConvolutionStays() throws {
         let left = try rewrite(
             convolution(

@@ -100,8 +100,6 @@ typedef enum tdnnl_algorithm {
     TDNNL_LRN_WITHIN_CHANNEL = 21,
     TDNNL_RESAMPLING_NEAREST = 30,
     TDNNL_RESAMPLING_LINEAR = 31,
-    TDNNL_SOFTMAX_ACCURATE = 40,
-    TDNNL_SOFTMAX_LOG = 41,
     // a = alpha, b = beta
     TDNNL_ELTWISE_RELU = 100,        // x > 0 ? x : a x
     TDNNL_ELTWISE_TANH = 101,
@@ -328,7 +326,7 @@ int tdnnl_layer_normalization_create(
     tdnnl_pd **pd, tdnnl_engine *engine, const tdnnl_md *src, const tdnnl_md *dst, const tdnnl_md *stat,
     float epsilon, uint32_t flags, const tdnnl_attributes *attributes);
 int tdnnl_softmax_create(
-    tdnnl_pd **pd, tdnnl_engine *engine, int32_t algorithm, const tdnnl_md *src, const tdnnl_md *dst, int32_t axis,
+    tdnnl_pd **pd, tdnnl_engine *engine, const tdnnl_md *src, const tdnnl_md *dst, int32_t axis,
     const tdnnl_attributes *attributes);
 int tdnnl_lrn_create(
     tdnnl_pd **pd, tdnnl_engine *engine, int32_t algorithm, const tdnnl_md *src, const tdnnl_md *dst,

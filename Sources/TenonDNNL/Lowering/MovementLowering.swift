@@ -13,16 +13,13 @@ enum MovementLowering {
                     }
                 }
             ))
-        for name in views { rules.append((name, { op, graph in view(op, graph) })) }
+        for id in Operators.all(with: .view) { rules.append((id.name, { op, graph in view(op, graph) })) }
         return rules
     }()
 
     private static func view(_ op: RegionOp, _ graph: RegionGraph) -> RegionNode.Operation? {
         graph[op.inputs[0]].count == graph[op.outputs[0]].count ? .view : nil
     }
-
-    /// The same elements in row-major order under other dimensions.
-    static let views = Operators.all(with: .view).map(\.name)
 
     /// Whether a permutation makes the last dimension the second one (true) or the second one the last (false); nil for others.
     static func channelMove(_ attributes: Attributes, rank: Int) -> Bool? {

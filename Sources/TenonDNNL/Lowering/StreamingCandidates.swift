@@ -41,8 +41,7 @@ extension CandidateMaker {
         try perLayout(node, "softmax") { source, target, attributes in
             var handle: OpaquePointer?
             let status = tdnnl_softmax_create(
-                &handle, engine, Int32(TDNNL_SOFTMAX_ACCURATE.rawValue), source.handle, target.handle,
-                Int32(truncatingIfNeeded: axis), attributes)
+                &handle, engine, source.handle, target.handle, Int32(truncatingIfNeeded: axis), attributes)
             return (status, handle)
         }
     }

@@ -101,7 +101,7 @@ public struct FoldBatchNorm: BindingPass {
         {
             affine = both
         }
-        guard affine.isFoldable,
+        guard affine.isFoldable, !isBias(affine, transformer, state),
             // x + t may cancel what the layer would then have to find in its sums.
             affine.shift.allSatisfy({ abs($0) <= JoinedConstants.largestCancelledTerm }),
             let folded = folding(op.name, call, weight, affine)
@@ -111,6 +111,15 @@ public struct FoldBatchNorm: BindingPass {
         if folded.bias.allSatisfy({ $0 == 0 }) { return layer }
         let outputAxis = isProduct ? (transformer.type(of: layer).asTensor?.rank ?? rank) - 1 : 1
         return try ChannelConstant.add(folded.bias, to: layer, axis: outputAxis, &transformer)
+    }
+
+    /// Whether it only adds to what a layer gives, which the layer does at no cost. Behind the next one it would be a second
+    /// addition there, which cannot always be joined with the first.
+    private func isBias(_ affine: ChannelAffine, _ transformer: BindingTransformer, _ state: State) -> Bool {
+        guard affine.isIdentityScale, hasOneUse(affine.input, transformer, state),
+            let producer = LinearProducer(affine.input, transformer)
+        else { return false }
+        return producer.bias == nil && producer.channelAxis == affine.axis
     }
 
     private func folding(_ op: String, _ call: Call, _ weight: Constant, _ affine: ChannelAffine) -> InputFolding? {

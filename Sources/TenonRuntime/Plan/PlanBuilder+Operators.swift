@@ -102,7 +102,7 @@ extension PlanBuilder {
     }
 
     private func view(_ op: OperatorID, _ arguments: [Lowered], _ type: ValueType) -> Lowered? {
-        guard op.has(.view) || op == PlanBuilder.cast, case .tensor(let source)? = arguments.first,
+        guard PlanBuilder.isView(op), case .tensor(let source)? = arguments.first,
             case .tensor(let target) = type, let spec = TensorSpec(target), spec.dtype == source.spec.dtype,
             spec.byteCount == source.spec.byteCount
         else { return nil }

@@ -14,20 +14,12 @@ import TenonRuntime
 private func fuzzRun(_ data: UnsafePointer<UInt8>?, _ size: Int) -> CInt {
     guard let module = load(UnsafeRawBufferPointer(start: data, count: size)), isSmall(module) else { return 0 }
     _ = try? run(module)
-    if let optimized = try? DefaultPipeline.make().run(on: module, PassContext(evaluate: evaluate)), isSmall(optimized)
+    if let optimized = try? DefaultPipeline.make().run(on: module, PassContext(evaluate: Interpreter.evaluate)),
+        isSmall(optimized)
     {
         _ = try? run(optimized)
     }
     return 0
-}
-
-/// Folds a call of known inputs, as the library does.
-@Sendable private func evaluate(_ call: Call, _ type: ValueType) -> [Constant]? {
-    var function = Function()
-    let result = function.addValue("", type)
-    function.body = Body(
-        blocks: [Block(isDataflow: false, bindings: [Binding(result, .call(call))])], result: .value(result))
-    return try? Interpreter(module: Module(functions: ["main": function])).run([])
 }
 
 private func load(_ bytes: UnsafeRawBufferPointer) -> Module? {

@@ -53,16 +53,7 @@ private func results(_ printed: String, _ name: String, _ body: () throws -> [Co
 }
 
 private func optimised(_ module: Module) throws -> Module {
-    try DefaultPipeline.make().run(on: module, PassContext(evaluate: evaluate))
-}
-
-/// Folds a call of known inputs, as the library does.
-@Sendable private func evaluate(_ call: Call, _ type: ValueType) -> [Constant]? {
-    var function = Function()
-    let result = function.addValue("", type)
-    function.body = Body(
-        blocks: [Block(isDataflow: false, bindings: [Binding(result, .call(call))])], result: .value(result))
-    return try? Interpreter(module: Module(functions: ["main": function])).run([])
+    try DefaultPipeline.make().run(on: module, PassContext(evaluate: Interpreter.evaluate))
 }
 
 private func run(_ module: Module, _ inputs: [Constant], reference: Bool = false) throws -> [Constant] {
