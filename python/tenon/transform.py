@@ -248,6 +248,10 @@ class Annotated(dict[str, Any]):
         return getattr(self._context, name)
 
 
+def _annotated(match: Any, labels: Any) -> Annotated:
+    return Annotated(PatternCheckContext(match, labels))
+
+
 class FusionPattern(NamedTuple):
     """One rule of ``FuseOpsByPattern``."""
 
@@ -292,8 +296,7 @@ class _Rules:
             if given.check is not None:
                 slot.check = self.calls.check(_in_context(given.check, PatternCheckContext, labels))
             if given.attrs_getter is not None:
-                slot.attributes = self.calls.attributes(_in_context(
-                    given.attrs_getter, lambda match, labels: Annotated(PatternCheckContext(match, labels)), labels))
+                slot.attributes = self.calls.attributes(_in_context(given.attrs_getter, _annotated, labels))
 
     @classmethod
     def of_text(cls, text: str, check: Any, attrs_getter: Any) -> _Rules:
@@ -303,9 +306,9 @@ class _Rules:
         slot = rules.array[0]
         slot.struct_size, slot.text = ctypes.sizeof(FusionRule), text.encode()
         if check is not None:
-            slot.check = rules.calls.check(lambda match: check(PatternCheckContext(match, None)))
+            slot.check = rules.calls.check(_in_context(check, PatternCheckContext, None))
         if attrs_getter is not None:
-            slot.attributes = rules.calls.attributes(lambda match: attrs_getter(Annotated(PatternCheckContext(match, None))))
+            slot.attributes = rules.calls.attributes(_in_context(attrs_getter, _annotated, None))
         return rules
 
     def status(self, status: int) -> None:
@@ -366,7 +369,8 @@ class FuseOpsByPattern(Pass):
             lib.tenon_module_explain_rules(
                 mod._handle, rules.array, rules.count, int(json), ctypes.byref(options), ctypes.byref(out)))
         try:
-            return ctypes.string_at(out.value or 0).decode(errors="replace")
+            assert out.value is not None
+            return ctypes.string_at(out.value).decode(errors="replace")
         finally:
             lib.tenon_string_release(out)
 
