@@ -1,5 +1,9 @@
 import copy
+import os
+import pathlib
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -96,3 +100,13 @@ def test_operators():
         tenon.describe("nn.conv9d")
     for name in tenon.operators():
         assert name in tenon.describe(name)
+
+
+def test_modules_of_the_package_need_no_import_of_their_own():
+    code = "\n".join([
+        "import sys, tenon", "before = set(sys.modules)",
+        "assert tenon.transform.Sequential and tenon.dpl.is_op and tenon.op and tenon.instrument and tenon.onnxruntime",
+        "assert 'torch' not in sys.modules and 'ray' not in sys.modules",
+        "assert {'dpl', 'transform', 'compile'} <= set(dir(tenon)) and not hasattr(tenon, 'nonsense')"])
+    environment = {**os.environ, "PYTHONPATH": str(pathlib.Path(tenon.__file__).parents[1])}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)

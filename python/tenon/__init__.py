@@ -45,10 +45,18 @@ __all__ = [
 ]
 
 
+#: Modules that are imported when they are asked for, and those of them that need packages of others.
+_MODULES = ("dpl", "instrument", "onnxruntime", "op", "transform")
+_OPTIONAL = ("ray", "torch")
+
+
 def __getattr__(name: str) -> Any:
-    # PyTorch is imported by those who ask for it.
-    if name == "torch":
+    if name in _MODULES or name in _OPTIONAL:
         import importlib
 
-        return importlib.import_module("tenon.torch")
+        return importlib.import_module(f"tenon.{name}")
     raise AttributeError(f"module 'tenon' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES})
