@@ -222,3 +222,92 @@ def test_wrong_options():
     fast = torch.compile(Small().eval(), backend="tenon", options={"no_such_option": 1})
     with torch.no_grad(), pytest.raises(Exception, match="no_such_option"):
         fast(torch.randn(2, 3, 6, 6))
+
+
+@pytest.mark.parametrize("mode", ["reduce-overhead", "max-autotune"])
+def test_modes_of_other_backends_have_no_effect(runs, mode):
+    model, x = Small().eval(), torch.randn(2, 3, 6, 6)
+    with torch.no_grad():
+        close(torch.compile(model, backend="tenon", mode=mode)(x), model(x))
+    assert runs
+
+
+def test_whatever_goes_wrong_in_a_run_is_left_to_pytorch(monkeypatch):
+    """Not the library's own errors alone."""
+    def broken(self, tensors):
+        raise RuntimeError("out of order")
+
+    monkeypatch.setattr("tenon.torch._run.Runner.run", broken)
+    model, x = Small().eval(), torch.randn(2, 3, 6, 6)
+    fast = torch.compile(model, backend="tenon")
+    with torch.no_grad():
+        with pytest.warns(UserWarning, match="leaves a graph to PyTorch: RuntimeError: out of order"):
+            close(fast(x), model(x))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            close(fast(x), model(x))
+
+
+def odd_programs():
+    """What people write that a compiler likes least; each runs in PyTorch."""
+    x = torch.randn(1, 3, 8, 8)
+
+    def in_place(a):
+        b = a.clone()
+        b.add_(1).mul_(2)
+        b[0, 0] = 3
+        b[:, :, 1:3].relu_()
+        return b
+
+    def into(a):
+        made = torch.empty_like(a)
+        torch.add(a, 1, out=made)
+        return made.relu() * 2
+
+    def branches(a):
+        return a.relu() * 2 + 1 if a.sum() > 0 else a.sigmoid() - 1
+
+    return {
+        "complex inside": (lambda a: (torch.complex(a, a * 2) ** 2).abs() + 1, x),
+        "complex outside": (lambda z: torch.sin(z * z + 1) * 2 - 1, torch.randn(3, 4, dtype=torch.complex64)),
+        "nothing to do": (lambda a: a, x),
+        "constants": (lambda a: (a.relu() * 2 + 1, torch.ones(3), 5, None, "text"), x),
+        "branches on data": (branches, x),
+        "torch.cond": (lambda a: torch.cond(a.sum() > 0, lambda t: t.relu() * 2 + 1, lambda t: t.sigmoid() - 1, (a,)), x),
+        "in place": (in_place, x), "out=": (into, x),
+        "sizes that depend on data": (lambda a: a[a > 0].relu() * 2 + 1, x),
+        "a number": (lambda a: a.relu() * a.max().item() + 1, x),
+        "another device": (lambda a: a.relu() * 2 + 1, x.to("meta")),
+        "sparse": (lambda s: (s @ torch.ones(4, 2)).relu() * 2 + 1, torch.eye(4).to_sparse()),
+        "8-bit floats": (lambda a: (a.float() * 2 + 1).relu(), torch.randn(4, 4).to(torch.float8_e4m3fn)),
+        "16-bit integers": (lambda a: (a.float() * 2 + 1).relu().to(torch.uint16), torch.arange(8).to(torch.uint16)),
+        "double": (lambda a: a.exp() * 2 - a.relu(), x.double()), "half": (lambda a: a.exp() * 2 - a.relu(), x.half()),
+        "no elements": (lambda a: (a @ torch.ones(4, 3)).relu() * 2 + 1, torch.zeros(0, 4)),
+        "no dimensions": (lambda a: a * 2 + 1 - a.exp(), torch.tensor(2.0)),
+        "views": (lambda a: (a.view(-1), a.transpose(2, 3), a.relu() * 2 + 1), x),
+        "no fixed strides": (lambda a: a.relu() * 2 + 1, torch.randn(1, 3, 1).expand(4, 3, 5)),
+        "negated memory": (lambda a: a.relu() * 2 + 1, torch.complex(x, x).conj().imag),
+    }
+
+
+@pytest.mark.parametrize("dynamic", [None, True])
+@pytest.mark.parametrize("name", odd_programs())
+def test_odd_programs_run(name, dynamic):
+    function, x = odd_programs()[name]
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected, found = function(x), torch.compile(function, backend="tenon", dynamic=dynamic)(x)
+    if x.device.type == "cpu":
+        loose = {"rtol": 1e-2, "atol": 1e-2} if x.dtype == torch.float16 else {"rtol": 1e-4, "atol": 1e-5}
+        torch.testing.assert_close(found, expected, **loose) if isinstance(expected, torch.Tensor) else None
+    assert isinstance(found, type(expected))
+
+
+def test_autocast(runs):
+    """The types that autocast chose are in the graph."""
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU()).eval()
+    x = torch.randn(1, 3, 16, 16)
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        found, expected = torch.compile(model, backend="tenon")(x), model(x)
+    assert runs and found.dtype == expected.dtype == torch.bfloat16
+    torch.testing.assert_close(found, expected, rtol=3e-2, atol=3e-2)

@@ -41,7 +41,7 @@ def _reason(error: Exception) -> str:
 
 
 def backend(
-    graph: GraphModule, example_inputs: Sequence[Any], *, options: dict[str, Any] | None = None
+    graph: GraphModule, example_inputs: Sequence[Any], *, options: dict[str, Any] | None = None, **others: Any,
 ) -> Callable[..., Any]:
     """The backend of ``torch.compile``: runs what it can, and leaves the rest of the graph to PyTorch.
 
@@ -51,7 +51,10 @@ def backend(
 
     Args:
         options: those of ``tenon.compile``: ``torch.compile(model, backend="tenon", options={"threads": 2})``.
+        others: what ``torch.compile`` tells every backend (``mode``); without effect here.
     """
+    if others:
+        logger.info("without effect on tenon: %s", ", ".join(f"{name}={value!r}" for name, value in others.items()))
     tensors = [value for value in example_inputs if isinstance(value, torch.Tensor)]
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
         _left_to_pytorch("tenon computes no gradients, and it records them; call it under torch.no_grad()")
@@ -132,8 +135,8 @@ class _Compiled:
                 break
         try:
             results: Sequence[Any] = self._run(*args)
-        except TenonError as error:
-            # Graphs change nothing but their results, so it can begin again.
+        except Exception as error:
+            # Graphs change nothing but their results, so it can begin again; what is PyTorch's to raise it raises then.
             self._leave(error)
             results = self._run(*args)
         return results
