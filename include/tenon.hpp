@@ -13,7 +13,7 @@
 
 #if !defined(__cplusplus) || (__cplusplus < 201703L && (!defined(_MSVC_LANG) || _MSVC_LANG < 201703L))
 #error "tenon.hpp needs C++17 (-std=c++17); tenon.h compiles as C99 and as C++11"
-#endif
+#else
 
 #include <cstddef>
 #include <cstdint>
@@ -436,5 +436,7 @@ private:
 };
 
 } // namespace tenon
+
+#endif /* C++17 */
 
 #endif /* TENON_HPP */

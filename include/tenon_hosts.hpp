@@ -14,7 +14,7 @@
 
 #if !defined(__cplusplus) || (__cplusplus < 201703L && (!defined(_MSVC_LANG) || _MSVC_LANG < 201703L))
 #error "tenon_hosts.hpp needs C++17 (-std=c++17); tenon.h compiles as C99 and as C++11"
-#endif
+#else
 
 #include "tenon_rules.hpp"
 
@@ -351,5 +351,7 @@ inline void optimize(Module &module, const PassContext &context)
 }
 
 } // namespace tenon
+
+#endif /* C++17 */
 
 #endif /* TENON_HOSTS_HPP */
