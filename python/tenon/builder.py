@@ -13,8 +13,9 @@ from ._attributes import Attributes
 from ._handle import Handle, integers, new, text
 from ._lib import ReleaseFunction, Tensor, lib
 from ._tensors import fill
-from .errors import InvalidArgumentError, InvalidTypeError, check
-from .module import Module
+from ._names import did_you_mean
+from .errors import InvalidArgumentError, InvalidTypeError, NotFoundError, check
+from .module import Module, operators
 
 
 class Value:
@@ -194,9 +195,14 @@ class Builder(Handle):
         ids, count = self._operands(inputs)
         name = self._hint if name is None else name
         with Attributes(attributes) as given:
-            return self._new(
-                lib.tenon_builder_add_call, operator.encode(), ids, count, given.address,
-                None if name is None else name.encode())
+            try:
+                return self._new(
+                    lib.tenon_builder_add_call, operator.encode(), ids, count, given.address,
+                    None if name is None else name.encode())
+            except NotFoundError as error:
+                if operator in (known := operators()):
+                    raise
+                raise NotFoundError(f"{error}; {did_you_mean(operator, known)}", operator=operator) from None
 
     def call_function(self, module: Module, function: str, *inputs: Any, name: str | None = None) -> Value:
         """Adds the call of a function of ``module``, into which this one must go."""

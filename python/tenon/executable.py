@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import difflib
 import html
 import sys
 import time
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
     from .torch import CompiledModule
     from .torch._compiled import TorchOptions
+
+#: What ``run`` takes besides arrays.
+_RUN_OPTIONS = ("inputs", "outputs", "timeout", "cancel", "profile")
 
 
 class Port(NamedTuple):
@@ -248,15 +252,16 @@ class Executable(Handle):
             return [inputs]
         return list(inputs)
 
-    def _ordered(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
+    def _ordered(self, args: Sequence[Any], kwargs: Mapping[str, Any], others: Sequence[str] = ()) -> list[Any]:
         given = dict(zip(self._names, args))
         if len(args) > len(self._names):
             raise InvalidArgumentError.mismatch("", f"{len(self._names)} inputs", len(args))
         for name, value in kwargs.items():
             if name not in self._names:
                 known = ", ".join(map(repr, self._names))
-                raise InvalidArgumentError(
-                    f"no input '{name}'; expected {known}", node=name, expectation=known, found=repr(name))
+                option = difflib.get_close_matches(name, others, 1, 0.6)
+                hint = f"did you mean '{option[0]}'?" if option else f"expected {known}"
+                raise InvalidArgumentError(f"no input '{name}'; {hint}", node=name, expectation=known, found=repr(name))
             if name in given:
                 raise InvalidArgumentError(f"input '{name}' is given twice", node=name)
             given[name] = value
@@ -266,8 +271,8 @@ class Executable(Handle):
         return [given[name] for name in self._names]
 
     def run(
-        self, inputs: Any, outputs: Sequence[np.ndarray[Any, Any]] | None = None, *,
-        timeout: float | None = None, cancel: CancelToken | None = None, profile: bool = False,
+        self, inputs: Any = (), outputs: Sequence[np.ndarray[Any, Any]] | None = None, *,
+        timeout: float | None = None, cancel: CancelToken | None = None, profile: bool = False, **named: Any,
     ) -> list[np.ndarray[Any, Any]]:
         """Runs, and returns the outputs in order.
 
@@ -278,6 +283,7 @@ class Executable(Handle):
             timeout: seconds after which the run raises DeadlineExceededError.
             cancel: a token that ends the run early.
             profile: record the time of each step, for ``report``.
+            named: arrays by the names of the inputs, as a call takes them.
 
         Raises:
             InvalidArgumentError, InvalidShapeError, InvalidTypeError: an array does not fit its port.
@@ -288,7 +294,9 @@ class Executable(Handle):
         >>> run.run([np.array([-1, 2], np.float32)], [out], timeout=10)[0] is out, out
         (True, array([0., 2.], dtype=float32))
         """
-        if type(inputs) is not tuple:
+        if named:
+            inputs = self._ordered(self._given(inputs), named, _RUN_OPTIONS)
+        elif type(inputs) is not tuple:
             inputs = self._given(inputs)
         options = None
         if timeout is not None or cancel is not None or profile:

@@ -10,9 +10,9 @@ from ._attributes import Attributes
 from ._handle import Handle, integers, new, strings, text
 from ._lib import OnnxOptions, OnnxSaveOptions, PassOptions, PrintOptions, lib
 from ._limits import limits
-from ._names import require_known
+from ._names import did_you_mean, hinting, require_known, require_names
 from ._progress import Progress, Reporter
-from .errors import InvalidArgumentError, InvalidTypeError, NotFoundError, check
+from .errors import FileError, InvalidArgumentError, InvalidModelError, InvalidTypeError, NotFoundError, check
 from .errors import check as _check
 from .graph import Graph, OwnedGraph
 from .info import Metadata, ModelInfo, read_info, write_info
@@ -115,6 +115,7 @@ class Module(Handle):
     # Loading
 
     @classmethod
+    @hinting
     def load_onnx(
         cls, model: str | os.PathLike[str] | bytes | bytearray | memoryview, *, dimensions: Mapping[str, int] | None = None,
         shapes: Mapping[str, Sequence[int]] | None = None, directory: str | os.PathLike[str] | None = None,
@@ -169,6 +170,7 @@ class Module(Handle):
 
     # Saving
 
+    @hinting
     def save_onnx(
         self, path: str | os.PathLike[str], *, external_data: bool = False, size_threshold: int = 1024,
         location: str | None = None, timeout: float | None = None, cancel: CancelToken | None = None,
@@ -208,6 +210,7 @@ class Module(Handle):
 
     # Looking
 
+    @hinting
     def print(
         self, *, inline_elements: int = 0, with_data: bool = False, timeout: float | None = None,
         cancel: CancelToken | None = None,
@@ -341,17 +344,21 @@ class Module(Handle):
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (self.print(with_data=True), self.info)
 
+    @hinting
     def apply(
         self, *passes: str, level: int = 0, disabled: Sequence[str] = (), required: Sequence[str] = (),
         disabled_rules: Sequence[str] = (), timeout: float | None = None, cancel: CancelToken | None = None,
     ) -> Module:
         """A new module, with passes applied one after the other, by name (``tenon.passes()``)."""
         result = self.copy()
+        for what, names in (("disabled", disabled), ("required", required)):
+            require_names(names, _library_passes(), what, "pass")
         options = _pass_options(level, disabled, required, disabled_rules, timeout, cancel)
         for name in passes:
             check(lib.tenon_module_apply(result._handle, name.encode(), ctypes.byref(options)))
         return result
 
+    @hinting
     def optimize(
         self, *, level: int = 0, disabled: Sequence[str] = (), required: Sequence[str] = (),
         disabled_rules: Sequence[str] = (), timeout: float | None = None, cancel: CancelToken | None = None,
@@ -365,10 +372,13 @@ class Module(Handle):
             disabled_rules: fusion rules that are not applied, by name.
         """
         result = self.copy()
+        for what, names in (("disabled", disabled), ("required", required)):
+            require_names(names, _library_passes(), what, "pass")
         options = _pass_options(level, disabled, required, disabled_rules, timeout, cancel)
         check(lib.tenon_module_optimize(result._handle, ctypes.byref(options)))
         return result
 
+    @hinting
     def fuse(
         self, rules: str, *, bind_constants: bool = True, annotate_codegen: bool = False,
         disabled_rules: Sequence[str] = (), timeout: float | None = None, cancel: CancelToken | None = None,
@@ -410,6 +420,7 @@ class Module(Handle):
             lib.tenon_module_fuse_rules(result._handle, given.array, given.count, flags, ctypes.byref(options)))
         return result
 
+    @hinting
     def rewrite(self, rule: str, *, timeout: float | None = None, cancel: CancelToken | None = None) -> Module:
         """A new module, rewritten by a rule in text until nothing changes: the functions ``before`` and ``after``."""
         result = self.copy()
@@ -417,6 +428,7 @@ class Module(Handle):
         check(lib.tenon_module_rewrite(result._handle, rule.encode(), ctypes.byref(options)))
         return result
 
+    @hinting
     def explain(
         self, rules: str | None = None, *, json: bool = False, disabled_rules: Sequence[str] = (),
         timeout: float | None = None, cancel: CancelToken | None = None,
@@ -433,6 +445,7 @@ class Module(Handle):
             lib.tenon_module_explain, self._handle, None if rules is None else rules.encode(), int(json),
             ctypes.byref(options))
 
+    @hinting
     def quantize(
         self, dataset: Iterable[Any] | None = None, *, mode: str = "static", calibration: str = "minmax",
         percentile: float = 99.99, activations: str = "u8", per_channel: bool = True, equalize: bool = False,
@@ -536,9 +549,14 @@ def load(
     require_known(options, _LOAD_OPTIONS, "load")
     source: Any = model
     if hasattr(source, "SerializeToString"):
+        if not hasattr(source, "graph"):
+            raise InvalidTypeError.mismatch("load", "an onnx.ModelProto", type(model).__name__)
         source = source.SerializeToString()
     elif hasattr(source, "read") and not hasattr(source, "__fspath__"):
-        source = source.read()
+        try:
+            source = source.read()
+        except UnicodeDecodeError as error:
+            raise InvalidTypeError('load: the file is open as text, and holds none; open it with mode "rb"') from error
         if isinstance(source, str):
             return _parse(source, options)
     if isinstance(source, (bytes, bytearray, memoryview)):
@@ -551,8 +569,13 @@ def load(
         raise InvalidArgumentError("load expects a path, found a text of several lines; tenon.Module.parse reads texts")
     if str(os.fsdecode(path)).endswith(".onnx") or _looks_like_onnx(path):
         return Module.load_onnx(source, **options)
-    with open(path, encoding="utf-8") as file:
-        return _parse(file.read(), options)
+    try:
+        with open(path, encoding="utf-8") as file:
+            return _parse(file.read(), options)
+    except OSError as error:
+        raise FileError(f"{os.fsdecode(path)}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InvalidModelError(f"{os.fsdecode(path)}: neither an ONNX model nor a text") from error
 
 
 def _parse(source: str, options: Mapping[str, Any]) -> Module:
@@ -576,6 +599,10 @@ def passes() -> list[str]:
     return [lib.tenon_pass_name(index).decode() for index in range(lib.tenon_pass_count())]
 
 
+#: In methods that have a parameter of that name.
+_library_passes = passes
+
+
 def operators() -> list[str]:
     """Names of all operators."""
     return [lib.tenon_operator_name(index).decode() for index in range(lib.tenon_operator_count())]
@@ -588,9 +615,12 @@ def describe(operator: str) -> str:
     True
     >>> describe("nn.rely")
     Traceback (most recent call last):
-    tenon.errors.NotFoundError: unknown operator 'nn.rely'
+    tenon.errors.NotFoundError: unknown operator 'nn.rely'; did you mean 'nn.relu'?
 
     Raises:
         NotFoundError: there is no operator of that name.
     """
-    return text(lib.tenon_operator_describe, operator.encode())
+    try:
+        return text(lib.tenon_operator_describe, operator.encode())
+    except NotFoundError as error:
+        raise NotFoundError(f"{error}; {did_you_mean(operator, operators())}", operator=operator) from None
