@@ -151,7 +151,8 @@ typedef struct tenon_machine {
     uint32_t usable_cpus;
     /* Instruction sets that matter here and that the processor has: "avx2 fma f16c avx512f avx512_vnni". */
     const char *instruction_sets;
-    /* Which of its kernels the library uses: "avx512", or "portable" where the processor lacks what they need. */
+    /* Which of its kernels the library uses: "avx512", "avx2", or "portable" where the processor lacks what these need or
+     * TENON_MAX_CPU_ISA forbids it. */
     const char *kernels;
     /* oneDNN's version ("2.6.3") and the highest instruction set that it uses ("avx512_core_vnni"). */
     const char *onednn_version;

@@ -240,6 +240,11 @@ public:
         return Module(handle);
     }
 
+    void save_onnx(const std::string &path, const tenon_onnx_save_options *options = nullptr) const
+    {
+        check(tenon_module_save_onnx(handle(), path.c_str(), options));
+    }
+
     tenon_module *handle() const noexcept { return handle_.get(); }
 
     /* Gives up the handle, which the caller must release. */

@@ -310,6 +310,15 @@ inline std::string explain(
     return detail::text(text);
 }
 
+/* The same of the library's own rules. */
+inline std::string explain(
+    const Module &module, tenon_explain_format format = TENON_EXPLAIN_TEXT, const tenon_pass_options *options = nullptr)
+{
+    char *text = nullptr;
+    check(tenon_module_explain(module.handle(), nullptr, format, options, &text));
+    return detail::text(text);
+}
+
 } // namespace tenon
 
 #endif /* C++17 */

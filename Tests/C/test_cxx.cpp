@@ -2,6 +2,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <unistd.h>
 #include <tenon.hpp>
 
 static int failures = 0;
@@ -77,10 +78,29 @@ static void errors()
     EXPECT(attributes.get_int("a") == 1);
 }
 
+static void saving()
+{
+    char path[] = "/tmp/tenon-cxx-XXXXXX";
+    const int file = mkstemp(path);
+    EXPECT(file >= 0);
+    const tenon::Module module = tenon::Module::parse("fn @main(%x: f32[2]) -> f32[2] { %y: f32[2] = nn.relu(%x) return %y }");
+    module.save_onnx(path);
+    EXPECT(tenon::Module::load_onnx(path).text().find("nn.relu(%x)") != std::string::npos);
+    try {
+        module.save_onnx("/nonexistent/model.onnx");
+        EXPECT(false);
+    } catch (const tenon::Error &error) {
+        EXPECT(error.status() == TENON_ERROR_IO);
+    }
+    close(file);
+    unlink(path);
+}
+
 int main()
 {
     build_fuse_run();
     errors();
+    saving();
     if (failures == 0)
         std::puts("[  PASSED  ] C++");
     return failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;

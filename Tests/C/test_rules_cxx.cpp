@@ -69,6 +69,7 @@ static void checks()
     EXPECT(
         tenon::explain(module, {rule}) ==
         "@main\n  missed  %b by mine.pair: check_refused: found 4 filters, expected more than 8\n");
+    EXPECT(tenon::explain(module).find("fused   %b by dnnl.conv2d_post_ops") != std::string::npos);
     rule.check = [](const tenon::Match &) -> tenon::Verdict { throw std::runtime_error("lost"); };
     try {
         tenon::fuse(module, {rule});

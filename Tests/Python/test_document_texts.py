@@ -16,7 +16,7 @@ from tenon._lib import lib
 from tenon.errors import check
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "python/README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 #: What test_documents.py runs, what is tried here, and pictures.
 LANGUAGES = {"c", "python", "sh", "tenon", "text"}
 
@@ -25,7 +25,7 @@ def blocks(path, language):
     return re.findall(rf"^```{language}\n(.*?)^```$", (ROOT / path).read_text(), flags=re.S | re.M)
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_block_says_what_it_is(path):
     """One without a language would be tried by nothing."""
     fences = re.findall(r"^[ >]*```(.*)$", path.read_text(), flags=re.M)
@@ -158,7 +158,7 @@ def test_every_pass_is_listed():
     assert set(tenon.passes()) - listed <= {"AnnotateCodegen"}
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_and_files(path):
     """What a document points at is there."""
     text = path.read_text()

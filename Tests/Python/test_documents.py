@@ -12,14 +12,14 @@ import tenon
 from tenon import instrument, transform
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "python/README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 HEADER = (ROOT / "include/tenon.h").read_text()
 
 
 def blocks(language):
     for path in DOCUMENTS:
         for index, match in enumerate(re.finditer(rf"^```{language}\n(.*?)^```$", path.read_text(), flags=re.S | re.M)):
-            yield pytest.param(match[1], id=f"{path.name}-{index}")
+            yield pytest.param(match[1], id=f"{path.relative_to(ROOT)}-{index}")
 
 
 def header_blocks():

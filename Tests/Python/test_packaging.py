@@ -4,6 +4,9 @@ import os
 import pathlib
 import shutil
 import subprocess
+import sys
+import zipfile
+from email.parser import Parser
 
 import pytest
 
@@ -110,3 +113,31 @@ def test_headers_say_which_standard_they_need(header):
     assert answer.stderr.count("error:") == 1, answer.stderr
     for standard in ("c++17", "c++20"):
         assert run(*base, f"-std={standard}", "-Wall", "-Wextra", "-Werror", input=source).returncode == 0
+
+
+def test_what_a_wheel_says_of_itself(tmp_path):
+    """Without the library, and built with what is installed."""
+    for needed in ("setuptools", "pip"):
+        pytest.importorskip(needed)
+    source = tmp_path / "python"
+    shutil.copytree(
+        ROOT / "python", source, ignore=shutil.ignore_patterns("build", "*.egg-info", "__pycache__", "libtenon.so*", ".mypy_cache"))
+    shutil.copy(ROOT / "LICENSE", source)
+    answer = run(
+        sys.executable, "-m", "pip", "wheel", "-q", "--disable-pip-version-check", "--no-deps", "--no-build-isolation", "-w", tmp_path, source)
+    if answer.returncode != 0 and "setuptools" in answer.stderr:
+        pytest.skip("setuptools is too old")
+    assert answer.returncode == 0, answer.stderr
+    wheel = next(tmp_path.glob("tenon-*.whl"))
+    assert wheel.name == f"tenon-{tenon.__version__}-py3-none-any.whl"
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        place = next(name for name in names if name.endswith(".dist-info/METADATA"))
+        said = Parser().parsestr(archive.read(place).decode())
+    assert said["Version"] == tenon.__version__ and said["License-Expression"] == "Apache-2.0" and said["Summary"]
+    assert said["Requires-Python"] == ">=3.9" and said["Author"] == "The Tenon authors"
+    assert said["Description-Content-Type"] == "text/markdown" and "# Tenon" in said.get_payload()
+    assert any(name.endswith("licenses/LICENSE") for name in names) and "tenon/py.typed" in names
+    # Every module of the package is in it.
+    ours = {str(path.relative_to(source)) for path in (source / "tenon").rglob("*.py")}
+    assert ours <= set(names), ours - set(names)

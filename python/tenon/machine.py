@@ -16,7 +16,7 @@ class Machine(NamedTuple):
     usable_cpus: int
     #: Instruction sets that matter here and that the processor has.
     instruction_sets: tuple[str, ...]
-    #: Which of its kernels the library uses: "avx512" or "portable".
+    #: Which of its kernels the library uses: "avx512", "avx2" or "portable".
     kernels: str
     #: oneDNN's version, and the highest instruction set that it uses.
     onednn_version: str

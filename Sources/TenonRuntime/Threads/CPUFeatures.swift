@@ -1,3 +1,4 @@
+import CKernels
 import CParallel
 
 /// What the processor can do, as far as it matters here.
@@ -9,6 +10,12 @@ public enum CPUFeatures {
         return names
     }()
 
-    /// Which of the kernels in C are used: those for AVX-512, or the portable ones.
-    public static var kernels: String { names.contains("avx512f") ? "avx512" : "portable" }
+    /// Which of the kernels in C are used, by the widest instructions in them.
+    public static var kernels: String {
+        switch tkernel_isa() {
+        case Int32(TKERNEL_ISA_AVX512.rawValue): return "avx512"
+        case Int32(TKERNEL_ISA_AVX2.rawValue): return "avx2"
+        default: return "portable"
+        }
+    }
 }
