@@ -149,7 +149,7 @@ typedef struct tenon_machine {
     uint32_t struct_size;
     /* CPUs that this process may use now: affinity mask and cgroup quota. */
     uint32_t usable_cpus;
-    /* Instruction sets that matter here and that the processor has: "avx2 fma f16c avx512f avx512_vnni". */
+    /* Instruction sets that matter here and that the processor has: "sse4.1 avx f16c fma avx2 avx512f". */
     const char *instruction_sets;
     /* Which of its kernels the library uses: "avx512", "avx2", or "portable" where the processor lacks what these need or
      * TENON_MAX_CPU_ISA forbids it. */

@@ -215,12 +215,20 @@ OWN = [
     "import onnxruntime.capi.onnxruntime_validation as v; assert v.get_package_name_and_version_info()[0] == 'onnxruntime'",
     "import importlib.util; assert importlib.util.find_spec('onnxruntime') is not None",
     "from onnxruntime import *",
+    # As onnxtr and gliner write it.
+    "from onnxruntime import ExecutionMode, GraphOptimizationLevel, InferenceSession, RunOptions, SessionOptions, get_available_providers, get_device",
+    "from onnxruntime.capi._pybind_state import set_default_logger_severity as f; f(4)",
+    "import onnxruntime as o; s = o.SessionOptions(); s.intra_op_num_threads = -1; s.inter_op_num_threads = -1; s.enable_cpu_mem_arena = True",
+    "import onnxruntime.capi._pybind_state as C; assert not hasattr(C, 'get_available_openvino_device_ids')",
 ]
 THEIRS = [
     "from onnxruntime.quantization import QuantType", "from onnxruntime.quantization import quantize_dynamic",
     "import onnxruntime.tools", "import onnxruntime.backend", "from onnxruntime.transformers.onnx_model import OnnxModel",
     "from onnxruntime.datasets import get_example; get_example('sigmoid.onnx')",
 ]
+# Weights are packed by functions of its module in C++.
+PACKING = ["from onnxruntime.quantization.matmul_bnb4_quantizer import MatMulBnb4Quantizer",
+           "from onnxruntime.capi._pybind_state import quantize_matmul_4bits, quantize_matmul_8bits, quantize_qdq_matmul_4bits"]
 NEVER = ["from onnxruntime.training import api"]
 
 
@@ -235,7 +243,7 @@ def run_imports(prelude, lines):
     "import tenon.onnxruntime; sys.modules['onnxruntime'] = tenon.onnxruntime",
 ])
 def test_submodules(prelude):
-    results = run_imports(prelude, OWN + THEIRS + NEVER)
+    results = run_imports(prelude, OWN + THEIRS + PACKING + NEVER)
     assert {line: text for line, text in results.items() if text != "ok" and line not in NEVER} == {}
     assert "only runs them" in results[NEVER[0]]
 
@@ -290,3 +298,31 @@ import onnxruntime
 assert onnxruntime is tenon.onnxruntime
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
+
+
+@pytest.mark.parametrize("name", ["onnxtr", "onnxtr.models", "gliner"])
+def test_packages_that_import_onnxruntime(name):
+    """Where they are installed: programs that take whatever `onnxruntime` is."""
+    if importlib.util.find_spec(name.split(".")[0]) is None:
+        pytest.skip(f"{name} is not installed")
+    program = f"import tenon.onnxruntime as t; t.install(); import {name}, onnxruntime; assert onnxruntime is t"
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=300, capture_output=True)
+
+
+def test_weights_are_packed_by_onnxruntime_itself():
+    """Its quantisers of four bits call functions of its module in C++."""
+    program = """
+import numpy as np
+import tenon.onnxruntime
+tenon.onnxruntime.install()
+from onnxruntime.capi._pybind_state import quantize_matmul_4bits
+weights = np.random.default_rng(0).standard_normal((64, 32)).astype(np.float32)
+packed, scales, zeros = np.zeros((32, 2, 16), np.uint8), np.zeros((32, 2), np.float32), np.zeros((32, 1), np.uint8)
+quantize_matmul_4bits(packed, weights, scales, zeros, 32, 32, 64, True)
+digits = np.stack([packed & 15, packed >> 4], -1).reshape(32, 2, 32).astype(np.float32)
+found = ((digits - 8) * scales[:, :, None]).reshape(32, 64).T
+assert np.abs(found - weights).max() <= np.abs(scales).max(), np.abs(found - weights).max()
+import onnxruntime
+assert onnxruntime is tenon.onnxruntime
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=300)
