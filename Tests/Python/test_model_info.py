@@ -103,7 +103,7 @@ def test_what_load_does_not_take(proto, tmp_path):
 
 def test_import_error(tmp_path):
     """It says what to run."""
-    for name, expected in (("/nowhere.so", "unset it"), (None, "pip install tenon")):
+    for name, expected in (("/nowhere.so", "unset it"), (None, "`make wheel` writes a wheel that carries it")):
         environment = {"PATH": "/nowhere", "PYTHONPATH": str(pathlib.Path(tenon.__file__).parents[1])}
         if name:
             environment["TENON_LIBRARY"] = name

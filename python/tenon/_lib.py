@@ -607,8 +607,8 @@ def _remedy(tried: list[str]) -> str:
     if os.environ.get("TENON_LIBRARY"):
         return "TENON_LIBRARY names a file that cannot be used: correct it, or unset it to have the library searched for."
     return (
-        "Install a wheel that carries it (pip install tenon), or build it in a checkout of Tenon (swift build -c release "
-        "--product tenon) and set TENON_LIBRARY to .build/release/libtenon.so.")
+        "In a checkout of Tenon `make wheel` writes a wheel that carries it to build/dist, and `make install` installs it; or build it "
+        "(swift build -c release --product tenon) and set TENON_LIBRARY to .build/release/libtenon.so.")
 
 
 lib = _load()
