@@ -133,6 +133,26 @@ def test_questions_and_mistakes(path, expression):
     assert answers[0] == answers[1]
 
 
+@pytest.mark.parametrize("name, value", [
+    ("intra_op_num_threads", "2"), ("inter_op_num_threads", None), ("graph_optimization_level", "all"), ("execution_mode", None),
+    ("log_severity_level", 1.5), ("logid", 3), ("profile_file_prefix", None)])
+def test_options_of_another_kind_are_refused(name, value):
+    for module in (ort, tort):
+        with pytest.raises(TypeError):
+            setattr(module.SessionOptions(), name, value)
+    options = tort.SessionOptions()
+    with pytest.raises(TypeError, match=f"SessionOptions.{name} is a (number|text), found {type(value).__name__}"):
+        setattr(options, name, value)
+    options.intra_op_num_threads = np.int64(2)
+    assert options.intra_op_num_threads == 2
+
+
+def test_a_feed_that_is_no_mapping(path):
+    image = np.zeros((1, 1, 8, 8), np.float32)
+    with pytest.raises(TypeError, match="input_feed is a mapping of arrays by name, found list"):
+        tort.InferenceSession(path).run(None, [image])
+
+
 @pytest.mark.parametrize("use", [
     "tort.LoraAdapter()", "tort.AdapterFormat.read_adapter('x')", "tort.ModelCompiler(tort.SessionOptions(), 'x')",
     "tort.SparseTensor.sparse_coo_from_numpy()", "tort.SessionOptions().register_custom_ops_library('x.so')",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Sequence
 
 from .._names import did_you_mean
@@ -21,6 +22,12 @@ class _Closed:
         if not name.startswith("_") and name not in self._names:
             raise AttributeError(
                 f"'onnxruntime.{type(self).__name__}' object has no attribute '{name}'; {did_you_mean(name, self._names)}")
+        # Numbers, flags and enumerations, or texts, by what stands there.
+        before = self.__dict__.get(name)
+        wanted = "a number" if hasattr(before, "__index__") and not hasattr(value, "__index__") else (
+            "a text" if isinstance(before, str) and not isinstance(value, (str, os.PathLike)) else None)
+        if wanted and name in self._names:
+            raise TypeError(f"{type(self).__name__}.{name} is {wanted}, found {type(value).__name__}")
         object.__setattr__(self, name, value)
 
 

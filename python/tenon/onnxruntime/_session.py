@@ -271,6 +271,8 @@ class InferenceSession:
     def _run(
         self, feed: Mapping[str, Any], outputs: list[_Array] | None, run_options: RunOptions | None
     ) -> list[_Array]:
+        if type(feed) is not dict and not isinstance(feed, collections.abc.Mapping):
+            raise TypeError(f"run(): input_feed is a mapping of arrays by name, found {type(feed).__name__}")
         missing = [name for name in self._input_names if name not in feed]
         if missing:
             raise ValueError(
