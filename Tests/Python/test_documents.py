@@ -119,6 +119,17 @@ def test_every_function_says_how_it_fails():
     assert silent == []
 
 
+def test_the_header_names_the_environment_that_is_read():
+    """Those of oneDNN and OpenMP it names as such."""
+    read = set()
+    for path in (ROOT / "Sources").rglob("*"):
+        if path.suffix in (".c", ".cpp", ".h", ".swift"):
+            read |= set(re.findall(r'getenv\("(\w+)"\)', path.read_text()))
+    comment = HEADER.split("*/")[0]
+    assert "TENON_MAX_CPU_ISA" in read
+    assert {name for name in read if name not in comment and not name.startswith(("DNNL_", "ONEDNN_", "OMP_", "GOMP_"))} == set()
+
+
 class Names(instrument.PassInstrument):
     def __init__(self):
         self.names = []
