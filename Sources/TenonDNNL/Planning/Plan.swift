@@ -26,10 +26,13 @@ struct PlanBuffer {
     var lastStep = -1
 }
 
+/// An argument of a primitive, where it is, and how it lies.
+typealias PlanOperand = (argument: Int32, buffer: BufferID, descriptor: MemoryDescriptor)
+
 /// One thing that a run does.
 struct PlanStep {
     enum Action {
-        case primitive(Primitive, operands: [(argument: Int32, buffer: BufferID, descriptor: MemoryDescriptor)])
+        case primitive(Primitive, operands: [PlanOperand])
         case kernel(PreparedKernel, inputs: [BufferID], outputs: [BufferID])
         case copy(from: BufferID, to: BufferID, bytes: Int)
     }
