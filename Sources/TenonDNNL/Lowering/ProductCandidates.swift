@@ -11,7 +11,10 @@ extension CandidateMaker {
         if found.allSatisfy({ $0.descriptor?.isReference == true }) {
             found += try matmul(node, product, isCollapsed: false)
         }
-        return found
+        guard context.numerics != .exact, let own = try ownProduct(node, product) else { return found }
+        // What cannot be cut short enough is computed by the kernel that looks whether a run is over.
+        if context.endsEarly { found.removeAll { $0.time / Double($0.pieces?.cut.count ?? 1) > LongSteps.limit } }
+        return found + [own]
     }
 
     /// Rows and columns of a result whose leading dimensions are taken together.
@@ -40,11 +43,12 @@ extension CandidateMaker {
         return try PostOpPlan(node, copy, shape: collapsed(y), layout: .plain, usesSum: false, cut: cut)
     }
 
-    private func time(_ node: RegionNode, _ product: MatrixProduct, _ name: String) -> Double {
+    func productTime(_ node: RegionNode, _ product: MatrixProduct, _ name: String) -> Double {
         let (x, w, y) = (graph[node.inputs[0]], graph[product.weights], graph[node.output])
         let flops = 2 * Double(y.count) * Double(x.dims[x.dims.count - 1])
         // A row-major copy of the weights is read with large strides by a product of few rows.
-        let efficiency = name.hasPrefix("ref") ? 0.01 : name.hasPrefix("brg") ? 0.8 : 0.6
+        let efficiency =
+            name.hasPrefix("ref") ? 0.01 : name.hasPrefix("brg") ? 0.8 : name == ProductImplementation.name ? 0.7 : 0.6
         return functions(node)
             + context.costs.compute(flops: flops, bytes: x.bytes + w.bytes + y.bytes, efficiency: efficiency)
     }
@@ -154,7 +158,7 @@ extension CandidateMaker {
             var candidate = Candidate(
                 descriptor: descriptor, implementation: descriptor.implementation,
                 operands: [source] + operands.map(\.bound) + postOps.bound(to: descriptor), output: .plain,
-                outputDescriptor: target, time: time(node, product, descriptor.implementation))
+                outputDescriptor: target, time: productTime(node, product, descriptor.implementation))
             candidate.pieces = try pieces(of: candidate, node, form)
             found.append(candidate)
         }

@@ -97,25 +97,16 @@ enum LongSteps {
         return samples < rows ? Pieces.Cut(batch: rows, samples: samples) : nil
     }
 
-    /// Whether an operator is a product that no piece of a primitive computes in time.
+    /// Whether an operator is a convolution that no piece of a primitive computes in time.
     static func isTooLong(_ op: RegionOp, _ graph: RegionGraph, threads: Int) -> Bool {
-        guard op.inputs.count >= 2, let output = op.outputs.first else { return false }
+        guard op.op.has([.convolution, .transposedConvolution]), op.inputs.count >= 2, let output = op.outputs.first
+        else { return false }
         let (x, w, y) = (graph[op.inputs[0]], graph[op.inputs[1]], graph[output])
-        let flops: Double
-        if op.name == "matmul" || op.name == "nn.dense" {
-            let columns = max(y.dims.last ?? 1, 1)
-            let rows = y.dims.count > 2 && w.constant == nil ? y.count / columns / y.dims[0] : y.count / columns
-            flops = 2 * Double(min(rows, fewestRows(true)) * columns) * Double(x.dims.last ?? 1)
-        } else if op.op.has([.convolution, .transposedConvolution]) {
-            let isTransposed = op.op.has(.transposedConvolution)
-            let (places, channels) = isTransposed ? (x, x) : (y, y)
-            guard channels.dims.count > 2, places.dims[0] > 0, channels.dims[1] > 0 else { return false }
-            let sample = 2 * Double(places.count) * Double(w.count) / Double(channels.dims[1]) / Double(places.dims[0])
-            let isCut = op.attributes.int("groups") == 1 && y.dims[1] % 16 == 0 && w.constant != nil
-            flops = isCut ? sample / Double(y.dims[1] / 16) : sample
-        } else {
-            return false
-        }
-        return excess(flops, threads: threads) > 1
+        // Each weight is used once for each place of the result, or of the source of a transposed one.
+        let places = op.op.has(.transposedConvolution) ? x : y
+        guard places.dims.count > 2, places.dims[0] > 0, places.dims[1] > 0 else { return false }
+        let sample = 2 * Double(places.count) * Double(w.count) / Double(places.dims[1]) / Double(places.dims[0])
+        let isCut = op.attributes.int("groups") == 1 && y.dims[1] % 16 == 0 && w.isConstant
+        return excess(isCut ? sample * 16 / Double(y.dims[1]) : sample, threads: threads) > 1
     }
 }

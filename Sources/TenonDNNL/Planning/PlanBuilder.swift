@@ -110,6 +110,7 @@ struct PlanBuilder {
             outputs.append(buffer)
         }
         let bytes = (op.inputs + op.outputs).reduce(0) { $0 &+ graph[$1].bytes }
+        for weights in kernel.sharedWeights { plan.hold(weights) }
         plan.steps.append(
             PlanStep(
                 action: .kernel(kernel, inputs: inputs, outputs: outputs), scratchBytes: kernel.scratchBytes,
@@ -177,7 +178,8 @@ struct PlanBuilder {
         }
         var inputs: [BufferID] = []
         for operand in candidate.operands { inputs.append(try buffer(for: operand)) }
-        if let memory, !plan.packedWeights.contains(where: { $0 === memory }) { plan.packedWeights.append(memory) }
+        if let memory { plan.hold(memory) }
+        for weights in kernel.sharedWeights { plan.hold(weights) }
         let output: BufferID
         if let residual = candidate.accumulates {
             output = try accumulator(residual, candidate, index, inputs)
@@ -329,9 +331,7 @@ struct PlanBuilder {
         }
         let memory = try packer.pack(view.constant, from: source, to: operand.descriptor, slices: slices)
         // Weights that lie in the constant itself take nothing.
-        if memory.bytes > 0, !plan.packedWeights.contains(where: { $0 === memory }) {
-            plan.packedWeights.append(memory)
-        }
+        if memory.bytes > 0 { plan.hold(memory) }
         let buffer = addBuffer(max(memory.bytes, graph[operand.tensor].bytes), .weights(memory))
         weights[key] = buffer
         return buffer
