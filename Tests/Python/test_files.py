@@ -55,13 +55,14 @@ def test_only_the_files_that_are_named_are_opened(tmp_path):
     library = pathlib.Path(os.environ.get("TENON_LIBRARY") or pytest.skip("needs TENON_LIBRARY")).resolve()
     (tmp_path / "program.c").write_text(PROGRAM)
     program = tmp_path / "program"
+    # A library that is not installed has no link with the name that programs look for.
+    (tmp_path / "libtenon.so.0").symlink_to(library)
     subprocess.run(
-        ["cc", "-std=c11", f"-I{ROOT / 'include'}", str(tmp_path / "program.c"), str(library), "-o", str(program),
-         f"-Wl,-rpath,{library.parent}"], check=True)
+        ["cc", "-std=c11", f"-I{ROOT / 'include'}", str(tmp_path / "program.c"), str(library), "-o", str(program)], check=True)
     cache, saved, log = tmp_path / "cache", tmp_path / "saved.onnx", tmp_path / "log"
     cache.mkdir()
     environment = {"PATH": os.environ["PATH"], "XDG_CACHE_HOME": str(cache), "HOME": str(tmp_path),
-                   "LD_LIBRARY_PATH": str(library.parent)}
+                   "LD_LIBRARY_PATH": str(tmp_path)}
     done = subprocess.run(
         ["strace", "-f", "-qq", "-s", "4096", "-o", str(log), "-e", "trace=%file", str(program), str(model), str(saved)],
         env=environment, capture_output=True, text=True)
@@ -72,21 +73,18 @@ def test_only_the_files_that_are_named_are_opened(tmp_path):
     read, changed = set(), set()
     for line in log.read_text().splitlines():
         call = re.match(r"\d+ +(\w+)\((.*)", line)
-        if not call or call[1] in ("execve", "access", "readlink", "readlinkat"):
-            continue
-        for path in re.findall(r'"([^"]*)"', call[2]):
-            isChange = re.search(r"O_WRONLY|O_RDWR|O_CREAT", line) or call[1] in (
-                "rename", "renameat", "renameat2", "unlink", "unlinkat", "mkdir", "mkdirat", "chmod", "fchmodat")
-            (changed if isChange else read).add(path)
+        is_change = re.search(r"O_WRONLY|O_RDWR|O_CREAT", line) or call and call[1] in (
+            "creat", "rename", "renameat", "renameat2", "unlink", "unlinkat", "mkdir", "mkdirat", "chmod", "fchmodat")
+        # Looking whether something is there is no reading.
+        if call and (is_change or call[1] in ("open", "openat", "openat2")):
+            (changed if is_change else read).update(re.findall(r'"([^"]*)"', call[2]))
     own = str(cache / "tenon")
-    assert {path for path in changed if not path.startswith(own) and path != "/dev/null"} == {
+    assert {path for path in changed if not path.startswith(own) and path not in (str(cache), "/dev/null")} == {
         path for path in changed if path.startswith(str(saved))}
     assert saved.exists() and any(path.startswith(own) for path in changed)
     strange = {
         path for path in read
         if not (OF_THE_SYSTEM.match(path) or NAMED.match(path) or path in (str(model), "")
                 or path.startswith((own, str(saved), str(cache))))
-        # The loader asks for folders of libraries.
-        and not pathlib.Path(path).is_dir()
     }
     assert strange == set()

@@ -14,7 +14,8 @@ extension CandidateMaker {
         guard context.numerics != .exact, let own = try ownProduct(node, product) else { return found }
         // What cannot be cut short enough is computed by the kernel that looks whether a run is over.
         if context.endsEarly { found.removeAll { $0.time / Double($0.pieces?.cut.count ?? 1) > LongSteps.limit } }
-        return found + [own]
+        // Where both wait for memory, oneDNN's products are ahead only where they keep packed weights too.
+        return found.contains { $0.implementation.hasPrefix("brg") } ? found + [own] : [own] + found
     }
 
     /// Rows and columns of a result whose leading dimensions are taken together.

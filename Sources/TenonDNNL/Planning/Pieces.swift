@@ -106,7 +106,11 @@ enum LongSteps {
         let places = op.op.has(.transposedConvolution) ? x : y
         guard places.dims.count > 2, places.dims[0] > 0, places.dims[1] > 0 else { return false }
         let sample = 2 * Double(places.count) * Double(w.count) / Double(places.dims[1]) / Double(places.dims[0])
-        let isCut = op.attributes.int("groups") == 1 && y.dims[1] % 16 == 0 && w.isConstant
-        return excess(isCut ? sample * 16 / Double(y.dims[1]) : sample, threads: threads) > 1
+        let groups = Int(clamping: op.attributes.int("groups") ?? 1)
+        // Blocks of channels, or whole groups of them.
+        let channels = groups == 1 ? [y.dims[1]] : [x.dims[1], y.dims[1]].map { $0 / max(groups, 1) }
+        let isCut = w.isConstant && channels.allSatisfy { $0 % 16 == 0 }
+        let pieces = isCut ? (groups == 1 ? y.dims[1] / 16 : groups) : 1
+        return excess(sample / Double(max(pieces, 1)), threads: threads) > 1
     }
 }
