@@ -1279,8 +1279,9 @@ typedef struct tenon_executable tenon_executable;
 #define TENON_COMPILE_FLUSH_DENORMALS UINT32_C(4)
 /* Takes the module as it stands, without the default pipeline. */
 #define TENON_COMPILE_UNOPTIMIZED UINT32_C(8)
-/* Deadlines and tokens end runs within 50 ms inside every step too: convolutions of oneDNN that are expected to take more than 25 ms run
- * in pieces of the batch, and what cannot be cut runs on the library's own kernels, which may be several times slower. */
+/* Deadlines and tokens end runs within 50 ms inside every step too. Convolutions and products of oneDNN that are expected to take more
+ * than 25 ms run in pieces in any case; with this flag in pieces as small as they get, which takes up to twice as long, and what
+ * is too long even so runs on the library's own kernels, which may be several times slower. */
 #define TENON_COMPILE_CANCELLABLE UINT32_C(16)
 
 /* How long threads of a run that wait for each other spin before they sleep. Where the host has set GOMP_SPINCOUNT or

@@ -28,6 +28,8 @@ if [ "$goal" = test ]; then
     need "has_header cmocka.h" libcmocka-dev
     need "command -v valgrind" valgrind
     need "command -v cmake" cmake
+    need "command -v qemu-x86_64" qemu-user
+    need "command -v strace" strace
     need "command -v espeak-ng" espeak-ng
     need "python3 -m venv --help && python3 -c 'import ensurepip'" python3-venv
 fi

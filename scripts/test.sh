@@ -1,13 +1,13 @@
 #!/bin/bash
 # Every test, one part after another, and a summary. usage: test.sh PREFIX [PART...]
-# Parts: cdnnl kernels integers c examples python wheel valgrind swift lint.
+# Parts: cdnnl kernels integers c processors examples python wheel valgrind swift lint.
 set -uo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 prefix=$1
 shift
 parts=("$@")
-[ "${#parts[@]}" -gt 0 ] || parts=(cdnnl kernels integers c examples python wheel valgrind swift lint)
+[ "${#parts[@]}" -gt 0 ] || parts=(cdnnl kernels integers c processors examples python wheel valgrind swift lint)
 cd "$root"
 summary=()
 status=0
@@ -44,6 +44,7 @@ run_kernels() {
         Sources/CKernels/kernels_*.c Sources/CKernels/dispatch.c -o build/test-kernels -lm && build/test-kernels
 }
 run_c() { Tests/C/run.sh "$prefix"; }
+run_processors() { Tests/C/processors.sh "$prefix"; }
 run_valgrind() { Tests/C/run.sh "$prefix" valgrind; }
 run_examples() { scripts/examples.sh "$prefix" build/examples && scripts/demo.sh "$prefix" build/examples; }
 run_python() {

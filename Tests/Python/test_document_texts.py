@@ -16,7 +16,8 @@ from tenon._lib import lib
 from tenon.errors import check
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-DOCUMENTS = [ROOT / "README.md", ROOT / "python/README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [
+    *(ROOT / name for name in ("README.md", "python/README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")), *sorted((ROOT / "docs").glob("*.md"))]
 #: What test_documents.py runs, what is tried here, and pictures.
 LANGUAGES = {"c", "python", "sh", "tenon", "text"}
 

@@ -12,7 +12,8 @@ import tenon
 from tenon import instrument, transform
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-DOCUMENTS = [ROOT / "README.md", ROOT / "python/README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [
+    ROOT / "README.md", ROOT / "python/README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
 HEADER = (ROOT / "include/tenon.h").read_text()
 
 
@@ -172,3 +173,14 @@ def test_changelog_and_citation():
     version = tenon.__version__
     assert version in (ROOT / "CHANGELOG.md").read_text()
     assert f"version: {version}" in (ROOT / "CITATION.cff").read_text()
+
+
+def test_each_promise_names_a_test_that_is_there():
+    text = (ROOT / "docs/c-api.md").read_text().split("## Promises")[1].split("\n## ")[0]
+    promises = re.findall(r"^(\d+)\. (.*?)(?=^\d+\. |\Z)", text, flags=re.S | re.M)
+    assert [int(number) for number, _ in promises] == list(range(1, len(promises) + 1))
+    for number, promise in promises:
+        named = re.findall(r"`((?:Tests|scripts)/[^`]+)`", promise)
+        assert named, f"promise {number} names no test"
+        for path in named:
+            assert (ROOT / path).exists(), f"promise {number}: {path} is not there"

@@ -116,13 +116,12 @@ def test_limits_do_not_change_results(rng):
         np.testing.assert_array_equal(run.run([x])[0], run.run([x], timeout=100, cancel=tenon.CancelToken())[0])
 
 
-def convolution(batch, channels, size, residual=False):
+def convolution(batch, channels, size):
     builder = tenon.Builder()
-    shape = [batch, channels, size, size]
-    x, r = builder.parameter("x", shape), builder.parameter("r", shape)
+    x = builder.parameter("x", [batch, channels, size, size])
     weights = np.random.default_rng(2).standard_normal((channels, channels, 3, 3)).astype(np.float32)
     y = builder.call("nn.conv2d", x, builder.constant(weights), padding=[1, 1, 1, 1])
-    return builder.finish(builder.call("nn.relu", builder.call("add", y, r)) if residual else y)
+    return builder.finish(y)
 
 
 def test_a_run_ends_within_one_long_convolution():
@@ -131,7 +130,7 @@ def test_a_run_ends_within_one_long_convolution():
     x = np.ones((1, 384, 256, 256), np.float32)
     started = time.monotonic()
     with pytest.raises(tenon.DeadlineExceededError):
-        executable.run([x, x], timeout=0.2)
+        executable.run([x], timeout=0.2)
     # 50 ms after it on an idle machine; tests share theirs.
     assert time.monotonic() - started < 1.0
     token = tenon.CancelToken()
@@ -139,17 +138,6 @@ def test_a_run_ends_within_one_long_convolution():
     timer.start()
     started = time.monotonic()
     with pytest.raises(tenon.CancelledError):
-        executable.run([x, x], cancel=token)
+        executable.run([x], cancel=token)
     assert time.monotonic() - started < 1.0
     timer.join()
-
-
-def test_a_long_convolution_runs_in_parts_of_the_batch(rng):
-    module = convolution(16, 64, 128, residual=True)
-    x, r = (rng.standard_normal((16, 64, 128, 128)).astype(np.float32) for _ in range(2))
-    whole = tenon.compile(module, threads=1)
-    parts = tenon.compile(module, threads=1, cancellable=True)
-    np.testing.assert_allclose(parts.run([x, r], timeout=60)[0], whole.run([x, r])[0], rtol=1e-4, atol=1e-3)
-    steps = [step.implementation for step in parts.profile(x, r)]
-    # What is cut are primitives; no kernel takes their place.
-    assert len(steps) > len(whole.profile(x, r)) and "swift" not in steps

@@ -586,7 +586,8 @@ def compile(module: Any, example_inputs: Any = None, **options: Any) -> Any:
         numerics: ``"strict"``, the default, keeps NaN and infinities as ONNX does; ``"fast"`` may lose them where
             ``docs/fusion.md`` says so.
         flush_denormals: runs take numbers below the normal range for 0.
-        cancellable: timeouts and tokens end runs within 50 ms inside every step too, at the cost of speed where steps are long.
+        cancellable: timeouts and tokens end runs within 50 ms inside every step too, at the cost of speed where steps are long;
+            without it long steps run in pieces of some tens of milliseconds, rarely some tenths of a second.
         timeout: seconds after which compiling and tuning raise DeadlineExceededError.
         cancel: a token that ends them with CancelledError.
 

@@ -11,6 +11,10 @@ extension CandidateMaker {
         if found.allSatisfy({ $0.descriptor?.isReference == true }) {
             found += try self.convolution(node, convolution, .plain, .plain)
         }
+        // What can be cut goes before what cannot where both are long.
+        if found.contains(where: { $0.pieces != nil }) {
+            found.removeAll { $0.pieces == nil && $0.time > LongSteps.limit }
+        }
         return try found + depthwise(node, convolution) + winograd(node, convolution)
     }
 
@@ -36,16 +40,8 @@ extension CandidateMaker {
         var found: [Candidate] = []
         for usesSum in isResidual ? [true, false] : [false] {
             guard let postOps = try PostOpPlan(node, context, shape: y, layout: to, usesSum: usesSum) else { continue }
-            let parts = LongSteps.parts(convolution.flops(x, y, graph), batch: y[0], context)
-            // Operands that differ from sample to sample stay with the whole batch.
-            if parts > 1,
-                postOps.operands.contains(where: { Broadcasting.aligned(graph[$0.operand.tensor].dims, to: y)?[0] != 1 }
-                )
-            {
-                continue
-            }
             for algorithm in algorithms(convolution, from, to, x, y) {
-                found += try self.convolution(node, convolution, from, to, algorithm, postOps, parts)
+                found += try self.convolution(node, convolution, from, to, algorithm, postOps)
             }
         }
         return found
@@ -64,78 +60,31 @@ extension CandidateMaker {
     }
 
     private func convolution(
-        _ node: RegionNode, _ convolution: Convolution, _ from: Layout, _ to: Layout, _ algorithm: tdnnl_algorithm,
-        _ postOps: PostOpPlan, _ parts: Int
+        _ node: RegionNode, _ given: Convolution, _ from: Layout, _ to: Layout, _ algorithm: tdnnl_algorithm,
+        _ postOps: PostOpPlan
     ) throws -> [Candidate] {
         let y = graph[node.output].dims
-        var source = try context.laidOut(node.inputs[0], from, argument: TDNNL_ARG_SRC)
-        var target = try context.descriptor(y, graph[node.output].dtype, to)
-        var (convolution, view) = (convolution, ConvolutionLowering.weightsView(convolution, graph))
-        let isColumn = isColumn(node, convolution)
-        if isColumn {
-            source.descriptor = try context.descriptor(
-                graph[node.inputs[0]].dims.turned, graph[node.output].dtype, from)
-            target = try context.descriptor(y.turned, graph[node.output].dtype, to)
-            view = (view.dims.turned, view.strides?.turned)
-            convolution.turn()
-        }
-        var batch: BatchParts?
-        if parts > 1 {
-            func part(_ dims: [Int], _ layout: Layout) throws -> MemoryDescriptor {
-                let dims = [dims[0] / parts] + dims.dropFirst()
-                return try context.descriptor(
-                    isColumn ? dims.turned : dims, graph[node.output].dtype, layout)
-            }
-            batch = BatchParts(
-                count: parts, source: try part(graph[node.inputs[0]].dims, from), target: try part(y, to))
-        }
-        let (data, result) = (batch?.source ?? source.descriptor, batch?.target ?? target)
-        let weights = try MemoryDescriptor.any(view.dims, graph[convolution.weights].dtype)
-        let bias = try convolution.bias.map { try MemoryDescriptor.any([y[1]], graph[$0].dtype) }
+        let form = try ConvolutionForm(self, node, given, from, to, algorithm)
         var found: [Candidate] = []
-        let create: Create = { attributes in
-            var handle: OpaquePointer?
-            let make = convolution.isTransposed ? tdnnl_deconvolution_create : tdnnl_convolution_create
-            let status = make(
-                &handle, engine, Int32(algorithm.rawValue), data.handle, weights.handle, bias?.handle,
-                result.handle, convolution.strides, convolution.dilations, convolution.padsBegin, convolution.padsEnd,
-                attributes)
-            return (status, handle)
-        }
         // The lists go from the newest instruction set to the oldest, or from small to large Winograd tiles: two entries
         // show what there is to choose.
-        try implementations(limit: 2, postOps.list, "convolution", create) { descriptor in
+        try implementations(limit: 2, postOps.list, "convolution", form.create(engine)) { descriptor in
             let name = descriptor.implementation
             if algorithm == TDNNL_CONVOLUTION_WINOGRAD, !name.contains("wino") { return }
             if name.contains("gemm"), misreadsOperands(node, y) { return }
-            guard
-                var packed = try descriptor.packed(
-                    weights: convolution.weights, dims: view.dims, strides: view.strides, bias: convolution.bias,
-                    outputs: y[1])
-            else { return }
-            packed[0].scale = convolution.scale
-            let operands = [source] + packed + postOps.bound(to: descriptor)
-            found.append(
-                Candidate(
-                    descriptor: descriptor, implementation: name, operands: operands, output: to,
-                    outputDescriptor: target, accumulates: postOps.accumulates, parts: batch,
-                    time: time(node, convolution, from, to, name, packed[0].descriptor.byteCount)))
+            guard var packed = try form.packed(descriptor) else { return }
+            packed[0].scale = given.scale
+            let source = BoundOperand(
+                argument: Int32(TDNNL_ARG_SRC.rawValue), tensor: node.inputs[0], place: .layout(from),
+                descriptor: form.source)
+            var candidate = Candidate(
+                descriptor: descriptor, implementation: name, operands: [source] + packed + postOps.bound(to: descriptor),
+                output: to, outputDescriptor: form.target, accumulates: postOps.accumulates,
+                time: time(node, given, from, to, name, packed[0].descriptor.byteCount))
+            candidate.pieces = try pieces(of: candidate, node, given, algorithm, from)
+            found.append(candidate)
         }
         return found
-    }
-
-    /// Whether a picture is one element wide, as sequences that were exported as pictures are. Kernels cut rows into blocks, but
-    /// not columns: lying it is computed twice as fast and more, and it is the same memory in every layout.
-    private func isColumn(_ node: RegionNode, _ convolution: Convolution) -> Bool {
-        let (x, y, kernel) = (graph[node.inputs[0]].dims, graph[node.output].dims, graph[convolution.weights].dims)
-        guard x.count == 4, y.count == 4, kernel.count == 4, x[2] > 1, x[3] == 1, y[3] == 1, kernel[3] == 1,
-            convolution.padsBegin[1] == 0, convolution.padsEnd[1] == 0
-        else { return false }
-        return node.postOps.allSatisfy { op in
-            // Operands of the picture's size would have to be turned too.
-            guard case .binary(_, let operand) = op.kind else { return true }
-            return graph[operand].dims.suffix(2).allSatisfy { $0 == 1 }
-        }
     }
 
     /// With one output channel, the convolutions by matrix product take an operand of any size for one number per channel.
@@ -175,20 +124,7 @@ extension CandidateMaker {
     }
 }
 
-extension Array where Element == Int {
-    /// With height and width exchanged.
-    fileprivate var turned: [Int] { dropLast(2) + [self[count - 1], self[count - 2]] }
-}
-
 extension Convolution {
-    /// Exchanges height and width; the weights stay as they are.
-    fileprivate mutating func turn() {
-        strides.swapAt(0, 1)
-        dilations.swapAt(0, 1)
-        padsBegin.swapAt(0, 1)
-        padsEnd.swapAt(0, 1)
-    }
-
     /// Multiplications and additions.
     func flops(_ x: [Int], _ y: [Int], _ graph: RegionGraph) -> Double {
         let kernel = graph[weights].dims.dropFirst(2).reduce(1.0) { $0 * Double($1) }

@@ -15,8 +15,8 @@ struct Candidate {
     var kernel: (any Implementation)?
     /// What our own kernel does behind the primitive, or alone.
     var tail: EltwiseTail?
-    /// The primitive computes a part of the batch, and runs once for each.
-    var parts: BatchParts?
+    /// What runs in the place of a primitive that would take too long.
+    var pieces: Pieces?
     /// Expected nanoseconds.
     var time: Double
 
@@ -92,6 +92,16 @@ extension PlanContext {
             descriptor: try .strided(given.isEmpty ? [1] : given, graph[tensor].dtype))
     }
 
+    /// An operand of `shape`, or one that broadcasts to it, as a piece reads it.
+    func piece(_ operand: BoundOperand, _ cut: Pieces.Cut, of shape: [Int]) throws(TenonError) -> BoundOperand {
+        guard let dims = Broadcasting.aligned(graph[operand.tensor].dims, to: shape),
+            case .layout(let layout) = operand.place
+        else { throw TenonError(.internal, "a piece of an operand that does not broadcast") }
+        var operand = operand
+        operand.descriptor = try descriptor(cut.piece(dims, of: shape), graph[operand.tensor].dtype, layout)
+        return operand
+    }
+
     func laidOut(_ tensor: TensorID, _ layout: Layout, argument: tdnnl_argument) throws(TenonError) -> BoundOperand {
         BoundOperand(
             argument: Int32(argument.rawValue), tensor: tensor, place: .layout(layout),
@@ -102,13 +112,14 @@ extension PlanContext {
 /// The post-ops of a node in oneDNN's words, for a destination of a given shape and layout.
 struct PostOpPlan {
     var list = PostOpList()
-    /// Operands of binary steps, with the position of their step.
-    var operands: [(position: Int, operand: BoundOperand)] = []
+    /// Operands of binary steps, with the position of their step and, beside the whole result, their dimensions.
+    var operands: [(position: Int, operand: BoundOperand, dims: [Int])] = []
     var accumulates: TensorID?
 
-    /// Nil when an operand cannot be said. With `usesSum`, a full-size addition in first place becomes a sum in place.
+    /// Nil when an operand cannot be said. With `usesSum`, a full-size addition in first place becomes a sum in place. With `cut`
+    /// for one piece of the result.
     init?(
-        _ node: RegionNode, _ context: PlanContext, shape: [Int], layout: Layout, usesSum: Bool
+        _ node: RegionNode, _ context: PlanContext, shape: [Int], layout: Layout, usesSum: Bool, cut: Pieces.Cut? = nil
     ) throws(TenonError) {
         for (position, op) in node.postOps.enumerated() {
             switch op.kind {
@@ -128,9 +139,10 @@ struct PostOpPlan {
                 } else {
                     operand = try context.broadcast(tensor, to: shape, argument: 0)
                 }
-                guard let operand else { return nil }
+                guard var operand else { return nil }
+                if let cut { operand = try context.piece(operand, cut, of: shape) }
                 list.binary(algorithm, operand.descriptor)
-                operands.append((position, operand))
+                operands.append((position, operand, Broadcasting.aligned(dims, to: shape) ?? dims))
             }
         }
     }
@@ -139,6 +151,11 @@ struct PostOpPlan {
         guard case .binary(let algorithm, let tensor) = op.kind else { return false }
         return algorithm == TDNNL_BINARY_ADD && context.graph[tensor].dims == shape
             && !context.graph[tensor].isConstant
+    }
+
+    /// The operands of a plan for a piece of a result of `shape`.
+    func pieces(of shape: [Int], _ cut: Pieces.Cut, for descriptor: PrimitiveDescriptor) -> [Pieces.Operand] {
+        zip(bound(to: descriptor), operands).map { cut.operand($0, $1.dims, of: shape) }
     }
 
     /// The operands with the argument numbers that a descriptor gives them.

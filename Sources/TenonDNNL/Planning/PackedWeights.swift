@@ -16,6 +16,8 @@ final class PackedWeights: Sendable {
     private struct Recipe {
         var from: MemoryDescriptor?
         var to: MemoryDescriptor?
+        /// What part of the constant the two describe.
+        var slices = WeightPacker.Slices()
         var companions: [Companion] = []
         var words: [String] = []
     }
@@ -43,10 +45,12 @@ final class PackedWeights: Sendable {
 
     private let table = Mutex(Table())
 
-    func find(_ constant: Constant, _ source: MemoryDescriptor, _ target: MemoryDescriptor) -> WeightMemory? {
+    func find(
+        _ constant: Constant, _ source: MemoryDescriptor, _ target: MemoryDescriptor, _ slices: WeightPacker.Slices = .init()
+    ) -> WeightMemory? {
         find(constant, target.hash) { recipe in
             guard let from = recipe.from, let to = recipe.to else { return false }
-            return to.isEqual(to: target) && from.isEqual(to: source)
+            return recipe.slices == slices && to.isEqual(to: target) && from.isEqual(to: source)
         }
     }
 
@@ -72,8 +76,11 @@ final class PackedWeights: Sendable {
         return nil
     }
 
-    func add(_ memory: WeightMemory, _ constant: Constant, _ source: MemoryDescriptor, _ target: MemoryDescriptor) {
-        add(memory, constant, target.hash, Recipe(from: source, to: target))
+    func add(
+        _ memory: WeightMemory, _ constant: Constant, _ source: MemoryDescriptor, _ target: MemoryDescriptor,
+        _ slices: WeightPacker.Slices = .init()
+    ) {
+        add(memory, constant, target.hash, Recipe(from: source, to: target, slices: slices))
     }
 
     func add(_ memory: WeightMemory, _ constants: [Constant?], _ words: [String]) {

@@ -26,10 +26,13 @@ struct PlanBuffer {
     var lastStep = -1
 }
 
+/// An argument of a primitive, where it is, and how it lies.
+typealias PlanOperand = (argument: Int32, buffer: BufferID, descriptor: MemoryDescriptor)
+
 /// One thing that a run does.
 struct PlanStep {
     enum Action {
-        case primitive(Primitive, operands: [(argument: Int32, buffer: BufferID, descriptor: MemoryDescriptor)])
+        case primitive(Primitive, operands: [PlanOperand])
         case kernel(PreparedKernel, inputs: [BufferID], outputs: [BufferID])
         case copy(from: BufferID, to: BufferID, bytes: Int)
     }
@@ -48,11 +51,17 @@ struct Plan {
     /// Bytes of the intermediates, then of the scratch behind them.
     var arenaBytes = 0
     var scratchBytes = 0
-    var packedWeights: [WeightMemory] = []
+    /// Each once.
+    private(set) var packedWeights: [any SharedWeights] = []
     /// Whether a step is there that does not hand every NaN on.
     var mayLoseNaN = false
     /// What the planner expects.
     var expectedNanoseconds = 0.0
+
+    /// Counts weights that are there once, however often they are read.
+    mutating func hold(_ weights: any SharedWeights) {
+        if !packedWeights.contains(where: { $0 === weights }) { packedWeights.append(weights) }
+    }
 
     /// The buffer whose memory this is.
     func root(_ id: BufferID) -> BufferID { place(id).root }

@@ -110,6 +110,7 @@ struct PlanBuilder {
             outputs.append(buffer)
         }
         let bytes = (op.inputs + op.outputs).reduce(0) { $0 &+ graph[$1].bytes }
+        for weights in kernel.sharedWeights { plan.hold(weights) }
         plan.steps.append(
             PlanStep(
                 action: .kernel(kernel, inputs: inputs, outputs: outputs), scratchBytes: kernel.scratchBytes,
@@ -121,49 +122,36 @@ struct PlanBuilder {
         guard let descriptor = candidate.descriptor else {
             throw TenonError(.internal, "\(node.composite) has no primitive")
         }
-        var operands: [(argument: Int32, buffer: BufferID, descriptor: MemoryDescriptor)] = []
+        if let pieces = candidate.pieces { return try emitPieces(node, candidate, pieces, index) }
+        var operands: [PlanOperand] = []
         for operand in candidate.operands {
-            let memory = try operand.scale.map { try scaledWeights(operand, $0, node) } ?? buffer(for: operand)
-            operands.append((operand.argument, memory, operand.descriptor))
+            operands.append((operand.argument, try memory(operand, node), operand.descriptor))
         }
-        let output: BufferID
-        if let residual = candidate.accumulates {
-            output = try accumulator(residual, candidate, index, operands.map(\.buffer))
-        } else {
-            output = place(node, candidate)
-        }
-        places[node.output.index][Int(candidate.output.rawValue)] = output
+        let output = try result(node, candidate, index, operands.map(\.buffer))
         operands.append((Int32(TDNNL_ARG_DST.rawValue), output, candidate.outputDescriptor))
-        let layouts = candidate.operands.first.map { $0.descriptor.layoutText() } ?? ""
-        let bytes = operands.reduce(0) { $0 &+ $1.descriptor.byteCount }
-        let description = StepDescription(
-            binding: node.binding, composite: node.composite, implementation: candidate.implementation,
-            layouts: layouts + ":" + candidate.outputDescriptor.layoutText(), bytes: bytes, flops: node.flops(graph))
-        guard let parts = candidate.parts else { return try append(descriptor, operands, description) }
-        for part in 0..<parts.count { try append(descriptor, operands, description, part, of: parts) }
+        try append(descriptor, operands, describe(node, candidate))
     }
 
-    /// The step of one part of the batch, whose data and result lie behind those of the parts before it.
-    private mutating func append(
-        _ descriptor: PrimitiveDescriptor,
-        _ operands: [(argument: Int32, buffer: BufferID, descriptor: MemoryDescriptor)], _ whole: StepDescription,
-        _ part: Int, of parts: BatchParts
-    ) throws {
-        var (operands, description) = (operands, whole)
-        for index in operands.indices {
-            let described: MemoryDescriptor
-            switch operands[index].argument {
-            case Int32(TDNNL_ARG_SRC.rawValue): described = parts.source
-            case Int32(TDNNL_ARG_DST.rawValue): described = parts.target
-            default: continue
-            }
-            let bytes = described.byteCount
-            operands[index].descriptor = described
-            operands[index].buffer = addBuffer(bytes, .alias(operands[index].buffer, part &* bytes))
-        }
-        description.bytes /= parts.count
-        description.flops /= parts.count
-        try append(descriptor, operands, description)
+    mutating func memory(_ operand: BoundOperand, _ node: RegionNode) throws -> BufferID {
+        try operand.scale.map { try scaledWeights(operand, $0, node) } ?? buffer(for: operand)
+    }
+
+    /// Memory that a node's result is written to, which is the residual's where the primitive adds to that.
+    mutating func result(
+        _ node: RegionNode, _ candidate: Candidate, _ index: Int, _ operands: [BufferID]
+    ) throws -> BufferID {
+        let output =
+            try candidate.accumulates.map { try accumulator($0, candidate, index, operands) } ?? place(node, candidate)
+        places[node.output.index][Int(candidate.output.rawValue)] = output
+        return output
+    }
+
+    func describe(_ node: RegionNode, _ candidate: Candidate) -> StepDescription {
+        let layouts = candidate.operands.first.map { $0.descriptor.layoutText() } ?? ""
+        let bytes = candidate.operands.reduce(candidate.outputDescriptor.byteCount) { $0 &+ $1.descriptor.byteCount }
+        return StepDescription(
+            binding: node.binding, composite: node.composite, implementation: candidate.implementation,
+            layouts: layouts + ":" + candidate.outputDescriptor.layoutText(), bytes: bytes, flops: node.flops(graph))
     }
 
     /// Memory for a result: where a concatenation wants it, else of its own.
@@ -190,7 +178,8 @@ struct PlanBuilder {
         }
         var inputs: [BufferID] = []
         for operand in candidate.operands { inputs.append(try buffer(for: operand)) }
-        if let memory, !plan.packedWeights.contains(where: { $0 === memory }) { plan.packedWeights.append(memory) }
+        if let memory { plan.hold(memory) }
+        for weights in kernel.sharedWeights { plan.hold(weights) }
         let output: BufferID
         if let residual = candidate.accumulates {
             output = try accumulator(residual, candidate, index, inputs)
@@ -250,13 +239,19 @@ struct PlanBuilder {
     }
 
     mutating func append(
-        _ descriptor: PrimitiveDescriptor,
-        _ operands: [(argument: Int32, buffer: BufferID, descriptor: MemoryDescriptor)], _ description: StepDescription
+        _ descriptor: PrimitiveDescriptor, _ operands: [PlanOperand], _ description: StepDescription
+    ) throws {
+        try append(Primitive(descriptor), descriptor, operands, description)
+    }
+
+    mutating func append(
+        _ primitive: Primitive, _ descriptor: PrimitiveDescriptor, _ operands: [PlanOperand],
+        _ description: StepDescription
     ) throws {
         let scratch = try descriptor.descriptor(TDNNL_QUERY_SCRATCHPAD)
         plan.steps.append(
             PlanStep(
-                action: .primitive(try Primitive(descriptor), operands: operands),
+                action: .primitive(primitive, operands: operands),
                 scratchBytes: scratch?.byteCount ?? 0, scratch: scratch, description: description))
     }
 
@@ -302,7 +297,7 @@ struct PlanBuilder {
 
     // MARK: - Operands
 
-    private mutating func buffer(for operand: BoundOperand) throws -> BufferID {
+    mutating func buffer(for operand: BoundOperand) throws -> BufferID {
         if let view = graph[operand.tensor].constant { return try packedWeights(operand, view) }
         switch operand.place {
         case .layout(let layout): return try buffer(operand.tensor, layout)
@@ -317,7 +312,8 @@ struct PlanBuilder {
         }
     }
 
-    mutating func packedWeights(_ operand: BoundOperand, _ view: ConstantView) throws -> BufferID {
+    /// With `pieces` the operand describes one of so many pieces of the constant's outputs.
+    mutating func packedWeights(_ operand: BoundOperand, _ view: ConstantView, pieces: Int = 1) throws -> BufferID {
         let dims = operand.sourceDims
         let key = WeightKey(tensor: operand.tensor, hash: operand.descriptor.hash, dims: dims)
         if let known = weights[key] { return known }
@@ -328,11 +324,14 @@ struct PlanBuilder {
         case .layout(.plain): source = operand.descriptor
         case .layout: source = try .strided(graph[operand.tensor].dims, graph[operand.tensor].dtype)
         }
-        let memory = try packer.pack(view.constant, from: source, to: operand.descriptor)
-        // Weights that lie in the constant itself take nothing.
-        if memory.bytes > 0, !plan.packedWeights.contains(where: { $0 === memory }) {
-            plan.packedWeights.append(memory)
+        var slices = WeightPacker.Slices()
+        if pieces > 1, let outputs = dims.first {
+            let strides = operand.sourceStrides ?? view.strides ?? rowMajorStrides(dims)
+            slices = .init(count: pieces, step: outputs &* strides[0] &* graph[operand.tensor].dtype.byteCount)
         }
+        let memory = try packer.pack(view.constant, from: source, to: operand.descriptor, slices: slices)
+        // Weights that lie in the constant itself take nothing.
+        if memory.bytes > 0 { plan.hold(memory) }
         let buffer = addBuffer(max(memory.bytes, graph[operand.tensor].bytes), .weights(memory))
         weights[key] = buffer
         return buffer

@@ -11,14 +11,14 @@ struct RegionPlanner {
         _ region: Function, options: CompileOptions, numerics: NumericsPolicy = .strict
     ) throws -> Plan {
         let engine = try Engine.shared()
-        let longest = options.isCancellable ? LongSteps.limit : nil
         let folded = try ChainFolding.fold(
-            try RegionReader.read(region), isExact: numerics == .exact, longest: longest, threads: options.threads)
+            try RegionReader.read(region), isExact: numerics == .exact, endsEarly: options.isCancellable,
+            threads: options.threads)
         var planner = RegionPlanner(
             context: PlanContext(
                 engine: engine, graph: folded.graph, threads: options.threads,
                 blockSize: PlanContext.preferredBlockSize(engine), costs: CostModel(threads: options.threads),
-                numerics: numerics, longest: longest))
+                numerics: numerics, endsEarly: options.isCancellable))
         var folds = folded.nodes
         if numerics != .exact {
             folds = DepthwiseFolding.fold(folds, planner.context)
@@ -49,10 +49,7 @@ struct RegionPlanner {
         var cut: [PostOp] = []
         let result = node.output
         while true {
-            var found = try CandidateMaker(context: context).candidates(node)
-            if let longest = context.longest {
-                found.removeAll { $0.descriptor != nil && $0.time / Double($0.parts?.count ?? 1) > longest }
-            }
+            let found = try CandidateMaker(context: context).candidates(node)
             if !found.isEmpty && (CandidateMaker.isFast(found) || node.postOps.isEmpty) {
                 nodes.append(node)
                 candidates.append(found)
@@ -88,8 +85,7 @@ struct RegionPlanner {
 
     private func refusal(_ node: RegionNode) -> TenonError {
         let types = node.operands.map { "\(context.graph[$0].dims)" }.joined(separator: ", ")
-        let bound = context.longest == nil ? "" : ", or none that is short,"
-        return TenonError(.unsupported, "\(node.composite): oneDNN has no implementation\(bound) for \(types)")
+        return TenonError(.unsupported, "\(node.composite): oneDNN has no implementation for \(types)")
     }
 
     private func plan() throws -> Plan {

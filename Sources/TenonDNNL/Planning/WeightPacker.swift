@@ -17,16 +17,28 @@ final class WeightPacker {
         parallel = .openMP(threads: threads)
     }
 
-    /// The constant's own memory where `source` and `target` are the same.
+    /// Pieces of a constant that begin so many bytes one behind the other.
+    struct Slices: Equatable {
+        var count = 1
+        var step = 0
+    }
+
+    /// The constant's own memory where `source` and `target` are the same. With `slices` both describe one of them; each is
+    /// packed `rounded` bytes behind the last.
     func pack(
-        _ constant: Constant, from source: MemoryDescriptor, to target: MemoryDescriptor
+        _ constant: Constant, from source: MemoryDescriptor, to target: MemoryDescriptor, slices: Slices = Slices()
     ) throws(TenonError) -> WeightMemory {
-        if source.isEqual(to: target) { return try WeightMemory(borrowing: constant) }
-        if let known = PackedWeights.shared.find(constant, source, target) { return known }
-        let packed = try newlyPacked(constant, source, target)
-        PackedWeights.shared.add(packed, constant, source, target)
+        if source.isEqual(to: target), slices.count == 1 || slices.step == Self.rounded(target.byteCount) {
+            return try WeightMemory(borrowing: constant)
+        }
+        if let known = PackedWeights.shared.find(constant, source, target, slices) { return known }
+        let packed = try newlyPacked(constant, source, target, slices)
+        PackedWeights.shared.add(packed, constant, source, target, slices)
         return packed
     }
+
+    /// Packed pieces begin at lines of the cache.
+    static func rounded(_ bytes: Int) -> Int { (bytes &+ 63) & ~63 }
 
     /// The weights and biases of a depthwise convolution and of the 1×1 convolution in front of it, if there is one.
     func pack(
@@ -106,17 +118,27 @@ final class WeightPacker {
     }
 
     private func newlyPacked(
-        _ constant: Constant, _ source: MemoryDescriptor, _ target: MemoryDescriptor
+        _ constant: Constant, _ source: MemoryDescriptor, _ target: MemoryDescriptor, _ slices: Slices
     ) throws(TenonError) -> WeightMemory {
-        guard let base = constant.source.baseAddress else {
+        let step = slices.count > 1 ? Self.rounded(target.byteCount) : target.byteCount
+        let bytes = step.multipliedReportingOverflow(by: slices.count)
+        guard let base = constant.source.baseAddress, !bytes.overflow else {
             throw TenonError(.invalidType, "a constant without data cannot be an operand")
         }
-        let packed = try WeightMemory(bytes: target.byteCount)
-        let data = UnsafeMutableRawPointer(mutating: base)
-        if packedForWinograd(data, source, target, packed) {
-            constant.releasePages()
-            return packed
+        let packed = try WeightMemory(bytes: bytes.partialValue)
+        for slice in 0..<slices.count {
+            let data = UnsafeMutableRawPointer(mutating: base + slice &* slices.step)
+            try pack(constant, data, source, target, packed.address + slice &* step)
         }
+        constant.releasePages()
+        return packed
+    }
+
+    private func pack(
+        _ constant: Constant, _ data: UnsafeMutableRawPointer, _ source: MemoryDescriptor, _ target: MemoryDescriptor,
+        _ packed: UnsafeMutableRawPointer
+    ) throws(TenonError) {
+        if packedForWinograd(data, source, target, packed) { return }
         let reorder = try descriptor(source, target)
         // oneDNN transforms weights for Winograd one number at a time, unless the output channels lie next to each other.
         if reorder.implementation.hasPrefix("wino"), source.isRowMajor, let dims = source.dims, dims.count == 4 {
@@ -124,21 +146,20 @@ final class WeightPacker {
                 dims, constant.dtype, [1, dims[0], dims[0] * dims[1] * dims[3], dims[0] * dims[1]])
             let staged = try memory(&staging, channelsInside.byteCount)
             try run(try descriptor(source, channelsInside), source, data, channelsInside, staged)
-            try run(try descriptor(channelsInside, target), channelsInside, staged, target, packed.address)
+            try run(try descriptor(channelsInside, target), channelsInside, staged, target, packed)
         } else {
-            try run(reorder, source, data, target, packed.address)
+            try run(reorder, source, data, target, packed)
         }
-        constant.releasePages()
-        return packed
     }
 
     /// Transforms weights ourselves where the layout is known.
     private func packedForWinograd(
-        _ data: UnsafeMutableRawPointer, _ source: MemoryDescriptor, _ target: MemoryDescriptor, _ packed: WeightMemory
+        _ data: UnsafeMutableRawPointer, _ source: MemoryDescriptor, _ target: MemoryDescriptor,
+        _ packed: UnsafeMutableRawPointer
     ) -> Bool {
         let pieces = Int(tdnnl_winograd_pieces(target.handle))
         guard pieces > 0, source.isRowMajor, source.dims == target.dims else { return false }
-        let into = packed.address.assumingMemoryBound(to: Float.self)
+        let into = packed.assumingMemoryBound(to: Float.self)
         parallel.forEach(pieces, grain: 4) { range in
             tdnnl_winograd_pack(target.handle, data, into, Int64(range.lowerBound), Int64(range.upperBound))
         }

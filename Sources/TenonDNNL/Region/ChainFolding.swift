@@ -14,21 +14,21 @@ struct ChainFolding {
 
     /// Every operator that may lose NaN or infinities in oneDNN stays a node of its own, on its Swift kernel.
     private let isExact: Bool
-    /// So does what a primitive would take longer for, in nanoseconds.
-    private let longest: Double?
+    /// So does what no primitive computes in time for a run that is told to end.
+    private let endsEarly: Bool
     private let threads: Int
 
     static func fold(
-        _ graph: RegionGraph, isExact: Bool = false, longest: Double? = nil, threads: Int = 1
+        _ graph: RegionGraph, isExact: Bool = false, endsEarly: Bool = false, threads: Int = 1
     ) throws -> (graph: RegionGraph, nodes: [RegionNode]) {
-        var folding = ChainFolding(graph, isExact, longest, threads)
+        var folding = ChainFolding(graph, isExact, endsEarly, threads)
         try folding.run()
         return (folding.graph, folding.nodes.compactMap { $0 })
     }
 
-    private init(_ given: RegionGraph, _ isExact: Bool, _ longest: Double?, _ threads: Int) {
+    private init(_ given: RegionGraph, _ isExact: Bool, _ endsEarly: Bool, _ threads: Int) {
         self.isExact = isExact
-        self.longest = longest
+        self.endsEarly = endsEarly
         self.threads = threads
         movements = MovementFolding(given)
         graph = movements.graph
@@ -48,7 +48,8 @@ struct ChainFolding {
                 continue
             }
             try straighten(op)
-            let isOurs = isExact && !NumericsPolicy.isFaithful(op.name) || isTooLong(op)
+            let isOurs = isExact && !NumericsPolicy.isFaithful(op.name)
+                || endsEarly && LongSteps.isTooLong(op, graph, threads: threads)
             if !isOurs, absorb(op) { continue }
             let node = isOurs ? Lowering.kernel(op, graph) : movedNode(op) ?? Lowering.node(op, &graph)
             if let composite = op.composite { producer[node.output.index] = (nodes.count, composite) }
@@ -56,10 +57,6 @@ struct ChainFolding {
             if op.name == "nn.batch_norm", case .normalization = node.operation { passStatistics(op) }
         }
         for output in graph.outputs { try straighten(output) }
-    }
-
-    private func isTooLong(_ op: RegionOp) -> Bool {
-        longest.map { LongSteps.isTooLong(op, graph, longest: $0, threads: threads) } ?? false
     }
 
     /// Composites of quantised tensors that one of our kernels computes, by number.

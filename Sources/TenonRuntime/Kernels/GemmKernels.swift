@@ -17,7 +17,9 @@ enum GemmKernels {
         if call.constants.count == call.inputs.count, let weights = call.constants[1], call.constants[0] == nil,
             geometry.offsets.count == 1
         {
-            return try packed(call, geometry, weights, steps)
+            var kernel = try packed(geometry, weights, steps)
+            kernel?.absorbedInputs = [1]
+            return kernel
         }
         return both(geometry, steps)
     }
@@ -42,8 +44,9 @@ enum GemmKernels {
         }
     }
 
-    private static func packed(
-        _ call: KernelCall, _ geometry: Geometry, _ weights: Constant, _ steps: KernelSteps
+    /// Reads the rows in its first input; `steps` say which inputs they read.
+    static func packed(
+        _ geometry: Geometry, _ weights: Constant, _ steps: KernelSteps
     ) throws -> PreparedKernel? {
         let (columns, depth) = (geometry.columns, geometry.depth)
         let size = Int(tkernel_gemm_weights(Int64(columns), Int64(depth)))
@@ -68,7 +71,6 @@ enum GemmKernels {
             }
         }
         kernel.sharedWeights = [memory]
-        kernel.absorbedInputs = [1]
         kernel.expectedNanoseconds = 300 + nanoseconds
         return kernel
     }
