@@ -78,7 +78,8 @@ extension CandidateMaker {
                 argument: Int32(TDNNL_ARG_SRC.rawValue), tensor: node.inputs[0], place: .layout(from),
                 descriptor: form.source)
             var candidate = Candidate(
-                descriptor: descriptor, implementation: name, operands: [source] + packed + postOps.bound(to: descriptor),
+                descriptor: descriptor, implementation: name,
+                operands: [source] + packed + postOps.bound(to: descriptor),
                 output: to, outputDescriptor: form.target, accumulates: postOps.accumulates,
                 time: time(node, given, from, to, name, packed[0].descriptor.byteCount))
             candidate.pieces = try pieces(of: candidate, node, given, algorithm, from)

@@ -137,7 +137,9 @@ extension CandidateMaker {
         return context.endsEarly || blocks % LongSteps.goodBlocks != 0 ? blocks : blocks / LongSteps.goodBlocks
     }
 
-    private func result(_ node: RegionNode, _ form: ConvolutionForm, _ layout: Layout, _ cut: Pieces.Cut) -> Pieces.Operand {
+    private func result(_ node: RegionNode, _ form: ConvolutionForm, _ layout: Layout, _ cut: Pieces.Cut)
+        -> Pieces.Operand
+    {
         let bytes = form.target.byteCount
         return Pieces.Operand(
             bound: BoundOperand(

@@ -184,7 +184,8 @@ extension CandidateMaker {
             else { return }
             let data = Pieces.Operand(bound: source, sampleBytes: source.descriptor.byteCount / cut.samples)
             let result = BoundOperand(
-                argument: Int32(TDNNL_ARG_DST.rawValue), tensor: node.output, place: .layout(.plain), descriptor: target)
+                argument: Int32(TDNNL_ARG_DST.rawValue), tensor: node.output, place: .layout(.plain), descriptor: target
+            )
             found = Pieces(
                 descriptor: descriptor, cut: cut,
                 operands: [data] + operands + postOps.pieces(of: form.y, cut, for: descriptor),

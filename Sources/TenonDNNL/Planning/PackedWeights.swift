@@ -46,7 +46,8 @@ final class PackedWeights: Sendable {
     private let table = Mutex(Table())
 
     func find(
-        _ constant: Constant, _ source: MemoryDescriptor, _ target: MemoryDescriptor, _ slices: WeightPacker.Slices = .init()
+        _ constant: Constant, _ source: MemoryDescriptor, _ target: MemoryDescriptor,
+        _ slices: WeightPacker.Slices = .init()
     ) -> WeightMemory? {
         find(constant, target.hash) { recipe in
             guard let from = recipe.from, let to = recipe.to else { return false }

@@ -48,7 +48,8 @@ struct ChainFolding {
                 continue
             }
             try straighten(op)
-            let isOurs = isExact && !NumericsPolicy.isFaithful(op.name)
+            let isOurs =
+                isExact && !NumericsPolicy.isFaithful(op.name)
                 || endsEarly && LongSteps.isTooLong(op, graph, threads: threads)
             if !isOurs, absorb(op) { continue }
             let node = isOurs ? Lowering.kernel(op, graph) : movedNode(op) ?? Lowering.node(op, &graph)

@@ -31,8 +31,10 @@ extension Kernels {
     /// A kernel whose inputs are the rows, then the operands of the steps in their order; nil where there is none.
     public static func prepareProduct(_ call: ProductCall) throws -> PreparedKernel? {
         guard tkernel_gemm_panel() > 0, let columns = call.result.last, columns > 0, call.depth > 0,
-            call.weights.dtype == .float32, call.weights.count == columns * call.depth
+            call.weights.dtype == .float32
         else { return nil }
+        let count = columns.multipliedReportingOverflow(by: call.depth)
+        guard !count.overflow, call.weights.count == count.partialValue else { return nil }
         var steps: [tkernel_step] = []
         var operands: [Int?] = []
         for step in call.steps {
