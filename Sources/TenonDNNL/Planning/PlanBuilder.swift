@@ -62,6 +62,7 @@ struct PlanBuilder {
             }
         }
         try writeOutputs()
+        setAside()
         try MemoryPlanner.place(&plan)
         return plan
     }
@@ -139,7 +140,11 @@ struct PlanBuilder {
         let description = StepDescription(
             binding: node.binding, composite: node.composite, implementation: candidate.implementation,
             layouts: layouts + ":" + candidate.outputDescriptor.layoutText(), bytes: bytes, flops: node.flops(graph))
-        guard let parts = candidate.parts else { return try append(descriptor, operands, description) }
+        guard let parts = candidate.parts else {
+            try append(descriptor, operands, description)
+            if case .resampling = node.operation { plan.steps[plan.steps.count - 1].needsAlignedResult = true }
+            return
+        }
         for part in 0..<parts.count { try append(descriptor, operands, description, part, of: parts) }
     }
 
@@ -404,6 +409,20 @@ struct PlanBuilder {
             }
             let target = addBuffer(graph[tensor].bytes, .output(number))
             addCopy(from: source, to: target, graph[tensor].name)
+        }
+    }
+}
+
+extension PlanBuilder {
+    /// Memory for results that may have to be computed beside their place: a caller's, or a part of another one.
+    private mutating func setAside() {
+        for index in plan.steps.indices where plan.steps[index].needsAlignedResult {
+            guard case .primitive(_, let operands) = plan.steps[index].action,
+                let result = operands.first(where: { $0.argument == Int32(TDNNL_ARG_DST.rawValue) })
+            else { continue }
+            let (root, offset) = plan.place(result.buffer)
+            if case .workspace = plan.buffers[root.index].storage, offset % MemoryPlanner.alignment == 0 { continue }
+            plan.steps[index].aside = addBuffer(result.descriptor.byteCount, .workspace)
         }
     }
 }
