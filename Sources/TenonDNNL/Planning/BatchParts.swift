@@ -25,9 +25,21 @@ enum LongSteps {
         return stride(from: 1, through: batch, by: 1).first { batch % $0 == 0 && Double($0) >= needed } ?? batch
     }
 
-    /// Whether an operator is a product that no primitive computes in time, not even for one sample.
+    /// Elements per nanosecond that a primitive takes the largest or the mean of, and bytes that it reads or writes.
+    private static let (windowRate, byteRate) = (2.0, 8.0)
+
+    /// Whether an operator is a product or takes windows, and no primitive computes it in time, not even for one sample.
     static func isTooLong(_ op: RegionOp, _ graph: RegionGraph, longest: Double, threads: Int) -> Bool {
-        guard op.inputs.count >= 2, let output = op.outputs.first else { return false }
+        guard let output = op.outputs.first, !op.inputs.isEmpty else { return false }
+        if op.name.hasPrefix("nn.max_pool") || op.name.hasPrefix("nn.avg_pool") {
+            let taps = (op.attributes.ints("pool_size") ?? []).reduce(Double(graph[output].count)) { $0 * Double($1) }
+            return taps / windowRate / Double(max(1, threads)) > longest
+        }
+        if op.name == "nn.lrn" {
+            let taps = Double(graph[output].count) * Double(op.attributes.int("size") ?? 1)
+            return taps / windowRate / Double(max(1, threads)) > longest
+        }
+        guard op.inputs.count >= 2 else { return false }
         let (x, w, y) = (graph[op.inputs[0]], graph[op.inputs[1]], graph[output])
         let flops: Double
         if op.name == "matmul" || op.name == "nn.dense" {
@@ -39,6 +51,8 @@ enum LongSteps {
         } else {
             return false
         }
-        return flops / rate(threads) > longest
+        // A product of a column and a row is more writing than computing.
+        let bytes = [x, w, y].reduce(0.0) { $0 + Double($1.count) * Double($1.dtype.byteCount) }
+        return flops / rate(threads) > longest || bytes / byteRate > longest
     }
 }
