@@ -27,11 +27,12 @@ enum GemmKernels {
         nanoseconds < 8000 ? 1 : max(1, min(parallel.threads, Int(min(nanoseconds / 4000, 1024)), Pieces.most))
     }
 
-    /// Calls `body` with a number of shares, one of them, and scratch memory that no share has at the same time. With limits, long
-    /// work is cut into rounds of some milliseconds, and what is left is left out when they are over. Elements of a result that
-    /// nobody has written to yet take some time each, whatever is multiplied for them.
+    /// Calls `body` with a number of shares, one of them, and scratch memory that no share has at the same time. With limits,
+    /// long work is cut into rounds of some milliseconds, and what is left is left out when they are over. Elements of a
+    /// result that nobody has written to yet take some time each, whatever is multiplied for them.
     static func share(
-        _ nanoseconds: Double, results: Double = 0, _ parallel: Parallel, _ body: (_ shares: Int, _ share: Int, _ scratch: Int) -> Void
+        _ nanoseconds: Double, results: Double = 0, _ parallel: Parallel,
+        _ body: (_ shares: Int, _ share: Int, _ scratch: Int) -> Void
     ) {
         let count = threads(nanoseconds: nanoseconds, parallel)
         let expected = max(nanoseconds, 2 * results) / Double(count)
