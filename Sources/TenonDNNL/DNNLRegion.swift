@@ -35,10 +35,21 @@ final class DNNLInstance: RegionInstance {
         case memory(OpaquePointer)
         case input(UnsafeMutablePointer<UnsafeRawPointer>)
         case output(UnsafeMutablePointer<UnsafeMutableRawPointer>)
+        case result(Int)
+    }
+
+    /// The result of a primitive that writes aligned memory alone.
+    private struct Result {
+        var memory: OpaquePointer
+        var aside: UnsafeMutableRawPointer
+        var target: UnsafeMutableRawPointer
+        var bytes: Int
+        /// The target is not aligned.
+        var isAside = true
     }
 
     private enum Action {
-        case primitive(OpaquePointer, OpaquePointer, locks: Bool)
+        case primitive(OpaquePointer, OpaquePointer, locks: Bool, result: Int?)
         case kernel(
             PreparedKernel, UnsafeMutablePointer<UnsafeRawPointer>, UnsafeMutablePointer<UnsafeMutableRawPointer>)
         case copy(UnsafeMutablePointer<UnsafeRawPointer>, UnsafeMutablePointer<UnsafeMutableRawPointer>, Int)
@@ -56,6 +67,7 @@ final class DNNLInstance: RegionInstance {
 
     private var inputs: ContiguousArray<(binding: Binding, follower: Follower)> = []
     private var outputs: ContiguousArray<(binding: Binding, follower: Follower)> = []
+    private var results: ContiguousArray<Result> = []
     private var lists: [ArgumentList] = []
     private var pointers: [UnsafeMutableRawPointer] = []
     /// Of the exact plan.
@@ -99,6 +111,12 @@ final class DNNLInstance: RegionInstance {
             var entries: [(argument: Int32, memory: Memory)] = []
             for (argument, buffer, descriptor) in operands {
                 let place = address(buffer, workspace)
+                if let aside = step.aside, argument == Int32(TDNNL_ARG_DST.rawValue),
+                    case .fixed(let own) = address(aside, workspace)
+                {
+                    entries.append((argument, try bindResult(descriptor, engine, place, aside: own)))
+                    continue
+                }
                 var pointer: UnsafeMutableRawPointer?
                 if case .fixed(let fixed) = place { pointer = fixed }
                 let memory = try Memory(descriptor, engine, pointer)
@@ -114,7 +132,9 @@ final class DNNLInstance: RegionInstance {
             }
             let list = try ArgumentList(entries)
             lists.append(list)
-            actions.append(.primitive(primitive.handle, list.handle, locks: primitive.locksAsItRuns))
+            let result = step.aside == nil ? nil : results.indices.last
+            actions.append(
+                .primitive(primitive.handle, list.handle, locks: primitive.locksAsItRuns, result: result))
         case .kernel(let kernel, let sources, let targets):
             let (from, to) = bindPointers(sources, targets, workspace)
             actions.append(.kernel(kernel, from, to))
@@ -122,6 +142,20 @@ final class DNNLInstance: RegionInstance {
             let (from, to) = bindPointers([source], [target], workspace)
             actions.append(.copy(from, to, bytes))
         }
+    }
+
+    private func bindResult(
+        _ descriptor: MemoryDescriptor, _ engine: Engine, _ place: Address, aside: UnsafeMutableRawPointer
+    ) throws -> Memory {
+        let memory = try Memory(descriptor, engine, aside)
+        var result = Result(memory: memory.handle, aside: aside, target: aside, bytes: descriptor.byteCount)
+        switch place {
+        case .fixed(let pointer): result.target = pointer
+        case .output(let binding): outputs.append((binding, .result(results.count)))
+        case .input(let binding): inputs.append((binding, .result(results.count)))
+        }
+        results.append(result)
+        return memory
     }
 
     private func bindPointers(
@@ -190,19 +224,22 @@ final class DNNLInstance: RegionInstance {
     ) throws {
         _ = tdnnl_set_threads(Int32(clamping: region.threads))
         for (binding, follower) in inputs {
-            try Self.point(follower, to: UnsafeMutableRawPointer(mutating: sources[binding.number]) + binding.offset)
+            try point(follower, to: UnsafeMutableRawPointer(mutating: sources[binding.number]) + binding.offset)
         }
-        for (binding, follower) in outputs { try Self.point(follower, to: targets[binding.number] + binding.offset) }
+        for (binding, follower) in outputs { try point(follower, to: targets[binding.number] + binding.offset) }
         for index in actions.indices {
             try environment.check()
             let start = timings == nil ? 0 : MonotonicClock.now
             switch actions[index] {
-            case .primitive(let primitive, let arguments, let locks):
+            case .primitive(let primitive, let arguments, let locks, let result):
                 let status =
                     locks
                     ? ForkBarrier.away { tdnnl_execute(primitive, stream.handle, arguments) }
                     : tdnnl_execute(primitive, stream.handle, arguments)
                 if status != 0 { throw failure(status, index) }
+                if let result, results[result].isAside {
+                    memcpy(results[result].target, results[result].aside, results[result].bytes)
+                }
             case .kernel(let kernel, let from, let to):
                 try kernel.run(
                     KernelArguments(inputs: from, outputs: to, scratch: scratch, parallel: environment.parallel))
@@ -213,12 +250,19 @@ final class DNNLInstance: RegionInstance {
         }
     }
 
-    private static func point(_ follower: Follower, to pointer: UnsafeMutableRawPointer) throws(TenonError) {
+    private func point(_ follower: Follower, to pointer: UnsafeMutableRawPointer) throws(TenonError) {
         switch follower {
         case .memory(let memory):
             try DNNLStatus.check(tdnnl_memory_set_handle(memory, pointer), "address of an operand")
         case .input(let place): place.pointee = UnsafeRawPointer(pointer)
         case .output(let place): place.pointee = pointer
+        case .result(let index):
+            let isAside = UInt(bitPattern: pointer) % UInt(MemoryPlanner.alignment) != 0
+            results[index].target = pointer
+            results[index].isAside = isAside
+            try DNNLStatus.check(
+                tdnnl_memory_set_handle(results[index].memory, isAside ? results[index].aside : pointer),
+                "address of a result")
         }
     }
 

@@ -1,6 +1,6 @@
 /// Sums and products of dimensions.
 extension Dim {
-    /// a + b, or nil on overflow.
+    /// a + b, or nil on overflow and for more than 256 terms.
     public static func adding(_ a: Dim, _ b: Dim) -> Dim? {
         if case .fixed(let x) = a, case .fixed(let y) = b {
             let (sum, overflow) = x.addingReportingOverflow(y)
@@ -8,7 +8,9 @@ extension Dim {
         }
         let (x, y) = (a.expression, b.expression)
         let (constant, overflow) = x.constant.addingReportingOverflow(y.constant)
-        return overflow ? nil : DimExpression.normalised(x.terms + y.terms, constant)
+        // Bounded as products are: a chain of sums would take time and memory with the square of its length.
+        guard !overflow, x.terms.count + y.terms.count <= 256 else { return nil }
+        return DimExpression.normalised(x.terms + y.terms, constant)
     }
 
     /// a - b, or nil on overflow.

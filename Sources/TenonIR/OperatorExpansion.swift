@@ -31,7 +31,7 @@ public struct OperatorExpander {
             op, arguments, attributes, types: arguments.map { function.type(of: $0) },
             constants: arguments.map { constant($0) })
         let call = Call(.op(op), arguments, typed.attributes)
-        if let operand = try expansion(of: call, op) { return operand }
+        if let operand = try expansion(of: call, op, typed.type) { return operand }
         return bind(.call(call), typed.type)
     }
 
@@ -57,12 +57,20 @@ public struct OperatorExpander {
         return .value(id)
     }
 
-    fileprivate mutating func expansion(of call: Call, _ op: OperatorID) throws -> Operand? {
+    /// Operands that a schema lets through may not go together, which the operators that the call is written in show.
+    fileprivate mutating func expansion(of call: Call, _ op: OperatorID, _ declared: ValueType) throws -> Operand? {
         guard let expand = op.schema.expansion else { return nil }
         guard depth < 16 else { throw TenonError(.internal, "\(op.name) is written in terms of itself") }
         depth += 1
         defer { depth -= 1 }
-        return try expand(&self, call)
+        guard let operand = try expand(&self, call) else { return nil }
+        let given = function.type(of: operand)
+        guard declared.isConsistent(with: given) else {
+            throw TenonError(
+                .invalidShape, "\(op.name): expects operands that give \(declared), found such that give \(given)",
+                operatorName: op.name)
+        }
+        return operand
     }
 }
 
@@ -120,7 +128,8 @@ extension Function {
                         expander.isDataflow = body.blocks[block].isDataflow
                         expander.emitted = []
                         do {
-                            guard let operand = try expander.expansion(of: call, op) else { break }
+                            let declared = expander.type(of: .value(binding.id))
+                            guard let operand = try expander.expansion(of: call, op, declared) else { break }
                             changed = true
                             if case .value(let id) = operand, expander.emitted.last?.id == id {
                                 binding.expression = expander.emitted.removeLast().expression

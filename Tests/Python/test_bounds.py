@@ -90,3 +90,66 @@ def test_every_stage_is_linear():
         if not late:
             return
     assert not late
+
+
+def seconds(work):
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+def outputs(count):
+    lines = "".join(f"  %v{i}: f32[2] = exp(%x)\n" for i in range(count))
+    names = ", ".join(f"%v{i}" for i in range(count))
+    return tenon.Module.parse(f"fn @main(%x: f32[2]) {{\n dataflow {{\n{lines} %all = ({names})\n output %all\n }}\n return %all\n}}")
+
+
+def test_explaining_is_linear_in_what_fuses():
+    few, many = outputs(400), outputs(1600)
+    for attempt in range(3):
+        short, long = seconds(lambda: few.explain("a.b = exp(*);")), seconds(lambda: many.explain("a.b = exp(*);"))
+        if long < 0.2 or long < 9 * short:
+            return
+    assert long < 9 * short
+
+
+def test_a_sum_of_many_symbols():
+    """Each partial sum holds all symbols before it: time and memory with the square of a file's size."""
+    names = range(2000)
+    parameters = ", ".join(f"%x{i}: f32[n{i}]" for i in names)
+    fields = ", ".join(f"%x{i}" for i in names)
+    with pytest.raises(tenon.TenonError, match="overflows"):
+        tenon.Module.parse(f"fn @main({parameters}) {{ %y = concat(({fields})) {{axis=0}}  return %y }}")
+    few = tenon.Module.parse("fn @main(%x: f32[n], %y: f32[m]) { %z = concat((%x, %y)) {axis=0}  return %z }")
+    assert "f32[m + n]" in few.print() or "f32[n + m]" in few.print()
+
+
+def test_drawing_a_wide_tuple():
+    """The tuple's type stands beside every one of its items."""
+    def drawn(count):
+        items = "".join(f"  %v{i} = %t.{i}\n" for i in range(count))
+        names = ", ".join(f"%v{i}" for i in range(count))
+        module = tenon.Module.parse(
+            f"fn @main(%x: f32[{count}]) {{\n  %t = split(%x) {{axis=0, indices_or_sections={count}}}\n{items}"
+            f"  %all = ({names})\n  return %all\n}}")
+        return len(module.draw().dot)
+    assert drawn(800) < 6 * drawn(200)
+
+
+def test_sizes_that_only_the_run_knows_are_named_in_linear_time():
+    onnx = pytest.importorskip("onnx")
+    from onnx import helper as h
+
+    def load(count):
+        nodes = [h.make_node("ConstantOfShape", ["s"], ["y"])]
+        graph = h.make_graph(
+            nodes, "g", [h.make_tensor_value_info("s", onnx.TensorProto.INT64, [count])],
+            [h.make_tensor_value_info("y", onnx.TensorProto.FLOAT, None)])
+        data = h.make_model(graph, opset_imports=[h.make_opsetid("", 17)], ir_version=8).SerializeToString()
+        return seconds(lambda: tenon.Module.load_onnx(data))
+
+    for attempt in range(3):
+        short, long = load(1000), load(4000)
+        if long < 0.2 or long < 9 * short:
+            return
+    assert long < 9 * short

@@ -155,3 +155,45 @@ def test_a_state_that_outgrows_the_limit():
     with pytest.raises(tenon.LimitExceededError):
         run.run([start, np.array(100_000)])
     assert run.run([start, np.array(500)])[1].shape == (500, 8)
+
+
+BEHIND = [
+    ("permute_dims(%x) {axes=[1, 2, 0]}", "exp(%a)", "permute_dims(%a) {axes=[1, 2, 0]}"),
+    ("nn.relu(%x)", "broadcast_to(%a, shape[5,2,3,4])", "multiply(%b, %b)"),
+    ("permute_dims(%x) {axes=[1, 2, 0]}", "permute_dims(%a) {axes=[1, 2, 0]}", "permute_dims(%b) {axes=[1, 2, 0]}"),
+]
+
+
+@pytest.mark.parametrize("first,second,inner", BEHIND)
+def test_a_branch_that_comes_to_use_what_its_operand_is_made_of(first, second, inner, rng):
+    """A pass that looks behind the operand of a branch uses a value that was local to the block in front."""
+    text = f"""
+        fn @main(%x: f32[2,3,4], %c: bool[]) {{
+          dataflow {{
+            %a = {first}
+            %b = {second}
+            output {"%a, %b" if "%a" in inner else "%b"}
+          }}
+          %r: f32[...] = if %c {{
+            dataflow {{
+              %t = {inner}
+              output %t
+            }}
+            yield %t
+          }} else {{
+            dataflow {{
+              %e = exp(%b)
+              output %e
+            }}
+            yield %e
+          }}
+          return %r
+        }}"""
+    module = tenon.Module.parse(text)
+    optimised = module.optimize()
+    optimised.verify()
+    x = rng.standard_normal((2, 3, 4)).astype(np.float32)
+    plain, fused = (tenon.compile(m, optimize=False) for m in (module, optimised))
+    for condition in (True, False):
+        want, got = (run(x, np.array(condition)) for run in (plain, fused))
+        np.testing.assert_allclose(got, want, rtol=1e-6)

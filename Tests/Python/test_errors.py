@@ -77,3 +77,14 @@ def test_copies_carry_them(way):
     assert type(other) is type(error)
     for name in ("message", "status", "operator", "node", "expectation", "found"):
         assert getattr(other, name) == getattr(error, name)
+
+
+def test_operands_that_do_not_go_together_in_what_an_operator_is_written_in():
+    """The schema lets them through; that is no defect of the library but of the module."""
+    module = tenon.Module.parse("""
+        fn @main(%g: f32[2,3], %p: f32[2,3], %t: i64[2,3]) {
+          %y = grad.nll_loss_backward(%g, %p, %t) {reduction="none"}
+          return %y
+        }""")
+    with pytest.raises(tenon.InvalidShapeError, match="grad.nll_loss_backward: expects"):
+        module.optimize()

@@ -141,3 +141,37 @@ def test_a_run_ends_within_one_long_convolution():
         executable.run([x], cancel=token)
     assert time.monotonic() - started < 1.0
     timer.join()
+
+
+LINES = {
+    "max_pool1d": ("f64[1,1,60000]", "nn.max_pool1d(%x) {pool_size=[30000], strides=[1]}"),
+    "avg_pool1d": ("f32[1,1,60000]", "nn.avg_pool1d(%x) {pool_size=[30000], strides=[1]}"),
+    "max_pool2d": ("f32[1,1,300,3000]", "nn.max_pool2d(%x) {pool_size=[150, 1500], strides=[1, 1]}"),
+    "with_indices": ("f32[1,1,60000]", "nn.max_pool1d_with_indices(%x) {pool_size=[30000], strides=[1]}"),
+    "adaptive": ("i64[16,2,4,5]", "nn.adaptive_avg_pool2d(%x) {output_size=[40, 1000000]}"),
+    "lrn": ("f32[1,100000,4]", "nn.lrn(%x) {size=99999}"),
+    "cumsum": ("f32[1,67108864]", "cumsum(%x) {axis=1}"),
+    "nonzero": ("f32[33554432]", "nonzero(%x)"),
+    "outer_product": ("f32[20000,1]", "matmul(%x, const#0: f32[1,20000])"),
+}
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_a_deadline_holds_inside_one_line(name):
+    """A window, a row or a product of a column and a row that is long by itself."""
+    shape, expression = LINES[name]
+    if "const#0" in expression:
+        builder = tenon.Builder()
+        left = builder.parameter("x", [20000, 1])
+        module = builder.finish(builder.call("matmul", left, builder.constant(np.ones((1, 20000), np.float32))))
+    else:
+        module = tenon.Module.parse(f"fn @main(%x: {shape}) {{ %y = {expression}  return %y }}")
+    dtype, sizes = shape[:-1].split("[")
+    kind = {"f32": np.float32, "f64": np.float64, "i64": np.int64}[dtype]
+    x = np.ones([int(size) for size in sizes.split(",")], kind)
+    run = tenon.compile(module, threads=1, cancellable=True)
+    start = time.process_time()
+    with pytest.raises(tenon.DeadlineExceededError):
+        run.run([x], timeout=0.02)
+    # 50 ms after it in an optimised library on an idle machine.
+    assert time.process_time() - start < 2.0

@@ -168,7 +168,10 @@ extension CandidateMaker {
 
     private func pieces(of candidate: Candidate, _ node: RegionNode, _ form: ProductForm) throws -> Pieces? {
         let flops = 2 * Double(graph[node.output].count) * Double(form.x.last ?? 1)
-        let excess = LongSteps.excess(flops, expected: candidate.time, threads: context.threads)
+        // A product of a column and a row is more writing than computing.
+        let bytes = Double(candidate.allOperands.reduce(graph[node.output].bytes) { $0 &+ graph[$1.tensor].bytes })
+        let excess = LongSteps.excess(
+            flops, expected: max(candidate.time, bytes / LongSteps.byteRate), threads: context.threads)
         let fewest = form.y.count > 2 ? 1 : LongSteps.fewestRows(context.endsEarly)
         guard form.isCut, let cut = LongSteps.cut(excess, rows: form.y[0], fewest: fewest),
             let postOps = try form.postOps(cut)

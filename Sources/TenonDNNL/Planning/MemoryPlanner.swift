@@ -40,6 +40,7 @@ enum MemoryPlanner {
             case .kernel(_, let inputs, let outputs): touched = inputs + outputs
             case .copy(let from, let to, _): touched = [from, to]
             }
+            if let aside = step.aside { touched.append(aside) }
             for buffer in touched {
                 let root = plan.root(buffer).index
                 plan.buffers[root].firstStep = min(plan.buffers[root].firstStep, index)

@@ -97,8 +97,15 @@ enum LongSteps {
         return samples < rows ? Pieces.Cut(batch: rows, samples: samples) : nil
     }
 
-    /// Whether an operator is a convolution that no piece of a primitive computes in time.
+    /// Elements per nanosecond that a primitive takes the largest or the mean of.
+    private static let windowRate = 2.0
+
+    /// Bytes per nanosecond that are read or written at least.
+    static let byteRate = 8.0
+
+    /// Whether an operator is a convolution or takes windows, and no piece of a primitive computes it in time.
     static func isTooLong(_ op: RegionOp, _ graph: RegionGraph, threads: Int) -> Bool {
+        if let taps = windowTaps(op, graph) { return taps / windowRate / Double(max(1, threads)) > limit }
         guard op.op.has([.convolution, .transposedConvolution]), op.inputs.count >= 2, let output = op.outputs.first
         else { return false }
         let (x, w, y) = (graph[op.inputs[0]], graph[op.inputs[1]], graph[output])
@@ -112,5 +119,14 @@ enum LongSteps {
         let isCut = w.isConstant && channels.allSatisfy { $0 % 16 == 0 }
         let pieces = isCut ? (groups == 1 ? y.dims[1] / 16 : groups) : 1
         return excess(sample / Double(max(pieces, 1)), threads: threads) > 1
+    }
+
+    /// How many elements windows take together; nil for other operators.
+    private static func windowTaps(_ op: RegionOp, _ graph: RegionGraph) -> Double? {
+        guard let output = op.outputs.first else { return nil }
+        if op.op.has([.maxPooling, .averagePooling]) {
+            return (op.attributes.ints("pool_size") ?? []).reduce(Double(graph[output].count)) { $0 * Double($1) }
+        }
+        return op.name == "nn.lrn" ? Double(graph[output].count) * Double(op.attributes.int("size") ?? 1) : nil
     }
 }

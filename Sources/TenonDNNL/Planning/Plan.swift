@@ -42,6 +42,10 @@ struct PlanStep {
     var scratchBytes: Int
     var scratch: MemoryDescriptor?
     var description: StepDescription
+    /// The primitive writes past the caches, with instructions that end the process where its result is not aligned.
+    var needsAlignedResult = false
+    /// Where the result is computed when its own place is not aligned.
+    var aside: BufferID?
 }
 
 /// A region as steps over buffers.

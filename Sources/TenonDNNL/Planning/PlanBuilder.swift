@@ -62,6 +62,7 @@ struct PlanBuilder {
             }
         }
         try writeOutputs()
+        setAside()
         try MemoryPlanner.place(&plan)
         return plan
     }
@@ -130,6 +131,7 @@ struct PlanBuilder {
         let output = try result(node, candidate, index, operands.map(\.buffer))
         operands.append((Int32(TDNNL_ARG_DST.rawValue), output, candidate.outputDescriptor))
         try append(descriptor, operands, describe(node, candidate))
+        if case .resampling = node.operation { plan.steps[plan.steps.count - 1].needsAlignedResult = true }
     }
 
     mutating func memory(_ operand: BoundOperand, _ node: RegionNode) throws -> BufferID {
@@ -403,6 +405,20 @@ struct PlanBuilder {
             }
             let target = addBuffer(graph[tensor].bytes, .output(number))
             addCopy(from: source, to: target, graph[tensor].name)
+        }
+    }
+}
+
+extension PlanBuilder {
+    /// Memory for results that may have to be computed beside their place: a caller's, or a part of another one.
+    private mutating func setAside() {
+        for index in plan.steps.indices where plan.steps[index].needsAlignedResult {
+            guard case .primitive(_, let operands) = plan.steps[index].action,
+                let result = operands.first(where: { $0.argument == Int32(TDNNL_ARG_DST.rawValue) })
+            else { continue }
+            let (root, offset) = plan.place(result.buffer)
+            if case .workspace = plan.buffers[root.index].storage, offset % MemoryPlanner.alignment == 0 { continue }
+            plan.steps[index].aside = addBuffer(result.descriptor.byteCount, .workspace)
         }
     }
 }

@@ -101,6 +101,8 @@ enum InputType {
 struct SymbolTable {
     private var byName: [String: String] = [:]
     private var taken: Set<String> = []
+    /// By the start of a symbol: the first number that may be free behind it.
+    private var suffixes: [String: Int] = [:]
 
     /// The symbol of `name`, the same each time; nil for a name without a letter or digit, such as "?".
     mutating func symbol(for name: String) -> String? {
@@ -120,10 +122,10 @@ struct SymbolTable {
             plain = "d" + plain
         }
         var symbol = plain
-        var suffix = 1
         while !taken.insert(symbol).inserted {
+            let suffix = suffixes[plain] ?? 1
             symbol = "\(plain)_\(suffix)"
-            suffix += 1
+            suffixes[plain] = suffix + 1
         }
         return symbol
     }

@@ -222,9 +222,12 @@ private struct Explainer {
             let group = finder.grouping.group(binding.id)
             if group >= 0 { members[group].append(member(binding, label(binding.id))) }
         }
+        // Takes as long as the block, so once for all groups.
+        let together = try isConvex(block, function, finder.grouping, finder.groupCount)
         for group in 0..<finder.groupCount where !members[group].isEmpty {
+            try Work.check()
             let root = finder.candidates[group].root
-            if let refusal = cycle(of: group, finder, block, function) {
+            if !together, let refusal = try cycle(of: group, finder, block, function) {
                 isConvex = false
                 miss(root, nil, refusal, members[group].count)
             } else {
@@ -255,19 +258,23 @@ private struct Explainer {
     /// Whether the group alone would depend on its own result.
     private func cycle(
         of group: Int, _ finder: GroupFinder, _ block: Block, _ function: Function
-    ) -> Refusal? {
-        guard !isConvexTogether(finder, block, function) else { return nil }
+    ) throws -> Refusal? {
         var alone = Grouping(valueCount: function.values.count)
         for binding in block.bindings where finder.grouping.group(binding.id) == group {
             alone.groupOf[binding.id.int] = 0
         }
-        if (try? BlockPlan(block, function, alone, groupCount: 1, context: "")) != nil { return nil }
+        if try isConvex(block, function, alone, 1) { return nil }
         return Refusal(
             .convexity, found: "a value outside the match that needs one inside and is needed by one inside",
             expected: "operators that can run as one")
     }
 
-    private func isConvexTogether(_ finder: GroupFinder, _ block: Block, _ function: Function) -> Bool {
-        (try? BlockPlan(block, function, finder.grouping, groupCount: finder.groupCount, context: "")) != nil
+    private func isConvex(_ block: Block, _ function: Function, _ grouping: Grouping, _ groups: Int) throws -> Bool {
+        do {
+            _ = try BlockPlan(block, function, grouping, groupCount: groups, context: "")
+            return true
+        } catch let error as TenonError where error.status == .invalidGraph {
+            return false
+        }
     }
 }

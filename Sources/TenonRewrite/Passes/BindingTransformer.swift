@@ -11,11 +11,16 @@ struct BindingTransformer {
     private var emitted: [Binding] = []
     private var isDataflow = true
     private var changed = false
+    /// By value: the number of the block that binds it; 0 for none.
+    private var home: [Int32]
+    private var block: Int32 = 0
+    private var blocks: Int32 = 0
 
     init(_ function: Function) {
         self.function = function
         replacement = [Operand?](repeating: nil, count: function.values.count)
         definitions = [Expression?](repeating: nil, count: function.values.count)
+        home = [Int32](repeating: 0, count: function.values.count)
     }
 
     /// Calls `visit` for every binding of every block with its operands already redirected. What `visit` returns stands
@@ -36,10 +41,12 @@ struct BindingTransformer {
     ) rethrows {
         for index in body.blocks.indices {
             let bindings = body.blocks[index].bindings
-            let outer = (emitted, isDataflow)
+            let outer = (emitted, isDataflow, block)
             emitted = []
             emitted.reserveCapacity(bindings.count)
             isDataflow = body.blocks[index].isDataflow
+            blocks &+= 1
+            block = blocks
             for binding in bindings {
                 var expression = binding.expression
                 if case .conditional(let condition, var thenBody, var elseBody) = expression {
@@ -50,9 +57,11 @@ struct BindingTransformer {
                     expression = expression.mapValues { redirected(.value($0)) }
                 }
                 let current = Binding(binding.id, expression)
+                home[binding.id.int] = block
                 if let operand = try visit(&self, current) {
                     changed = true
                     replacement[binding.id.int] = operand
+                    show(operand)
                     if case .value(let id) = operand, !function.values[binding.id.int].isDataflow {
                         function.values[id.int].isDataflow = false
                     }
@@ -62,10 +71,17 @@ struct BindingTransformer {
                 }
             }
             body.blocks[index].bindings = emitted
-            (emitted, isDataflow) = outer
+            (emitted, isDataflow, block) = outer
         }
         body.blocks.removeAll { $0.bindings.isEmpty }
         body.result = redirected(body.result)
+    }
+
+    /// Values of other blocks that the current one is about to use must be seen outside of theirs.
+    private mutating func show(_ operand: Operand) {
+        operand.forEachValue { id in
+            if home.indices.contains(id.int), home[id.int] != block { function.values[id.int].isDataflow = false }
+        }
     }
 
     /// What stands now for an operand of the given function.
@@ -133,6 +149,8 @@ struct BindingTransformer {
         let value = function.addValue(name, type, isDataflow: isDataflow)
         definitions.append(expression)
         replacement.append(nil)
+        home.append(block)
+        expression.forEachValue { show(.value($0)) }
         emitted.append(Binding(value, expression))
         return .value(value)
     }

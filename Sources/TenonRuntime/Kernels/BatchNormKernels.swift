@@ -136,10 +136,13 @@ enum BatchNormKernels {
                 let (x, y) = (arguments.input(0, S.self), arguments.output(0, S.self))
                 let (length, step) = (norm.slices.length, norm.slices.step)
                 let (before, after) = ((norm.size - 1) / 2, norm.size / 2)
+                let limits = arguments.parallel.limits
                 arguments.parallel.forEach(norm.slices.count, grain: max(1, 1024 / max(length, 1))) { range in
                     for slice in range {
                         let (from, to) = (x + norm.slices.start(slice), y + norm.slices.start(slice))
+                        var rest = Countdown(limits)
                         for index in 0..<length {
+                            if rest.isOver(after: min(norm.size, length)) { return }
                             var sum = 0.0
                             for other in max(0, index - before)...min(length - 1, index + after) {
                                 let value = from[other * step].value.double

@@ -29,13 +29,16 @@ enum GemmKernels {
         nanoseconds < 8000 ? 1 : max(1, min(parallel.threads, Int(min(nanoseconds / 4000, 1024)), Pieces.most))
     }
 
-    /// Calls `body` with a number of shares, one of them, and scratch memory that no share has at the same time. With limits, long work
-    /// is cut into rounds of some milliseconds, and what is left is left out when they are over.
+    /// Calls `body` with a number of shares, one of them, and scratch memory that no share has at the same time. With limits,
+    /// long work is cut into rounds of some milliseconds, and what is left is left out when they are over. Elements of a
+    /// result that nobody has written to yet take some time each, whatever is multiplied for them.
     static func share(
-        _ nanoseconds: Double, _ parallel: Parallel, _ body: (_ shares: Int, _ share: Int, _ scratch: Int) -> Void
+        _ nanoseconds: Double, results: Double = 0, _ parallel: Parallel,
+        _ body: (_ shares: Int, _ share: Int, _ scratch: Int) -> Void
     ) {
         let count = threads(nanoseconds: nanoseconds, parallel)
-        let rounds = parallel.limits == nil ? 1 : max(1, Int(min(nanoseconds / Double(count) / 4e6, 1e6)))
+        let expected = max(nanoseconds, 2 * results) / Double(count)
+        let rounds = parallel.limits == nil ? 1 : max(1, Int(min(expected / 4e6, 1e6)))
         for round in 0..<rounds {
             if round > 0, let limits = parallel.limits, limits.isOver { return }
             parallel.forEach(count) { range in
@@ -57,13 +60,14 @@ enum GemmKernels {
         // Many rows are as fast as multiplications are, few as the memory.
         let products = Double(geometry.rows) * Double(columns) * Double(depth)
         let nanoseconds = max(products / 40, Double(size) / 8) + 100
+        let results = Double(geometry.rows) * Double(columns)
         var kernel = PreparedKernel(scratchBytes: scratch * 4 * Pieces.most) { arguments in
             let (a, c) = (arguments.input(0, Float.self), arguments.output(0, Float.self))
             let packed = UnsafePointer(memory.base.assumingMemoryBound(to: Float.self))
             let own = arguments.scratch.assumingMemoryBound(to: Float.self)
             let parallel = arguments.parallel
             steps.withOperands(arguments) { operands in
-                share(nanoseconds, parallel) { shares, share, place in
+                share(nanoseconds, results: results, parallel) { shares, share, place in
                     _ = tkernel_gemm_run(
                         &problem.base.pointee.gemm, Int64(shares), Int64(share), a, packed, c, operands,
                         own + place * scratch, nil)
@@ -97,13 +101,14 @@ enum GemmKernels {
         let scratch = Int(tkernel_products_scratch(problem.base))
         let work = Double(rows) * Double(columns) * Double(depth) * Double(geometry.offsets.count)
         let nanoseconds = work / (rows < 4 ? 10 : 30) + 100
+        let results = Double(rows) * Double(columns) * Double(geometry.offsets.count)
         var kernel = PreparedKernel(scratchBytes: scratch * 4 * Pieces.most) { arguments in
             let (a, b) = (arguments.input(0, Float.self), arguments.input(1, Float.self))
             let c = arguments.output(0, Float.self)
             let own = arguments.scratch.assumingMemoryBound(to: Float.self)
             let parallel = arguments.parallel
             steps.withOperands(arguments) { operands in
-                share(nanoseconds, parallel) { shares, share, place in
+                share(nanoseconds, results: results, parallel) { shares, share, place in
                     _ = tkernel_products_run(
                         problem.base, Int64(shares), Int64(share), a, b, c, operands, own + place * scratch, nil)
                 }

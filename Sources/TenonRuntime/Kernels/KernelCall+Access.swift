@@ -192,3 +192,25 @@ enum Pieces {
         }
     }
 }
+
+/// Work inside one piece of a loop that may be long by itself: asks the clock after every million elements.
+struct Countdown {
+    private let limits: WorkLimits?
+    private var rest = Countdown.most
+    private(set) var isOver = false
+    static let most = 1 << 20
+
+    init(_ limits: WorkLimits?) { self.limits = limits }
+
+    /// Whether the work shall not go on, asked in front of `count` elements of it.
+    @inline(__always) mutating func isOver(after count: Int) -> Bool {
+        rest &-= count
+        return rest < 0 && ask()
+    }
+
+    @inline(never) private mutating func ask() -> Bool {
+        rest = Countdown.most
+        isOver = limits?.isOver ?? false
+        return isOver
+    }
+}

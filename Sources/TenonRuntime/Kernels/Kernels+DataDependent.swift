@@ -50,7 +50,10 @@ enum NonzeroEvaluation {
         var rows: [Int64] = []
         rows.reserveCapacity(places.count * shape.count)
         for axis in shape.indices {
-            for place in places { rows.append(Int64(place / steps[axis] % shape[axis])) }
+            for (index, place) in places.enumerated() {
+                if index & 0xf_ffff == 0 { try Work.check() }
+                rows.append(Int64(place / steps[axis] % shape[axis]))
+            }
         }
         return [try Constant(.int64, [Int64(shape.count), Int64(places.count)], rows)]
     }
@@ -61,7 +64,12 @@ enum NonzeroEvaluation {
         func visit<S: Storage>(_: S.Type) throws -> [Int] {
             guard let base = constant.bytes.baseAddress else { return [] }
             let x = base.assumingMemoryBound(to: S.self)
-            return (0..<constant.count).filter { x[$0].value != .zero }
+            var places: [Int] = []
+            for index in 0..<constant.count {
+                if index & 0xf_ffff == 0 { try Work.check() }
+                if x[index].value != .zero { places.append(index) }
+            }
+            return places
         }
     }
 

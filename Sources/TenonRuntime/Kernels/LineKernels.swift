@@ -55,15 +55,23 @@ enum LineKernels {
             let first = isReverse ? (lines.size - 1) * lines.inner : 0
             return PreparedKernel { arguments in
                 let (x, y) = (arguments.input(0, S.self), arguments.output(0, S.self))
+                let limits = arguments.parallel.limits
                 lines.forEach(arguments.parallel) { _, start in
+                    var rest = Countdown(limits)
                     var total = isProduct ? S.Value.one : S.Value.zero
                     var place = start + first
-                    for _ in 0..<lines.size {
-                        let value = x[place].value
-                        let next = isProduct ? S.Value.multiply(total, value) : S.Value.add(total, value)
-                        y[place] = S(storing: isExclusive ? total : next)
-                        total = next
-                        place &+= step
+                    var begin = 0
+                    while begin < lines.size {
+                        let end = min(lines.size, begin + Countdown.most)
+                        for _ in begin..<end {
+                            let value = x[place].value
+                            let next = isProduct ? S.Value.multiply(total, value) : S.Value.add(total, value)
+                            y[place] = S(storing: isExclusive ? total : next)
+                            total = next
+                            place &+= step
+                        }
+                        if rest.isOver(after: end - begin) { return }
+                        begin = end
                     }
                 }
             }
@@ -99,12 +107,15 @@ enum LineKernels {
             let (lines, isMax, takesLast) = (lines, isMax, takesLast)
             return PreparedKernel { arguments in
                 let (x, y) = (arguments.input(0, S.self), arguments.output(0, Int64.self))
+                let limits = arguments.parallel.limits
                 guard lines.size > 0 else { return }
                 lines.forEach(arguments.parallel) { line, start in
                     var best = x[start].value
                     var found = 0
                     var place = start
+                    var rest = Countdown(limits)
                     for index in 1..<max(lines.size, 1) {
+                        if rest.isOver(after: 1) { return }
                         place &+= lines.inner
                         let value = x[place].value
                         // The first NaN wins, as in NumPy.

@@ -40,15 +40,18 @@ enum MaxPoolIndicesKernels {
             return PreparedKernel { arguments in
                 let (x, y) = (arguments.input(0, S.self), arguments.output(0, S.self))
                 let places = arguments.outputs[1].assumingMemoryBound(to: Int64.self)
+                let limits = arguments.parallel.limits
                 Pieces.forEach(arguments.parallel, plan.planes * sizes[0] * sizes[1], grain: max(1, 1024 / max(1, row)))
                 {
                     _, range in
+                    var rest = Countdown(limits)
                     for index in range {
                         let (plane, line) = (index / (sizes[0] * sizes[1]), index % (sizes[0] * sizes[1]))
                         let (d, h) = (plan.spans[0][line / sizes[1]], plan.spans[1][line % sizes[1]])
                         for position in 0..<row {
                             let found = MaxPoolIndicesKernels.largest(
-                                x + plane * plan.area, plan, d, h, plan.spans[2][position])
+                                x + plane * plan.area, plan, d, h, plan.spans[2][position], &rest)
+                            if rest.isOver { return }
                             y[index * row + position] = S(storing: found.value)
                             places[index * row + position] =
                                 found.place < 0 ? -1 : Int64(plane * plan.area + found.place)
@@ -62,12 +65,13 @@ enum MaxPoolIndicesKernels {
     /// The first of the largest values; NaN wins.
     @inline(__always) private static func largest<S: Storage>(
         _ plane: UnsafePointer<S>, _ plan: Plan, _ d: PoolingKernels.Span, _ h: PoolingKernels.Span,
-        _ w: PoolingKernels.Span
+        _ w: PoolingKernels.Span, _ rest: inout Countdown
     ) -> (value: S.Value, place: Int) {
         var best = (value: S.Value.lowest, place: -1)
         for i in 0..<d.count {
             let z = d.first + i * plan.steps[0]
             for j in 0..<h.count {
+                if rest.isOver(after: w.count) { return best }
                 let y = h.first + j * plan.steps[1]
                 for k in 0..<w.count {
                     let x = w.first + k * plan.steps[2]

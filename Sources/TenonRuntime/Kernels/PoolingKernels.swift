@@ -56,9 +56,10 @@ enum PoolingKernels {
             (x + y).allSatisfy({ $0 <= Int32.max })
         else { throw call.error(.invalidShape, "a size, stride, pad or dilation is out of range") }
         for size in y { try KernelMemory.require(size, MemoryLayout<Span>.stride, call) }
-        let spans = x.indices.map { axis -> [Span] in
+        let spans = try x.indices.map { axis -> [Span] in
             let (size, step) = (x[axis], dilation[axis])
-            return (0..<y[axis]).map { position in
+            return try (0..<y[axis]).map { position in
+                if position & 0xffff == 0xffff { try Work.check() }
                 let start = position * strides[axis] - padding[axis]
                 let lowest = start >= 0 ? 0 : (-start + step - 1) / step
                 let highest = size - 1 - start < 0 ? 0 : min(window[axis], (size - 1 - start) / step + 1)
@@ -76,8 +77,9 @@ enum PoolingKernels {
         let (x, y, planes) = try sizes(call)
         guard (x + y).allSatisfy({ $0 <= Int32.max }) else { throw call.error(.invalidShape, "a size is out of range") }
         for size in y { try KernelMemory.require(size, MemoryLayout<Span>.stride, call) }
-        let spans = x.indices.map { axis -> [Span] in
-            (0..<y[axis]).map { position in
+        let spans = try x.indices.map { axis -> [Span] in
+            try (0..<y[axis]).map { position in
+                if position & 0xffff == 0xffff { try Work.check() }
                 let first = position * x[axis] / y[axis]
                 let last = ((position + 1) * x[axis] + y[axis] - 1) / y[axis]
                 return Span(first: first, count: last - first, divisor: last - first)
@@ -110,23 +112,26 @@ enum PoolingKernels {
             let area = plan.source[0] * plan.source[1] * line
             // Lines rounded up to cache lines, so that pieces do not share one.
             let lineElements = (line + 63) / 64 * 64
-            let work = max(1, line * (plan.spans[1].first?.count ?? 1))
+            let work = max(1, line * (plan.spans[1].first?.count ?? 1), width * (plan.spans[2].first?.count ?? 1))
             return PreparedKernel(scratchBytes: lineElements * Pieces.most * MemoryLayout<S.Value>.stride) {
                 arguments in
                 let (x, y) = (arguments.input(0, S.self), arguments.output(0, S.self))
                 let scratch = arguments.scratch.assumingMemoryBound(to: S.Value.self)
+                let limits = arguments.parallel.limits
                 Pieces.forEach(
                     arguments.parallel, plan.planes * depth * height, grain: max(1, 16_384 / work)
                 ) { piece, range in
+                    var rest = Countdown(limits)
                     for index in range {
                         let (plane, position) = (index / (depth * height), index % (depth * height))
                         let (d, h) = (plan.spans[0][position / height], plan.spans[1][position % height])
                         let sums = scratch + piece * lineElements
-                        PoolingKernels.gather(R.self, plan, x + plane * area, d, h, sums)
+                        PoolingKernels.gather(R.self, plan, x + plane * area, d, h, sums, &rest)
                         plan.spans[2].withUnsafeBufferPointer { spans in
                             PoolingKernels.finish(
-                                R.self, spans, plan.steps[2], d.divisor * h.divisor, sums, y + index * width)
+                                R.self, spans, plan.steps[2], d.divisor * h.divisor, sums, y + index * width, &rest)
                         }
+                        if rest.isOver { return }
                     }
                 }
             }
@@ -135,12 +140,14 @@ enum PoolingKernels {
 
     /// All lines that a row of windows meets, combined into one.
     @inline(never) private static func gather<R: Reduction, S: Storage>(
-        _: R.Type, _ plan: Plan, _ plane: UnsafePointer<S>, _ d: Span, _ h: Span, _ sums: UnsafeMutablePointer<S.Value>
+        _: R.Type, _ plan: Plan, _ plane: UnsafePointer<S>, _ d: Span, _ h: Span,
+        _ sums: UnsafeMutablePointer<S.Value>, _ rest: inout Countdown
     ) {
         let (height, width) = (plan.source[1], plan.source[2])
         var isFirst = true
         for i in 0..<d.count {
             for j in 0..<h.count {
+                if rest.isOver(after: width) { return }
                 let line = plane + ((d.first + i * plan.steps[0]) * height + h.first + j * plan.steps[1]) * width
                 if isFirst {
                     for index in 0..<width { sums[index] = line[index].value }
@@ -158,10 +165,11 @@ enum PoolingKernels {
     /// The windows of one row. The maximum is exact; a sum becomes a mean.
     @inline(never) private static func finish<R: Reduction, S: Storage>(
         _: R.Type, _ spans: UnsafeBufferPointer<Span>, _ step: Int, _ divisor: Int, _ sums: UnsafePointer<S.Value>,
-        _ row: UnsafeMutablePointer<S>
+        _ row: UnsafeMutablePointer<S>, _ rest: inout Countdown
     ) {
         for position in 0..<spans.count {
             let span = spans[position]
+            if rest.isOver(after: span.count &+ 1) { return }
             var total = R.start(S.Value.self)
             for k in 0..<span.count { total = R.combine(total, sums[span.first &+ k &* step]) }
             if R.self == SumReduction.self {

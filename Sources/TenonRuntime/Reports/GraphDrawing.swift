@@ -69,10 +69,13 @@ public struct GraphDrawing {
         inputs: [Int]
     ) -> Int {
         let info = function.info(id)
+        // A tuple's type may be long, and stands beside every edge from it.
+        var type = info?.type.description ?? ""
+        if type.utf8.count > 256 { type = String(type.prefix(255)) + "…" }
         nodes.append(
             Node(
                 kind: kind, name: info?.name ?? "", label: label, operators: operators, region: region,
-                backend: module[region]?.codegen ?? "", type: info?.type.description ?? "", inputs: inputs))
+                backend: module[region]?.codegen ?? "", type: type, inputs: inputs))
         return nodes.count - 1
     }
 
