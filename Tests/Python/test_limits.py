@@ -187,3 +187,15 @@ def test_a_deadline_holds_inside_one_line(name):
         run.run([x], timeout=0.02)
     # 50 ms after it in an optimised library on an idle machine.
     assert time.process_time() - start < 2.0
+
+
+@pytest.mark.parametrize("rows", ["n", 1 << 26])
+def test_a_deadline_holds_while_an_input_is_copied(rows):
+    """Inputs that are not dense are copied first, of any size."""
+    module = tenon.Module.parse(f"fn @main(%x: f32[{rows},4]) {{ %y = argmax(%x) {{axis=1}}  return %y }}")
+    run = tenon.compile(module, threads=1)
+    x = np.lib.stride_tricks.as_strided(np.ones((1, 4), np.float32), (1 << 26, 4), (0, 4))
+    start = time.process_time()
+    with pytest.raises(tenon.DeadlineExceededError):
+        run.run([x], timeout=0.02)
+    assert time.process_time() - start < 2.0
