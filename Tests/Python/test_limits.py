@@ -162,6 +162,7 @@ LINES = {
     "with_indices": ("f32[1,1,60000]", "nn.max_pool1d_with_indices(%x) {pool_size=[30000], strides=[1]}"),
     "adaptive": ("i64[16,2,4,5]", "nn.adaptive_avg_pool2d(%x) {output_size=[40, 1000000]}"),
     "lrn": ("f32[1,100000,4]", "nn.lrn(%x) {size=99999}"),
+    "softmax": ("f32[8388608,4]", "nn.softmax(%x)"),
     "cumsum": ("f32[1,67108864]", "cumsum(%x) {axis=1}"),
     "nonzero": ("f32[33554432]", "nonzero(%x)"),
     "outer_product": ("f32[20000,1]", "matmul(%x, const#0: f32[1,20000])"),

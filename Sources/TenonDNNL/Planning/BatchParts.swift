@@ -25,10 +25,11 @@ enum LongSteps {
         return stride(from: 1, through: batch, by: 1).first { batch % $0 == 0 && Double($0) >= needed } ?? batch
     }
 
-    /// Elements per nanosecond that a primitive takes the largest or the mean of, and bytes that it reads or writes.
-    private static let (windowRate, byteRate) = (2.0, 8.0)
+    /// Elements per nanosecond that a primitive takes the largest or the mean of, and exponentials (short lines cost most);
+    /// bytes that it reads or writes.
+    private static let (windowRate, exponentialRate, byteRate) = (2.0, 0.2, 8.0)
 
-    /// Whether an operator is a product or takes windows, and no primitive computes it in time, not even for one sample.
+    /// Whether an operator is a product, takes windows or is a softmax, and no primitive computes it in time, not even for one sample.
     static func isTooLong(_ op: RegionOp, _ graph: RegionGraph, longest: Double, threads: Int) -> Bool {
         guard let output = op.outputs.first, !op.inputs.isEmpty else { return false }
         if op.name.hasPrefix("nn.max_pool") || op.name.hasPrefix("nn.avg_pool") {
@@ -38,6 +39,9 @@ enum LongSteps {
         if op.name == "nn.lrn" {
             let taps = Double(graph[output].count) * Double(op.attributes.int("size") ?? 1)
             return taps / windowRate / Double(max(1, threads)) > longest
+        }
+        if op.name == "nn.softmax" || op.name == "nn.log_softmax" {
+            return Double(graph[output].count) / exponentialRate / Double(max(1, threads)) > longest
         }
         guard op.inputs.count >= 2 else { return false }
         let (x, w, y) = (graph[op.inputs[0]], graph[op.inputs[1]], graph[output])
