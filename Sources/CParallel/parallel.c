@@ -6,6 +6,8 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 /* The entry points of libgomp that compilers call, declared here because no omp.h comes with clang. */
@@ -52,9 +54,17 @@ struct probe {
     int done;
 };
 
+struct waiter {
+    struct probe *probe;
+    pthread_t thread;
+    pid_t id;
+};
+
 static void *wait_for_end(void *data)
 {
-    struct probe *probe = data;
+    struct waiter *waiter = data;
+    struct probe *probe = waiter->probe;
+    waiter->id = (pid_t)syscall(SYS_gettid);
     pthread_mutex_lock(&probe->mutex);
     while (!probe->done)
         pthread_cond_wait(&probe->condition, &probe->mutex);
@@ -62,28 +72,44 @@ static void *wait_for_end(void *data)
     return NULL;
 }
 
+/* A thread that has been joined counts against the limit until the kernel has let it go: some microseconds. */
+static void wait_until_gone(pid_t id)
+{
+    for (int turn = 0; turn < 1000; turn++) {
+        if (syscall(SYS_tgkill, getpid(), id, 0) != 0)
+            return;
+        const struct timespec pause = {0, 50000};
+        nanosleep(&pause, NULL);
+    }
+}
+
 /* How many of `wanted` more threads can exist at once. */
 static int32_t startable(int32_t wanted)
 {
     struct probe probe = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0};
-    pthread_t *threads = calloc(wanted > 0 ? (size_t)wanted : 1, sizeof *threads);
+    struct waiter *waiters = calloc(wanted > 0 ? (size_t)wanted : 1, sizeof *waiters);
     int32_t count = 0;
-    if (!threads)
+    if (!waiters)
         return 0;
     /* The host's signals are for the host's threads. */
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    while (count < wanted && pthread_create(&threads[count], NULL, wait_for_end, &probe) == 0)
-        count++;
+    for (; count < wanted; count++) {
+        waiters[count].probe = &probe;
+        if (pthread_create(&waiters[count].thread, NULL, wait_for_end, &waiters[count]) != 0)
+            break;
+    }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_mutex_lock(&probe.mutex);
     probe.done = 1;
     pthread_cond_broadcast(&probe.condition);
     pthread_mutex_unlock(&probe.mutex);
     for (int32_t i = 0; i < count; i++)
-        pthread_join(threads[i], NULL);
-    free(threads);
+        pthread_join(waiters[i].thread, NULL);
+    for (int32_t i = 0; i < count; i++)
+        wait_until_gone(waiters[i].id);
+    free(waiters);
     return count;
 }
 

@@ -53,7 +53,14 @@ static void *sleep_a_while(void *data)
 {
     (void)data;
     tenon_parallel_name_thread("tenon-idle");
-    GOMP_parallel(nothing, NULL, (unsigned)omp_get_num_procs(), 0);
+    const int cpus = omp_get_num_procs();
+    /* libgomp ends the process when it cannot start a thread. */
+    if (tenon_parallel_probe(cpus - 1) < cpus - 1) {
+        atomic_store(&last_end, now());
+        atomic_store(&is_throttled, 0);
+        return NULL;
+    }
+    GOMP_parallel(nothing, NULL, (unsigned)cpus, 0);
     const int seconds = atomic_load(&hold);
     if (seconds == 0)
         for (;;)

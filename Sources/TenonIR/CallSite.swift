@@ -38,10 +38,30 @@ public struct CallSite: Sendable {
     public func attributeError(_ name: String, expects expectation: String) -> TenonError {
         error(
             .invalidArgument,
-            "attribute '\(name)' expects \(expectation), found \(attributes[name].map { "\($0)" } ?? "none")")
+            "attribute '\(name)' expects \(expectation), found \(attributes[name].map(CallSite.brief) ?? "none")")
     }
 
-    private func found(_ index: Int) -> String { types.indices.contains(index) ? types[index].description : "nothing" }
+    private func found(_ index: Int) -> String {
+        types.indices.contains(index) ? CallSite.brief(types[index].description) : "nothing"
+    }
+
+    /// What a model says, in a message of a length that the model does not choose.
+    private static func brief(_ text: String) -> String {
+        text.utf8.count <= 2048 ? text : text.prefix(2047) + "…"
+    }
+
+    private static func brief(_ value: AttributeValue) -> String {
+        let most = 256
+        switch value {
+        case .ints(let list) where list.count > most:
+            return "\(AttributeValue.ints(Array(list.prefix(most)))) and \(list.count - most) more"
+        case .floats(let list) where list.count > most:
+            return "\(AttributeValue.floats(Array(list.prefix(most)))) and \(list.count - most) more"
+        case .strings(let list) where list.count > most:
+            return brief("\(AttributeValue.strings(Array(list.prefix(most)))) and \(list.count - most) more")
+        default: return brief("\(value)")
+        }
+    }
 
     /// Whether input `index` is given.
     public func has(_ index: Int) -> Bool { types.indices.contains(index) }

@@ -86,51 +86,65 @@ public struct TensorView {
     }
 
     /// Copies the elements row-major and without gaps to `destination`, which has room for them.
-    func pack(to destination: UnsafeMutableRawPointer) {
+    /// What is left when the work is over is left out: the caller throws.
+    func pack(to destination: UnsafeMutableRawPointer, _ limits: WorkLimits? = nil) {
         guard let data else { return }
         let width = dtype.byteCount
-        if isDense {
-            var bytes = width
-            for axis in 0..<rank { bytes &*= Int(dim(axis)) }
-            if bytes > 0 { destination.copyMemory(from: data, byteCount: bytes) }
-            return
-        }
-        guard let strides, rank > 0 else { return }
+        var rest = Countdown(limits)
         var target = destination
-        packAxis(0, from: UnsafeRawPointer(data), to: &target, strides, width)
+        if isDense {
+            var count = 1
+            for axis in 0..<rank { count &*= Int(dim(axis)) }
+            packLine(count, from: UnsafeRawPointer(data), to: &target, step: width, width, &rest)
+        } else if let strides, rank > 0 {
+            packAxis(0, from: UnsafeRawPointer(data), to: &target, strides, width, &rest)
+        }
     }
 
     private func packAxis(
         _ axis: Int, from source: UnsafeRawPointer, to target: inout UnsafeMutableRawPointer,
-        _ strides: UnsafePointer<Int64>, _ width: Int
+        _ strides: UnsafePointer<Int64>, _ width: Int, _ rest: inout Countdown
     ) {
         let size = Int(dim(axis))
         let step = Int(strides[axis]) &* width
+        guard axis < rank - 1 else { return packLine(size, from: source, to: &target, step: step, width, &rest) }
         var source = source
-        if axis < rank - 1 {
-            for _ in 0..<size {
-                packAxis(axis + 1, from: source, to: &target, strides, width)
-                source += step
-            }
-        } else if step == width {
-            target.copyMemory(from: source, byteCount: size &* width)
-            target += size &* width
-        } else {
+        for _ in 0..<size {
+            packAxis(axis + 1, from: source, to: &target, strides, width, &rest)
+            if rest.isOver { return }
+            source += step
+        }
+    }
+
+    private func packLine(
+        _ size: Int, from source: UnsafeRawPointer, to target: inout UnsafeMutableRawPointer, step: Int, _ width: Int,
+        _ rest: inout Countdown
+    ) {
+        var (source, left) = (source, size)
+        while left > 0 {
+            let count = min(left, Countdown.most)
+            if rest.isOver(after: count) { return }
             func move<T: BitwiseCopyable>(_: T.Type) {
-                for index in 0..<size {
+                for index in 0..<count {
                     target.storeBytes(
                         of: source.loadUnaligned(fromByteOffset: index &* step, as: T.self),
                         toByteOffset: index &* width,
                         as: T.self)
                 }
             }
-            switch width {
-            case 1: move(UInt8.self)
-            case 2: move(UInt16.self)
-            case 4: move(UInt32.self)
-            default: move(UInt64.self)
+            if step == width {
+                target.copyMemory(from: source, byteCount: count &* width)
+            } else {
+                switch width {
+                case 1: move(UInt8.self)
+                case 2: move(UInt16.self)
+                case 4: move(UInt32.self)
+                default: move(UInt64.self)
+                }
             }
-            target += size &* width
+            target += count &* width
+            source += count &* step
+            left -= count
         }
     }
 }

@@ -88,3 +88,12 @@ def test_operands_that_do_not_go_together_in_what_an_operator_is_written_in():
         }""")
     with pytest.raises(tenon.InvalidShapeError, match="grad.nll_loss_backward: expects"):
         module.optimize()
+
+
+@pytest.mark.parametrize("call", ["squeeze(%x) {axis=[AXES]}", "sum(%x) {axis=[AXES]}", "expand_dims(%x) {axis=[AXES]}",
+                                  "strided_slice(%x, shape[AXES], shape[AXES], shape[AXES])"])
+def test_a_message_is_not_as_long_as_what_it_is_about(call):
+    axes = ",".join(["0"] * 50_000)
+    with pytest.raises(tenon.TenonError) as info:
+        tenon.Module.parse(f"fn @main(%x: f32[1,2]) {{ %y = {call.replace('AXES', axes)}  return %y }}")
+    assert len(str(info.value)) < 10_000

@@ -97,15 +97,15 @@ enum LongSteps {
         return samples < rows ? Pieces.Cut(batch: rows, samples: samples) : nil
     }
 
-    /// Elements per nanosecond that a primitive takes the largest or the mean of.
-    private static let windowRate = 2.0
+    /// Elements per nanosecond that a primitive takes the largest or the mean of, and exponentials (short lines cost most).
+    private static let (windowRate, exponentialRate) = (2.0, 0.2)
 
     /// Bytes per nanosecond that are read or written at least.
     static let byteRate = 8.0
 
-    /// Whether an operator is a convolution or takes windows, and no piece of a primitive computes it in time.
+    /// Whether an operator is a convolution, takes windows or is a softmax, and no piece of a primitive computes it in time.
     static func isTooLong(_ op: RegionOp, _ graph: RegionGraph, threads: Int) -> Bool {
-        if let taps = windowTaps(op, graph) { return taps / windowRate / Double(max(1, threads)) > limit }
+        if let time = nanoseconds(op, graph) { return time / Double(max(1, threads)) > limit }
         guard op.op.has([.convolution, .transposedConvolution]), op.inputs.count >= 2, let output = op.outputs.first
         else { return false }
         let (x, w, y) = (graph[op.inputs[0]], graph[op.inputs[1]], graph[output])
@@ -121,12 +121,17 @@ enum LongSteps {
         return excess(sample / Double(max(pieces, 1)), threads: threads) > 1
     }
 
-    /// How many elements windows take together; nil for other operators.
-    private static func windowTaps(_ op: RegionOp, _ graph: RegionGraph) -> Double? {
+    /// What one thread takes for windows or a softmax; nil for other operators.
+    private static func nanoseconds(_ op: RegionOp, _ graph: RegionGraph) -> Double? {
         guard let output = op.outputs.first else { return nil }
+        let count = Double(graph[output].count)
         if op.op.has([.maxPooling, .averagePooling]) {
-            return (op.attributes.ints("pool_size") ?? []).reduce(Double(graph[output].count)) { $0 * Double($1) }
+            return (op.attributes.ints("pool_size") ?? []).reduce(count) { $0 * Double($1) } / windowRate
         }
-        return op.name == "nn.lrn" ? Double(graph[output].count) * Double(op.attributes.int("size") ?? 1) : nil
+        switch op.name {
+        case "nn.lrn": return count * Double(op.attributes.int("size") ?? 1) / windowRate
+        case "nn.softmax", "nn.log_softmax": return count / exponentialRate
+        default: return nil
+        }
     }
 }

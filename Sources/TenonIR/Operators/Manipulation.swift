@@ -104,6 +104,8 @@ enum ManipulationOperators {
             guard let shape = x.staticShape else { return .tensor(TensorType(dtype: x.dtype, rank: nil)) }
             return .tensor(x.dtype, shape.filter { $0 != 1 })
         }
+        // More axes than dimensions are not looked at one by one: they may be millions.
+        guard listed.count <= rank else { throw site.attributeError("axis", expects: "different axes") }
         let axes = Set(try listed.map { try site.axis($0, rank: rank) })
         guard axes.count == listed.count else { throw site.attributeError("axis", expects: "different axes") }
         guard let shape = x.shape else { return .tensor(TensorType(dtype: x.dtype, rank: rank - axes.count)) }

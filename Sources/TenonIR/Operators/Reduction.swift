@@ -68,6 +68,7 @@ enum ReductionOperators {
         guard let rank = x.rank else {
             return .tensor(TensorType(dtype: dtype, rank: axes == nil && !keepsDims ? 0 : nil))
         }
+        guard axes?.count ?? 0 <= rank else { throw site.attributeError("axis", expects: "different axes") }
         let resolved = try axes.map { try $0.map { try site.axis($0, rank: rank) } } ?? Array(0..<rank)
         let removed = Set(resolved)
         guard removed.count == resolved.count else { throw site.attributeError("axis", expects: "different axes") }

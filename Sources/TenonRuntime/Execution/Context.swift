@@ -96,7 +96,7 @@ final class Context {
             if view.isDense, view.isAligned, !overlapsOutput(data, plan.inputs[index].byteCount, outputViews) {
                 inputs[index] = UnsafeRawPointer(data)
             } else {
-                inputs[index] = try pack(view, index)
+                inputs[index] = try pack(view, index, environment.limits)
             }
         }
         try instance.run(
@@ -113,7 +113,7 @@ final class Context {
         return false
     }
 
-    private func pack(_ view: TensorView, _ index: Int) throws -> UnsafeRawPointer {
+    private func pack(_ view: TensorView, _ index: Int, _ limits: WorkLimits?) throws -> UnsafeRawPointer {
         let bytes = plan.inputs[index].byteCount
         if packed[index] == nil {
             guard account.reserve(bytes) else {
@@ -130,7 +130,8 @@ final class Context {
             packedBytes += bytes
         }
         guard let memory = packed[index] else { throw TenonError(.internal, "no memory for input #\(index)") }
-        view.pack(to: memory.base)
+        view.pack(to: memory.base, limits)
+        try limits?.checkCut()
         return UnsafeRawPointer(memory.base)
     }
 }

@@ -361,7 +361,8 @@ public final class Executable: Sendable {
         for (index, spec) in specs.enumerated() {
             try TensorCheck.input(inputs[index], spec, signature.inputs[index])
             let memory = try AlignedBytes(spec.byteCount)
-            inputs[index].pack(to: memory.base)
+            inputs[index].pack(to: memory.base, environment.limits)
+            try environment.limits?.checkCut()
             constants.append(
                 try Constant(
                     dtype: spec.dtype, shape: spec.shape.map { Int64($0) },

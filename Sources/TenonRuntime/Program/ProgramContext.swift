@@ -166,11 +166,12 @@ final class ProgramContext {
     // MARK: - Inputs
 
     /// A dense copy of an input that came strided, misaligned or overlapping an output.
-    func pack(_ view: TensorView, _ index: Int, bytes: Int) throws -> UnsafeMutableRawPointer {
+    func pack(_ view: TensorView, _ index: Int, bytes: Int, _ limits: WorkLimits?) throws -> UnsafeMutableRawPointer {
         let memory = packed[index] ?? GrowingMemory(shared.account)
         packed[index] = memory
         try memory.reserve(bytes, what: "a dense copy of input #\(index)")
-        view.pack(to: memory.base)
+        view.pack(to: memory.base, limits)
+        try limits?.checkCut()
         return memory.base
     }
 

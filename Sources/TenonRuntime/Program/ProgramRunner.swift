@@ -47,7 +47,7 @@ final class ProgramRunner: Sendable {
     ) throws {
         let context = state.take()
         defer { state.give(context) }
-        try enter(context, inputs, outputs)
+        try enter(context, inputs, outputs, environment.limits)
         for index in outputs.indices {
             guard let spec = try outputSpec(context, index) else { continue }
             try TensorCheck.output(outputs[index], spec, signature.outputs[index])
@@ -75,7 +75,7 @@ final class ProgramRunner: Sendable {
     ) throws -> [Constant] {
         let context = state.take()
         defer { state.give(context) }
-        try enter(context, inputs, UnsafeBufferPointer(start: nil, count: 0))
+        try enter(context, inputs, UnsafeBufferPointer(start: nil, count: 0), environment.limits)
         var memory = [AlignedBytes?](repeating: nil, count: state.program.outputs.count)
         for (root, index) in state.direct {
             guard let spec = try outputSpec(context, index) else { continue }
@@ -116,7 +116,7 @@ final class ProgramRunner: Sendable {
     /// The sizes of the inputs in the table, and where they lie.
     private func enter(
         _ context: ProgramContext, _ inputs: UnsafeBufferPointer<TensorView>,
-        _ outputs: UnsafeBufferPointer<TensorView>
+        _ outputs: UnsafeBufferPointer<TensorView>, _ limits: WorkLimits?
     ) throws {
         try bind(context, inputs)
         for (index, input) in state.program.inputs.enumerated() {
@@ -130,7 +130,7 @@ final class ProgramRunner: Sendable {
                 continue
             }
             let isReadable = view.isDense && view.isAligned && !overlaps(data, bytes, outputs)
-            context.roots[root] = isReadable ? data : try context.pack(view, index, bytes: bytes)
+            context.roots[root] = isReadable ? data : try context.pack(view, index, bytes: bytes, limits)
         }
     }
 
