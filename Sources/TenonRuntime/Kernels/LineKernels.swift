@@ -114,17 +114,22 @@ enum LineKernels {
                     var found = 0
                     var place = start
                     var rest = Countdown(limits)
-                    for index in 1..<max(lines.size, 1) {
-                        if rest.isOver(after: 1) { return }
-                        place &+= lines.inner
-                        let value = x[place].value
-                        // The first NaN wins, as in NumPy.
-                        if best.isNotANumber { break }
-                        let isBetter = isMax ? value > best : value < best
-                        if isBetter || value.isNotANumber || (takesLast && value == best) {
-                            best = value
-                            found = index
+                    var begin = 1
+                    scan: while begin < lines.size {
+                        let end = min(lines.size, begin + Countdown.most)
+                        if rest.isOver(after: end - begin) { return }
+                        for index in begin..<end {
+                            place &+= lines.inner
+                            let value = x[place].value
+                            // The first NaN wins, as in NumPy.
+                            if best.isNotANumber { break scan }
+                            let isBetter = isMax ? value > best : value < best
+                            if isBetter || value.isNotANumber || (takesLast && value == best) {
+                                best = value
+                                found = index
+                            }
                         }
+                        begin = end
                     }
                     y[line] = Int64(found)
                 }
