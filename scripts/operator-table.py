@@ -24,11 +24,7 @@ def table():
     return "\n".join(lines) + "\n"
 
 
-def main():
-    text = DOCUMENT.read_text()
-    before, rest = text.split(BEGIN)
-    DOCUMENT.write_text(before + BEGIN + table() + END + rest.split(END)[1])
-
-
 if __name__ == "__main__":
-    main()
+    import document_table
+
+    document_table.replace(DOCUMENT, BEGIN, END, table())

@@ -74,12 +74,9 @@ extension CandidateMaker {
             if name.contains("gemm"), misreadsOperands(node, y) { return }
             guard var packed = try form.packed(descriptor) else { return }
             packed[0].scale = given.scale
-            let source = BoundOperand(
-                argument: Int32(TDNNL_ARG_SRC.rawValue), tensor: node.inputs[0], place: .layout(from),
-                descriptor: form.source)
             var candidate = Candidate(
                 descriptor: descriptor, implementation: name,
-                operands: [source] + packed + postOps.bound(to: descriptor),
+                operands: [form.source] + packed + postOps.bound(to: descriptor),
                 output: to, outputDescriptor: form.target, accumulates: postOps.accumulates,
                 time: time(node, given, from, to, name, packed[0].descriptor.byteCount))
             candidate.pieces = try pieces(of: candidate, node, given, algorithm, from)

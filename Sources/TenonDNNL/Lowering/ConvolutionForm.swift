@@ -5,13 +5,13 @@ import TenonIR
 struct ConvolutionForm {
     let convolution: Convolution
     let algorithm: tdnnl_algorithm
-    let source: MemoryDescriptor
+    let source: BoundOperand
     let target: MemoryDescriptor
     /// Weights as they are stored, [groups,] outputs, inputs, kernel.
     let weights: (dims: [Int], strides: [Int]?)
     let weightsType: DataType
     let outputs: Int
-    private let hasBias: DataType?
+    private let biasType: DataType?
 
     init(
         _ maker: CandidateMaker, _ node: RegionNode, _ given: Convolution, _ from: Layout, _ to: Layout,
@@ -36,23 +36,26 @@ struct ConvolutionForm {
             view = (view.dims.turned, view.strides?.turned)
             convolution.turn()
         }
-        source = try context.descriptor(x, graph[node.inputs[0]].dtype, from)
+        source = BoundOperand(
+            argument: Int32(TDNNL_ARG_SRC.rawValue), tensor: node.inputs[0], place: .layout(from),
+            descriptor: try context.descriptor(x, graph[node.inputs[0]].dtype, from))
         target = try context.descriptor(y, dtype, to)
         weights = view
         weightsType = graph[convolution.weights].dtype
-        hasBias = convolution.bias.map { graph[$0].dtype }
+        biasType = convolution.bias.map { graph[$0].dtype }
         self.convolution = convolution
         self.algorithm = algorithm
     }
 
     func create(_ engine: OpaquePointer) throws -> CandidateMaker.Create {
         let weights = try MemoryDescriptor.any(weights.dims, weightsType)
-        let bias = try hasBias.map { try MemoryDescriptor.any([outputs], $0) }
+        let bias = try biasType.map { try MemoryDescriptor.any([outputs], $0) }
         return { attributes in
             var handle: OpaquePointer?
             let make = convolution.isTransposed ? tdnnl_deconvolution_create : tdnnl_convolution_create
             let status = make(
-                &handle, engine, Int32(algorithm.rawValue), source.handle, weights.handle, bias?.handle, target.handle,
+                &handle, engine, Int32(algorithm.rawValue), source.descriptor.handle, weights.handle, bias?.handle,
+                target.handle,
                 convolution.strides, convolution.dilations, convolution.padsBegin, convolution.padsEnd, attributes)
             return (status, handle)
         }
@@ -67,15 +70,15 @@ struct ConvolutionForm {
 }
 
 extension CandidateMaker {
-    /// Whether a picture is one element wide, as sequences that were exported as pictures are. Kernels cut rows into blocks, but
-    /// not columns: lying it is computed twice as fast and more, and it is the same memory in every layout.
+    /// Whether an image is one element wide, as sequences that were exported as images are. Kernels cut rows into blocks, but not
+    /// columns: with height and width exchanged it is computed at least twice as fast, from the same memory in every layout.
     func isColumn(_ node: RegionNode, _ convolution: Convolution) -> Bool {
         let (x, y, kernel) = (graph[node.inputs[0]].dims, graph[node.output].dims, graph[convolution.weights].dims)
         guard x.count == 4, y.count == 4, kernel.count == 4, x[2] > 1, x[3] == 1, y[3] == 1, kernel[3] == 1,
             convolution.padsBegin[1] == 0, convolution.padsEnd[1] == 0
         else { return false }
         return node.postOps.allSatisfy { op in
-            // Operands of the picture's size would have to be turned too.
+            // Height and width of operands of the image's size would have to be exchanged too.
             guard case .binary(_, let operand) = op.kind else { return true }
             return graph[operand].dims.suffix(2).allSatisfy { $0 == 1 }
         }
@@ -100,16 +103,15 @@ extension CandidateMaker {
                 var packed = try form.packed(descriptor)
             else { return }
             packed[0].scale = convolution.scale
+            let bytes = form.source.descriptor.byteCount
+            let isGrouped = convolution.groups > 1
             var operands = [
                 Pieces.Operand(
-                    bound: BoundOperand(
-                        argument: Int32(TDNNL_ARG_SRC.rawValue), tensor: node.inputs[0], place: .layout(from),
-                        descriptor: form.source),
-                    sampleBytes: form.source.byteCount / cut.samples &* (convolution.groups > 1 ? cut.channels : 1),
-                    channelStep: convolution.groups > 1 ? form.source.byteCount : 0)
+                    bound: form.source, sampleBytes: bytes / cut.samples &* (isGrouped ? cut.channels : 1),
+                    channelStep: isGrouped ? bytes : 0)
             ]
-            operands += packed.map { operand in
-                let step = cut.channels > 1 ? WeightPacker.rounded(operand.descriptor.byteCount) : 0
+            operands += try packed.map { operand in
+                let step = cut.channels > 1 ? try MemoryPlanner.rounded(operand.descriptor.byteCount) : 0
                 return Pieces.Operand(bound: operand, channelStep: step)
             }
             operands += postOps.pieces(of: y, cut, for: descriptor)

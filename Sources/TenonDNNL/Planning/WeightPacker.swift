@@ -24,11 +24,13 @@ final class WeightPacker {
     }
 
     /// The constant's own memory where `source` and `target` are the same. With `slices` both describe one of them; each is
-    /// packed `rounded` bytes behind the last.
+    /// packed `MemoryPlanner.rounded` bytes behind the last.
     func pack(
         _ constant: Constant, from source: MemoryDescriptor, to target: MemoryDescriptor, slices: Slices = Slices()
     ) throws(TenonError) -> WeightMemory {
-        if source.isEqual(to: target), slices.count == 1 || slices.step == Self.rounded(target.byteCount) {
+        let step = try MemoryPlanner.rounded(target.byteCount)
+        let isDense = slices.count == 1 || slices.step == step
+        if isDense, source.isEqual(to: target) {
             return try WeightMemory(borrowing: constant)
         }
         if let known = PackedWeights.shared.find(constant, source, target, slices) { return known }
@@ -36,9 +38,6 @@ final class WeightPacker {
         PackedWeights.shared.add(packed, constant, source, target, slices)
         return packed
     }
-
-    /// Packed pieces begin at lines of the cache.
-    static func rounded(_ bytes: Int) -> Int { (bytes &+ 63) & ~63 }
 
     /// The weights and biases of a depthwise convolution and of the 1×1 convolution in front of it, if there is one.
     func pack(
@@ -120,7 +119,7 @@ final class WeightPacker {
     private func newlyPacked(
         _ constant: Constant, _ source: MemoryDescriptor, _ target: MemoryDescriptor, _ slices: Slices
     ) throws(TenonError) -> WeightMemory {
-        let step = slices.count > 1 ? Self.rounded(target.byteCount) : target.byteCount
+        let step = slices.count > 1 ? try MemoryPlanner.rounded(target.byteCount) : target.byteCount
         let bytes = step.multipliedReportingOverflow(by: slices.count)
         guard let base = constant.source.baseAddress, !bytes.overflow else {
             throw TenonError(.invalidType, "a constant without data cannot be an operand")

@@ -75,11 +75,7 @@ extension Kernels {
                 guard let activation = KernelSteps.activation(step.op, step.attributes, step.arguments) else {
                     return nil
                 }
-                var made = tkernel_step()
-                made.kind = Int32(TKERNEL_STEP_ACTIVATION.rawValue)
-                made.activation = activation
-                (made.group, made.period) = (1, 1)
-                steps.append(made)
+                steps.append(KernelSteps.step(activation))
                 operands.append(nil)
                 continue
             }

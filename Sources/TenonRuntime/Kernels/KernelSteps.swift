@@ -72,6 +72,14 @@ final class KernelSteps: @unchecked Sendable {
         }
     }
 
+    static func step(_ activation: tkernel_activation) -> tkernel_step {
+        var step = tkernel_step()
+        step.kind = Int32(TKERNEL_STEP_ACTIVATION.rawValue)
+        step.activation = activation
+        (step.group, step.period) = (1, 1)
+        return step
+    }
+
     /// The step that a binary operator is, with the running value on its left or right.
     static func binary(_ op: OperatorID, isLeft: Bool) -> tkernel_step_kind? {
         switch op.name {

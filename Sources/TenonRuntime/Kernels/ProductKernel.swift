@@ -40,11 +40,7 @@ extension Kernels {
         for step in call.steps {
             switch step {
             case .activation(let activation):
-                var made = tkernel_step()
-                made.kind = Int32(TKERNEL_STEP_ACTIVATION.rawValue)
-                made.activation = activation
-                (made.group, made.period) = (1, 1)
-                steps.append(made)
+                steps.append(KernelSteps.step(activation))
                 operands.append(nil)
             case .binary(let kind, let shape):
                 guard var made = KernelSteps.place(shape, in: call.result) else { return nil }
